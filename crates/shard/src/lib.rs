@@ -101,6 +101,14 @@ impl Shard {
         &mut self.settings
     }
 
+    /// The longest argument that a command may have: the longest value, or the longest key where that is more.
+    #[must_use]
+    pub fn max_bulk_bytes(&self) -> usize {
+        self.settings
+            .max_value_bytes
+            .max(model::limits::MAX_KEY_BYTES)
+    }
+
     /// The key of a user's record.
     #[inline]
     #[must_use]
