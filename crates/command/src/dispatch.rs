@@ -5,22 +5,23 @@ use resp::Reply;
 use shard::{Attempt, Shard};
 use store::Refused;
 
-use crate::table::{self, Flags, Keys, Spec};
+use crate::table::{self, Flags, Found, Keys, Spec};
 use crate::{Arguments, Call, Clients, Failure, Flow, Server};
 
 /// A command that was looked up, before it runs: a node prepares a whole pipeline, fetching what the
 /// commands will need, and then runs it.
 #[derive(Clone, Copy, Debug)]
 pub struct Prepared {
-    /// Index in the table; `None` for an unknown command.
-    pub command: Option<usize>,
+    /// What its first words name.
+    pub command: Found,
 }
 
 /// Looks the command up.
 #[must_use]
+#[inline]
 pub fn prepare(arguments: Arguments<'_>) -> Prepared {
     Prepared {
-        command: table::find(arguments.at(0)),
+        command: table::find(arguments.at(0), arguments.get(1)),
     }
 }
 
@@ -62,11 +63,17 @@ pub fn execute(
     let client = scene.clients.expect(scene.connection);
     let (db, protocol) = (client.db, client.protocol);
     let before = out.len();
-    let Some(index) = prepared.command else {
-        resp::write_error(out, unknown(arguments));
-        return Ended::Replied;
+    let spec = match prepared.command {
+        Found::Entry(index) => &table::TABLE[usize::from(index)],
+        Found::UnknownSubcommand(container) => {
+            resp::write_error(out, unknown_subcommand(container, arguments));
+            return Ended::Replied;
+        }
+        Found::Unknown => {
+            resp::write_error(out, unknown(arguments));
+            return Ended::Replied;
+        }
     };
-    let spec = &table::TABLE[index];
     let mut call = Call {
         now: scene.now,
         spec,
@@ -149,6 +156,18 @@ pub fn key_indices(keys: Keys, words: usize) -> impl Iterator<Item = usize> {
     (first..end.min(words)).step_by(keys.step.max(1) as usize)
 }
 
+/// Redis's text for an unknown subcommand, with at most 128 bytes of it.
+fn unknown_subcommand(container: u16, arguments: Arguments<'_>) -> alloc::string::String {
+    let word = arguments.at(1);
+    alloc::format!(
+        "ERR unknown subcommand '{}'. Try {} HELP.",
+        alloc::string::String::from_utf8_lossy(&word[..word.len().min(128)]),
+        table::TABLE[usize::from(container)]
+            .name
+            .to_ascii_uppercase()
+    )
+}
+
 /// Redis's text for an unknown command, with at most 128 bytes of arguments.
 fn unknown(arguments: Arguments<'_>) -> alloc::string::String {
     use alloc::string::String;
@@ -173,7 +192,10 @@ fn unknown(arguments: Arguments<'_>) -> alloc::string::String {
 /// The entry of a command that was looked up.
 #[must_use]
 pub fn spec_of(prepared: Prepared) -> Option<&'static Spec> {
-    prepared.command.map(|index| &table::TABLE[index])
+    match prepared.command {
+        Found::Entry(index) => Some(&table::TABLE[usize::from(index)]),
+        Found::UnknownSubcommand(_) | Found::Unknown => None,
+    }
 }
 
 /// The name of the command, for tables that must not hold what a client wrote.

@@ -1,0 +1,5 @@
+//! Commands on the connection.
+
+use super::Spec;
+
+pub(super) const SPECS: &[Spec] = &[];

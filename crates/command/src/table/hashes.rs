@@ -1,0 +1,5 @@
+//! Commands on hashes.
+
+use super::Spec;
+
+pub(super) const SPECS: &[Spec] = &[];

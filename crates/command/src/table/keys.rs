@@ -1,0 +1,5 @@
+//! Commands on keys of any type.
+
+use super::Spec;
+
+pub(super) const SPECS: &[Spec] = &[];

@@ -1,0 +1,5 @@
+//! Commands on the server.
+
+use super::Spec;
+
+pub(super) const SPECS: &[Spec] = &[];
