@@ -83,7 +83,10 @@ impl World {
             return;
         }
         for _ in 0..self.chance.extreme(0, self.plan.pipeline as u64) {
-            link.ask(self.workload.next(&self.plan));
+            let words = self.workload.next(&self.plan);
+            if command::table::find_name(&words[0].to_ascii_lowercase()).is_some() {
+                link.ask(words);
+            }
         }
     }
 
