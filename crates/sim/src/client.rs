@@ -39,6 +39,8 @@ pub struct Link {
     /// Bytes that have left the node.
     taken: u64,
     owed: VecDeque<Owed>,
+    /// The input since which its next command is there and does not run.
+    stuck: Option<u64>,
 }
 
 impl Link {
@@ -54,7 +56,20 @@ impl Link {
             written: 0,
             taken: 0,
             owed: VecDeque::new(),
+            stuck: None,
         }
+    }
+
+    /// See [`Link::stick`].
+    #[must_use]
+    pub fn stuck_since(&self) -> u64 {
+        self.stuck.unwrap_or(0)
+    }
+
+    /// After an input: takes note of since when a command waits.
+    pub fn stick(&mut self, input: u64) {
+        let waits = self.waiting.front().is_some_and(|sent| sent.end <= self.delivered);
+        self.stuck = waits.then(|| self.stuck.unwrap_or(input));
     }
 
     /// The client sends a command.
@@ -113,6 +128,7 @@ impl Link {
             let sent = self.waiting.pop_front();
             let sent = sent.filter(|sent| sent.end <= self.delivered);
             let words = sent.ok_or_else(|| format!("a reply to nothing: {reply:?}"))?.words;
+            self.stuck = None;
             self.owed.push_back(Owed {
                 end: self.written,
                 seen: Seen::default(),

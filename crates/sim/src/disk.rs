@@ -70,18 +70,6 @@ pub struct Disk {
     pub last_fault_us: Option<u64>,
 }
 
-/// The segment that an op is about.
-#[must_use]
-pub fn segment_of(op: &DiskOp) -> SegmentId {
-    match *op {
-        DiskOp::Create { segment }
-        | DiskOp::Write { segment, .. }
-        | DiskOp::Sync { segment }
-        | DiskOp::Close { segment, .. }
-        | DiskOp::Delete { segment } => segment,
-    }
-}
-
 impl Disk {
     /// An empty disk for segments of this size.
     #[must_use]
@@ -107,7 +95,7 @@ impl Disk {
             issued_us: now_us,
             ready_us: now_us + self.random.extreme(0, longest),
         };
-        self.queues.entry(segment_of(&op)).or_default().push_back(pending);
+        self.queues.entry(op.segment()).or_default().push_back(pending);
     }
 
     /// The files whose next op may be done by now.
@@ -145,6 +133,10 @@ impl Disk {
             self.queues.remove(&segment);
         }
         let result = self.perform(&pending, counts);
+        if matches!(pending.op, DiskOp::Delete { .. } | DiskOp::Quarantine { .. }) {
+            // Its end is reported when the directory is synced.
+            self.ghosts.clear();
+        }
         if result.is_err() {
             self.last_fault_us = Some(now_us);
         }
@@ -185,9 +177,10 @@ impl Disk {
                 self.files.get_mut(&segment).ok_or(IO)?.cut(len as usize);
                 self.sync(segment, counts)
             }
-            DiskOp::Delete { segment } => {
-                let file = self.files.remove(&segment).ok_or(IO)?;
-                self.ghosts.insert(segment, file);
+            DiskOp::Delete { segment } | DiskOp::Quarantine { segment } => {
+                if let Some(file) = self.files.remove(&segment) {
+                    self.ghosts.insert(segment, file);
+                }
                 Ok(())
             }
         }

@@ -119,6 +119,9 @@ pub struct Oracle {
     era: u64,
     seen: Vec<(Key, usize)>,
     now_ms: u64,
+    /// States of earlier lives, if a damaged disk may bring them back.
+    archive: BTreeMap<Key, Vec<State>>,
+    keeps_archive: bool,
     /// Keys that were found gone because their deadline had passed.
     pub expired: u64,
 }
@@ -127,6 +130,13 @@ pub struct Oracle {
 pub(crate) type Verdict = Result<(), String>;
 
 impl Oracle {
+    /// Bits of the disk may flip: then every state that a key ever had may come back.
+    #[must_use]
+    pub fn with_archive(mut self, keeps_archive: bool) -> Self {
+        self.keeps_archive = keeps_archive;
+        self
+    }
+
     /// Judges a command that the node has just run.
     ///
     /// # Errors

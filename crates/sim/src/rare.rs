@@ -32,6 +32,10 @@ rare! {
     ForgottenUnshown = "executed, unseen command forgotten",
     /// An executed command whose reply nobody saw survived a crash.
     SurvivedUnshown = "executed, unseen command survived",
+    /// A restart dropped the unfinished end of a segment.
+    TornTail = "restart dropped a torn tail",
+    /// A restart met a damaged segment.
+    DamagedSegment = "restart met a damaged segment",
     /// A write to disk failed.
     WriteFailed = "disk write failed",
     /// A sync failed.

@@ -9,7 +9,7 @@ use node::{Input, Node, Outbox};
 use store::{DiskEvent, DiskOp};
 
 use crate::client::Link;
-use crate::disk::{Crash, Disk, segment_of};
+use crate::disk::{Crash, Disk};
 use crate::oracle::{Go, Oracle, Outcome};
 use crate::plan::Plan;
 use crate::random::Random;
@@ -20,6 +20,9 @@ use crate::{Options, Report};
 
 /// When every run begins: 2026-01-01T00:00:00Z.
 const START_MS: u64 = 1_767_225_600_000;
+
+/// Turns between two looks at every byte of the store.
+const CHECK_EVERY: u64 = 16;
 
 /// How long the node has to answer everything once the faults have stopped, in milliseconds.
 const LIVENESS_MS: u64 = 600_000;
@@ -49,6 +52,14 @@ pub struct World {
     full_until_us: u64,
     /// The last time that the process was not running when it should have been, in microseconds.
     stood_still_us: u64,
+    /// A restart may meet damage.
+    disk_hurt: bool,
+    /// Counts inputs: connections that wait for the log go on in the order in which they began to.
+    input: u64,
+    /// See [`World::watch_lag`].
+    lagging_since_us: Option<u64>,
+    well_since_us: Option<u64>,
+    before_us: u64,
     epoch: u32,
     commands: u64,
     restarts: u64,
@@ -94,13 +105,18 @@ impl World {
             disk,
             links: (0..plan.clients).map(|_| None).collect(),
             later: Vec::new(),
-            oracle: Oracle::default(),
+            oracle: Oracle::default().with_archive(plan.bit_flip > 0),
             trace,
             counts: Counts::default(),
             turn: 0,
             fuse: None,
             full_until_us: 0,
             stood_still_us: 0,
+            disk_hurt: false,
+            input: 0,
+            lagging_since_us: None,
+            well_since_us: None,
+            before_us: now.mono_us,
             epoch: 1,
             commands: 0,
             restarts: 0,
@@ -251,30 +267,48 @@ impl World {
 
     /// Hands an input to the node and has everything judged that it ran.
     fn give(&mut self, input: Input<'_>, outbox: &mut Outbox) -> Step {
+        let actor = match &input {
+            Input::Received { connection, .. } => Some(*connection),
+            Input::Accepted { .. }
+            | Input::Sent { .. }
+            | Input::Closed { .. }
+            | Input::Disk(_)
+            | Input::EndOfTurn => None,
+        };
         self.floor_ms = self.node_ms();
         self.node.handle(self.now, input, outbox);
-        self.judge()?;
+        self.judge(actor)?;
         Ok(())
     }
 
-    fn judge(&mut self) -> Result<(), String> {
+    /// Judges what an input has run: first the commands of the connection that it came from, then those that could go on.
+    fn judge(&mut self, actor: Option<model::ConnectionId>) -> Result<(), String> {
+        let is_actor = |link: &Option<Link>| link.as_ref().is_some_and(|l| Some(l.id) == actor);
+        let actor = self.links.iter().position(is_actor);
         let mut goes = Vec::new();
-        let mut places = Vec::new();
-        for (place, link) in self.links.iter_mut().enumerate() {
-            let Some(link) = link else { continue };
+        let mut places: Vec<usize> = (0..self.links.len()).collect();
+        let since = |link: &Option<Link>| link.as_ref().map_or(0, Link::stuck_since);
+        places.sort_by_key(|&place| (Some(place) != actor, since(&self.links[place])));
+        let mut ran = Vec::new();
+        for place in places {
+            let Some(link) = &mut self.links[place] else {
+                continue;
+            };
             let commands = link.look(self.node.unsent(link.id))?;
             if !commands.is_empty() {
                 let connection = link.id;
                 goes.push(Go { connection, commands });
-                places.push(place);
+                ran.push(place);
             }
+            self.input += 1;
+            link.stick(self.input);
         }
         if goes.is_empty() {
             return Ok(());
         }
         self.tell(&goes);
         let all = self.oracle.judge_all(&goes, self.floor_ms)?;
-        for (place, went) in places.into_iter().zip(all) {
+        for (place, went) in ran.into_iter().zip(all) {
             self.commands += went.len() as u64;
             went.iter().for_each(|(outcome, _)| self.note(*outcome));
             if let Some(link) = &mut self.links[place] {
@@ -312,7 +346,7 @@ impl World {
         for op in ops {
             let bytes = self.node.segment_bytes(&op).to_vec();
             self.trace.fold(&bytes);
-            self.trace.numbers(&[segment_of(&op).0, bytes.len() as u64]);
+            self.trace.numbers(&[op.segment().0, bytes.len() as u64]);
             self.trace.line(|| format!("disk is asked: {op:?}"));
             self.disk.ask(op, &bytes, self.now.mono_us);
         }
@@ -337,8 +371,33 @@ impl World {
         self.trace.line(|| format!("disk has done: {:?} {:?}", event.op, event.result));
     }
 
+    /// Since when the disk may lag behind for reasons of its own: it failed, or nobody drove the node.
+    fn lagging_since_us(&self) -> u64 {
+        self.lagging_since_us.unwrap_or(self.now.mono_us)
+    }
+
+    /// Takes note of whether everything that was shown is where it should be, as far as the disk is to blame.
+    fn watch_lag(&mut self) {
+        let lags = self.disk.last_fault_us.take().is_some() || self.stood_still_us == self.now.mono_us;
+        if lags {
+            self.lagging_since_us.get_or_insert(self.before_us);
+            self.well_since_us = None;
+        } else if self.disk.is_quiet() {
+            // A failed file is written anew within a turn or two of there being another, then synced within a second.
+            let well = *self.well_since_us.get_or_insert(self.now.mono_us);
+            if self.now.mono_us - well > 3_000_000 {
+                self.lagging_since_us = None;
+            }
+        }
+        self.before_us = self.now.mono_us;
+    }
+
     /// What holds at the end of every turn.
     fn check(&mut self) -> Result<(), String> {
+        self.watch_lag();
+        if self.turn.is_multiple_of(CHECK_EVERY) {
+            self.node.shard().store().check();
+        }
         let usage = self.node.shard().store().usage();
         if usage.used > usage.limit {
             return Err(format!("{} bytes are used of {}", usage.used, usage.limit));

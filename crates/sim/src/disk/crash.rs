@@ -2,7 +2,7 @@
 
 use store::DiskOp;
 
-use super::{Crash, Disk, Pending, segment_of};
+use super::{Crash, Disk, Pending};
 use crate::rare::{Counts, Rare};
 
 impl Disk {
@@ -37,13 +37,13 @@ impl Disk {
         match pending.op {
             DiskOp::Write { offset, .. } if self.random.chance(7_000) => {
                 let kept = self.random.index(pending.bytes.len() + 1);
-                if let Some(file) = self.files.get_mut(&segment_of(&pending.op)) {
+                if let Some(file) = self.files.get_mut(&pending.op.segment()) {
                     file.write(offset as usize, &pending.bytes[..kept]);
                     counts.note(Rare::TornWrite);
                 }
             }
             DiskOp::Close { len, .. } if self.random.chance(5_000) => {
-                if let Some(file) = self.files.get_mut(&segment_of(&pending.op)) {
+                if let Some(file) = self.files.get_mut(&pending.op.segment()) {
                     file.cut(len as usize);
                 }
             }
@@ -51,7 +51,8 @@ impl Disk {
             | DiskOp::Write { .. }
             | DiskOp::Sync { .. }
             | DiskOp::Close { .. }
-            | DiskOp::Delete { .. } => {}
+            | DiskOp::Delete { .. }
+            | DiskOp::Quarantine { .. } => {}
         }
     }
 

@@ -6,7 +6,7 @@ fn disk(seed: u64) -> Disk {
 
 fn run(disk: &mut Disk, op: DiskOp, bytes: &[u8]) -> Result<(), DiskError> {
     disk.ask(op, bytes, 0);
-    disk.complete(segment_of(&op), 0, &mut Counts::default()).unwrap().result
+    disk.complete(op.segment(), 0, &mut Counts::default()).unwrap().result
 }
 
 const A: SegmentId = SegmentId(1);

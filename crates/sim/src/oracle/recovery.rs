@@ -1,6 +1,7 @@
 //! Crashes: which states a restart may find.
 
 use super::{Key, Life, Oracle, Past, State};
+use crate::disk::Crash;
 
 /// What must have survived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,7 @@ impl Oracle {
     pub fn recovered(
         &mut self,
         now_ms: u64,
+        crash: Crash,
         promise: Promise,
         found: &[(Key, State)],
     ) -> Result<Kept, String> {
@@ -38,7 +40,11 @@ impl Oracle {
         let mut matches = Vec::new();
         for (key, state) in found {
             let life = self.lives.get(key).cloned().unwrap_or_default();
-            let fits = fitting(&life, state, now_ms, promise)
+            let mut fits = fitting(&life, state, now_ms, promise);
+            if promise == Promise::Nothing && fits.as_ref().is_err() && self.was_ever(key, state) {
+                fits = Ok(Vec::new());
+            }
+            let fits = fits
                 .map_err(|wrong| format!("after a restart, key {}:{} {wrong}", key.0, super::text(&key.1)))?;
             let last = life.past.len().saturating_sub(1);
             let shown = life.shown.last().map_or(0, |(_, index)| *index);
@@ -52,7 +58,9 @@ impl Oracle {
         if promise != Promise::Nothing {
             self.all_or_nothing(&matches)?;
         }
-        self.begin_era(found);
+        let matches: Vec<Option<usize>> =
+            matches.into_iter().map(|(_, fits)| fits.last().copied()).collect();
+        self.begin_era(crash, found, &matches);
         Ok(kept)
     }
 
@@ -104,17 +112,48 @@ impl Oracle {
         Ok(())
     }
 
-    fn begin_era(&mut self, found: &[(Key, State)]) {
+    fn was_ever(&self, key: &Key, found: &State) -> bool {
+        let states = self.archive.get(key);
+        states.is_some_and(|states| states.contains(found))
+    }
+
+    /// What was found is what is. A process that died has left its states in the operating system's memory, from
+    /// where the power may still take the latest: the older ones stay possible. What the power has left is sure.
+    fn begin_era(&mut self, crash: Crash, found: &[(Key, State)], matches: &[Option<usize>]) {
         self.era += 1;
         self.databases.clear();
-        self.lives.clear();
-        for (key, state) in found {
-            let past = vec![Past {
-                state: state.clone(),
-                command: 0,
-            }];
-            let shown = Vec::new();
-            self.lives.insert(key.clone(), Life { past, shown });
+        for ((key, state), fits) in found.iter().zip(matches) {
+            let life = self.lives.entry(key.clone()).or_default();
+            if self.keeps_archive {
+                let past = life.past.iter().map(|past| past.state.clone());
+                self.archive.entry(key.clone()).or_default().extend(past);
+            }
+            life.begin_era(crash, state, *fits);
+        }
+    }
+}
+
+impl Life {
+    fn begin_era(&mut self, crash: Crash, found: &State, fits: Option<usize>) {
+        let sure = Past {
+            state: found.clone(),
+            command: 0,
+        };
+        match (crash, fits) {
+            (Crash::Process, Some(index)) => {
+                self.past.truncate(index + 1);
+                self.shown.retain(|(_, shown)| *shown <= index);
+            }
+            (Crash::Process, None) => self.past.push(sure),
+            (Crash::Power, Some(index)) => {
+                let state = self.past[index].state.clone();
+                self.past = vec![Past { state, command: 0 }];
+                self.shown.clear();
+            }
+            (Crash::Power, None) => {
+                self.past = vec![sure];
+                self.shown.clear();
+            }
         }
     }
 }
