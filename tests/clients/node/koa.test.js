@@ -35,7 +35,7 @@ after(async () => {
 async function route(ctx) {
   const url = new URL(ctx.url, base)
   if (url.pathname === '/login') {
-    ctx.session.regenerate?.()
+    await ctx.session.regenerate()
     ctx.session.user = url.searchParams.get('user')
   } else if (url.pathname === '/cart') {
     ctx.session.cart = [...(ctx.session.cart ?? []), url.searchParams.get('item')]
