@@ -11,15 +11,14 @@ const DAY_MS = 86_400_000
  * Starts the shop on a port of the system's choice.
  *
  * @param client a connected node-redis client
- * @param options `store` for connect-redis, `session` for express-session,
- *   `beforeRoutes` middleware that runs before the session is loaded,
- *   `slowMs` how long `/slow` works between loading and saving the session
+ * @param options `store` for connect-redis, `session` for express-session, `beforeCart` middleware
+ *   of the route that adds to the cart, `slowMs` how long that route and `/slow` work between loading
+ *   and saving the session, `onError` called with each error that a request ended in
  */
 export async function startShop(client, options = {}) {
   const store = new RedisStore({ client, ...options.store })
   const app = express()
   app.use(express.json({ limit: '2mb' }))
-  if (options.beforeRoutes) app.use(options.beforeRoutes)
   app.use(session({
     store,
     secret: 'a secret of this test alone',
@@ -28,7 +27,7 @@ export async function startShop(client, options = {}) {
     cookie: { maxAge: DAY_MS },
     ...options.session,
   }))
-  addRoutes(app, options.slowMs ?? 0)
+  addRoutes(app, options)
   const server = app.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return {
@@ -42,7 +41,7 @@ export async function startShop(client, options = {}) {
   }
 }
 
-function addRoutes(app, slowMs) {
+function addRoutes(app, { slowMs = 0, beforeCart = (_req, _res, next) => next(), onError = () => {} }) {
   app.post('/login', (req, res, next) => {
     req.session.regenerate((error) => {
       if (error) return next(error)
@@ -53,7 +52,7 @@ function addRoutes(app, slowMs) {
   })
   app.get('/me', (req, res) => res.json({ user: req.session.user ?? null }))
   app.get('/cart', (req, res) => res.json({ cart: req.session.cart ?? [] }))
-  app.post('/cart', async (req, res) => {
+  app.post('/cart', beforeCart, async (req, res) => {
     const cart = req.session.cart ?? []
     await new Promise((resolve) => setTimeout(resolve, slowMs))
     req.session.cart = [...cart, req.body.item]
@@ -67,5 +66,9 @@ function addRoutes(app, slowMs) {
   app.post('/logout', (req, res, next) => {
     req.session.destroy((error) => (error ? next(error) : res.json({ user: null })))
   })
-  app.use((error, _req, res, _next) => res.status(500).json({ error: error.message }))
+  app.use((error, _req, res, _next) => {
+    onError(error)
+    // A save that fails is reported when the answer is already on its way.
+    if (!res.headersSent) res.status(500).json({ error: error.message })
+  })
 }
