@@ -2,14 +2,19 @@
 //!
 //! A failing seed is printed; `STORE_SEED=<seed> cargo test -p tenure-store --test model` runs it alone.
 
-mod support;
+#[path = "support/disk.rs"]
+mod disk;
+#[path = "support/map.rs"]
+mod map;
+#[path = "support/random.rs"]
+mod random;
 
-use ::model::time::Deadline;
-use ::model::{Db, Position, Version};
-use support::disk::Disk;
-use support::model::{Change, Id, Model, Record};
-use support::random::Random;
-use tenure_store::{HeapPages, Kind, Op, Refused, Space, Store, StoreConfig, SyncMode, Tuning};
+use disk::Disk;
+use map::{Change, Id, Model, Record};
+use model::time::Deadline;
+use model::{Db, Position, Version};
+use random::Random;
+use store::{HeapPages, Kind, Op, Refused, Space, Store, StoreConfig, SyncMode, Tuning};
 
 const START_MS: u64 = 1_700_000_000_000;
 
@@ -27,6 +32,7 @@ struct World {
     refused: u64,
     out_of_memory: u64,
     expired: u64,
+    cleaned: [u64; 3],
 }
 
 impl World {
@@ -53,10 +59,11 @@ impl World {
             model: Model::default(),
             now_ms: START_MS,
             next: Position::new(1, 1),
-            keys: 10 + random.below(400),
+            keys: [20, 200, 2_000][random.below(3) as usize],
             refused: 0,
             out_of_memory: 0,
             expired: 0,
+            cleaned: [0; 3],
             random,
         }
     }
@@ -207,6 +214,10 @@ impl World {
 
     /// A restart after everything was written.
     fn restart(&mut self, clean: bool) {
+        let usage = self.store.usage();
+        self.cleaned[0] += usage.cleaner_compactions;
+        self.cleaned[1] += usage.cleaner_disk_passes;
+        self.cleaned[2] += usage.segments_expired_whole;
         if clean {
             self.store.seal();
         }
@@ -262,7 +273,7 @@ fn apply(
     now_ms: u64,
     first: Position,
     changes: &[Change],
-) -> Result<tenure_store::Applied, Refused> {
+) -> Result<store::Applied, Refused> {
     let values: Vec<[&[u8]; 2]> = changes
         .iter()
         .map(|change| match change {
@@ -321,14 +332,14 @@ fn random_batches_agree_with_the_model() {
         let replay = Replay(seed);
         let mut world = World::new(seed);
         world.run(1_500);
-        let usage = world.store.usage();
+        let [compactions, disk_passes, whole] = world.cleaned;
         let seen = [
             world.out_of_memory,
             world.refused,
             world.expired,
-            usage.cleaner_compactions,
-            usage.cleaner_disk_passes,
-            usage.segments_expired_whole,
+            compactions,
+            disk_passes,
+            whole,
         ];
         for (total, seen) in totals.iter_mut().zip(seen) {
             *total += seen;

@@ -2,11 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use tenure_store::{
-    DiskError, DiskEvent, DiskOp, Pages, Restore, SegmentId, Store, StoreConfig, Tuning,
-};
+use store::{DiskError, DiskEvent, DiskOp, Pages, Restore, SegmentId, Store, StoreConfig, Tuning};
 
-use super::random::Random;
+use crate::random::Random;
 
 #[derive(Clone, Debug, Default)]
 pub struct File {
@@ -226,7 +224,7 @@ impl Disk {
         pages: Box<dyn Pages>,
         now_ms: u64,
         random: &mut Random,
-    ) -> (Store, tenure_store::RestoreReport) {
+    ) -> (Store, store::RestoreReport) {
         self.done = 0;
         self.fail.clear();
         let mut restore = Restore::new(config, tuning, pages);

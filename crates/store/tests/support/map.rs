@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-use ::model::time::Deadline;
-use ::model::{Db, Position, Version};
-use tenure_store::{Entry, Kind, LogPoint, Space, Store};
+use model::time::Deadline;
+use model::{Db, Position, Version};
+use store::{Entry, Kind, LogPoint, Space, Store};
 
 pub type Id = (Db, Space, Vec<u8>);
 
