@@ -160,7 +160,7 @@ enum Checked {
 /// `CONFIG SET name value ...`: all or none.
 pub fn set(call: &mut Call<'_>) -> Ran {
     let arguments = call.arguments;
-    if arguments.len() % 2 != 0 {
+    if !arguments.len().is_multiple_of(2) {
         return Err(call.wrong_arity());
     }
     let mut changes = Vec::new();

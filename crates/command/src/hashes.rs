@@ -32,7 +32,7 @@ fn change(call: &mut Call<'_>, changes: &[FieldChange<'_>]) -> Result<Changed, F
 
 fn sets<'a>(call: &Call<'a>) -> Result<Vec<FieldChange<'a>>, Failure> {
     let arguments = call.arguments;
-    if arguments.len() % 2 != 0 {
+    if !arguments.len().is_multiple_of(2) {
         return Err(call.wrong_arity());
     }
     let starts = (2..arguments.len()).step_by(2);

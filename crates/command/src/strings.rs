@@ -119,9 +119,11 @@ pub fn mget(call: &mut Call<'_>) -> Ran {
     Ok(Flow::Done)
 }
 
-fn pairs<'a>(call: &Call<'a>) -> Result<Vec<(&'a [u8], &'a [u8])>, Failure> {
+type Pair<'a> = (&'a [u8], &'a [u8]);
+
+fn pairs<'a>(call: &Call<'a>) -> Result<Vec<Pair<'a>>, Failure> {
     let arguments = call.arguments;
-    if arguments.len() % 2 == 0 {
+    if arguments.len().is_multiple_of(2) {
         return Err(call.wrong_arity());
     }
     let starts = (1..arguments.len()).step_by(2);

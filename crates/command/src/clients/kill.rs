@@ -66,7 +66,7 @@ fn close(call: &mut Call<'_>, connections: &[ConnectionId]) -> Flow {
 
 fn filters<'a>(call: &Call<'a>) -> Result<Filters<'a>, Failure> {
     let arguments = call.arguments;
-    if arguments.len() % 2 != 0 {
+    if !arguments.len().is_multiple_of(2) {
         return Err(Failure::Syntax);
     }
     let mut filters = Filters::default();
