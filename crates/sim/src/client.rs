@@ -66,10 +66,12 @@ impl Link {
         self.stuck.unwrap_or(0)
     }
 
-    /// After an input: takes note of since when a command waits.
-    pub fn stick(&mut self, input: u64) {
+    /// After an input: takes note of since when a command waits. A node that has let everybody try `again` has put them
+    /// back in line in the same order.
+    pub fn stick(&mut self, input: u64, again: bool) {
         let waits = self.waiting.front().is_some_and(|sent| sent.end <= self.delivered);
-        self.stuck = waits.then(|| self.stuck.unwrap_or(input));
+        let since = self.stuck.filter(|_| !again);
+        self.stuck = waits.then(|| since.unwrap_or(input));
     }
 
     /// The client sends a command.

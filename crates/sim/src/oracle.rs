@@ -50,6 +50,16 @@ pub struct Value {
     pub deadline_ms: u64,
 }
 
+impl Value {
+    /// Bytes of what it holds.
+    fn bytes(&self) -> usize {
+        match &self.body {
+            Body::Text(text) => text.len(),
+            Body::Hash(fields) => fields.iter().map(|(name, value)| name.len() + value.len()).sum(),
+        }
+    }
+}
+
 /// A record, or that there is none.
 pub type State = Option<Rc<Value>>;
 
@@ -106,6 +116,8 @@ pub enum Outcome {
     Unavailable,
     /// It was refused because memory was full.
     OutOfMemory,
+    /// It was refused because it changes more than a segment holds.
+    TooLarge,
 }
 
 /// See the module.
@@ -122,6 +134,7 @@ pub struct Oracle {
     /// States of earlier lives, if a damaged disk may bring them back.
     archive: BTreeMap<Key, Vec<State>>,
     keeps_archive: bool,
+    segment_bytes: usize,
     /// Keys that were found gone because their deadline had passed.
     pub expired: u64,
 }
@@ -131,10 +144,14 @@ pub(crate) type Verdict = Result<(), String>;
 
 impl Oracle {
     /// Bits of the disk may flip: then every state that a key ever had may come back.
+    /// `segment_bytes` bound what one command may change.
     #[must_use]
-    pub fn with_archive(mut self, keeps_archive: bool) -> Self {
-        self.keeps_archive = keeps_archive;
-        self
+    pub fn new(keeps_archive: bool, segment_bytes: usize) -> Self {
+        Self {
+            keeps_archive,
+            segment_bytes,
+            ..Self::default()
+        }
     }
 
     /// Judges a command that the node has just run.
@@ -147,6 +164,7 @@ impl Oracle {
         self.seen.clear();
         let name = String::from_utf8_lossy(&run.words[0]).to_ascii_uppercase();
         let outcome = match refusal(run.reply) {
+            Some(Outcome::TooLarge) if self.is_large(&run) => Outcome::TooLarge,
             Some(outcome) if may_be_refused(&name, outcome) => outcome,
             Some(_) => return Err(format!("{name} was refused: {:?}", run.reply)),
             None => {
@@ -159,6 +177,15 @@ impl Oracle {
             era: self.era,
         };
         Ok((outcome, seen))
+    }
+
+    /// Whether what the command brings, and what it changes, come near the size of a segment.
+    fn is_large(&self, run: &Run<'_>) -> bool {
+        let brought: usize = run.words.iter().map(Vec::len).sum();
+        let db = self.databases.get(&run.connection).copied().unwrap_or(0);
+        let lives = run.words[1..].iter().filter_map(|word| self.lives.get(&(db, word.clone())));
+        let changed: usize = lives.filter_map(|life| life.current()).map(|v| v.bytes()).sum();
+        (brought + changed) * 4 > self.segment_bytes
     }
 
     fn run(&mut self, name: &str, run: &Run<'_>) -> Verdict {
@@ -285,11 +312,19 @@ impl<'a> Asked<'a> {
     }
 }
 
+const TOO_LARGE: &str = "ERR the command changes too much at once";
+
 fn refusal(reply: &Reply) -> Option<Outcome> {
-    match reply.code()? {
-        "MISCONF" => Some(Outcome::Unavailable),
-        "OOM" => Some(Outcome::OutOfMemory),
-        _ => None,
+    match reply {
+        Reply::Error(text) if text.starts_with("MISCONF") => Some(Outcome::Unavailable),
+        Reply::Error(text) if text.starts_with("OOM") => Some(Outcome::OutOfMemory),
+        Reply::Error(text) if text.starts_with(TOO_LARGE) => Some(Outcome::TooLarge),
+        Reply::Error(_)
+        | Reply::Simple(_)
+        | Reply::Integer(_)
+        | Reply::Bulk(_)
+        | Reply::Null
+        | Reply::Array(_) => None,
     }
 }
 
@@ -300,7 +335,12 @@ fn may_be_refused(name: &str, outcome: Outcome) -> bool {
         "HGETALL", "HLEN", "HEXISTS", "PING", "SELECT", "HELLO",
     ];
     let freeing = ["DEL", "UNLINK", "PEXPIRE", "PERSIST", "FLUSHDB", "FLUSHALL", "SWAPDB", "GETDEL", "PEXPIREAT"];
-    !reads.contains(&name) && (outcome == Outcome::Unavailable || !freeing.contains(&name))
+    let frees = freeing.contains(&name);
+    match outcome {
+        Outcome::Unavailable => !reads.contains(&name),
+        Outcome::OutOfMemory => !reads.contains(&name) && !frees,
+        Outcome::TooLarge | Outcome::Done => false,
+    }
 }
 
 fn explain(run: &Run<'_>, wrong: &str) -> String {

@@ -105,7 +105,7 @@ impl World {
             disk,
             links: (0..plan.clients).map(|_| None).collect(),
             later: Vec::new(),
-            oracle: Oracle::default().with_archive(plan.bit_flip > 0),
+            oracle: Oracle::new(plan.bit_flip > 0, plan.segment_bytes),
             trace,
             counts: Counts::default(),
             turn: 0,
@@ -272,17 +272,19 @@ impl World {
             Input::Accepted { .. }
             | Input::Sent { .. }
             | Input::Closed { .. }
+            | Input::Ended { .. }
             | Input::Disk(_)
             | Input::EndOfTurn => None,
         };
+        let again = matches!(input, Input::Disk(_));
         self.floor_ms = self.node_ms();
         self.node.handle(self.now, input, outbox);
-        self.judge(actor)?;
+        self.judge(actor, again)?;
         Ok(())
     }
 
     /// Judges what an input has run: first the commands of the connection that it came from, then those that could go on.
-    fn judge(&mut self, actor: Option<model::ConnectionId>) -> Result<(), String> {
+    fn judge(&mut self, actor: Option<model::ConnectionId>, again: bool) -> Result<(), String> {
         let is_actor = |link: &Option<Link>| link.as_ref().is_some_and(|l| Some(l.id) == actor);
         let actor = self.links.iter().position(is_actor);
         let mut goes = Vec::new();
@@ -301,7 +303,7 @@ impl World {
                 ran.push(place);
             }
             self.input += 1;
-            link.stick(self.input);
+            link.stick(self.input, again);
         }
         if goes.is_empty() {
             return Ok(());
@@ -333,7 +335,7 @@ impl World {
 
     fn note(&mut self, outcome: Outcome) {
         match outcome {
-            Outcome::Done => {}
+            Outcome::Done | Outcome::TooLarge => {}
             Outcome::Unavailable => {
                 self.unavailable = true;
                 self.counts.note(Rare::LogUnavailable);

@@ -122,6 +122,9 @@ impl Oracle {
 
     fn copy(&mut self, asked: &Asked<'_>) -> Verdict {
         let (from, to) = (asked.key(1), asked.key(2));
+        if from == to {
+            return asked.expect_error("ERR");
+        }
         let replace = asked.options(3).iter().any(|option| option == "REPLACE");
         let Some(value) = self.look(&from) else {
             return asked.expect_integer(0);
@@ -147,12 +150,15 @@ impl Oracle {
     /// in a state that the other had: so these count as possible states, too.
     fn swap(&mut self, asked: &Asked<'_>) -> Verdict {
         let (a, b) = (asked.number(1) as u8, asked.number(2) as u8);
+        if a == b {
+            return asked.expect(&Reply::ok());
+        }
         let of = |key: &&Key| key.0 == a || key.0 == b;
         let names: std::collections::BTreeSet<Vec<u8>> =
             self.lives.keys().filter(of).map(|key| key.1.clone()).collect();
         for name in names {
             let (in_a, in_b) = ((a, name.clone()), (b, name));
-            let (from_a, from_b) = (self.raw(&in_a), self.raw(&in_b));
+            let (from_a, from_b) = (self.look(&in_a), self.look(&in_b));
             let (past_a, past_b) = (self.possible(&in_a), self.possible(&in_b));
             self.inherit(&in_a, past_b);
             self.inherit(&in_b, past_a);
@@ -162,15 +168,18 @@ impl Oracle {
         asked.expect(&Reply::ok())
     }
 
-    fn raw(&mut self, key: &Key) -> State {
-        self.look(key)
-    }
-
+    /// The states that a crash may leave the key in, each once.
     fn possible(&mut self, key: &Key) -> Vec<State> {
         self.look(key);
         let life = &self.lives[key];
         let from = life.shown.last().map_or(0, |(_, index)| *index);
-        life.past[from..].iter().map(|past| past.state.clone()).collect()
+        let mut states: Vec<State> = Vec::new();
+        for past in &life.past[from..] {
+            if !states.contains(&past.state) {
+                states.push(past.state.clone());
+            }
+        }
+        states
     }
 
     fn inherit(&mut self, key: &Key, states: Vec<State>) {

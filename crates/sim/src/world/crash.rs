@@ -160,7 +160,6 @@ impl World {
             }
             other => return Err(format!("GET answers {other:?}")),
         };
-        if command::table::find_name(b"pexpiretime").is_none() { return Ok(Some(Rc::new(Value { body, deadline_ms: NEVER }))); }
         let deadline = self.question(auditor, &[b"PEXPIRETIME", &key.1])?.integer();
         let deadline_ms = match deadline {
             Some(-1) => NEVER,
