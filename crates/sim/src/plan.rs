@@ -118,7 +118,7 @@ impl Plan {
 
     fn with_sizes(mut self, random: &mut Random) -> Self {
         self.segment_bytes = *random.pick(&[16 << 10, 32 << 10, 64 << 10, 256 << 10]);
-        self.memory_bytes = self.segment_bytes * random.between(8, 40) as usize;
+        self.memory_bytes = self.segment_bytes * random.extreme(6, 40) as usize;
         self
     }
 }
