@@ -62,8 +62,6 @@ pub struct LoopState {
     spin: Spin,
     /// Connections that may have more to read, and no event will say so.
     again: Vec<ConnectionId>,
-    /// Connections that were read in this turn.
-    served: usize,
     turns: u64,
     /// When the shutdown gives up waiting.
     drain_until: Option<Duration>,
@@ -75,7 +73,6 @@ impl Default for LoopState {
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             spin: Spin::default(),
             again: Vec::new(),
-            served: 0,
             turns: 0,
             drain_until: None,
         }
@@ -102,15 +99,14 @@ impl Shell {
         let mut events = Events::with_capacity(1024);
         while !self.is_over() {
             let waited_us = self.wait(&mut events)?;
-            self.state.served = 0;
             for event in &events {
                 self.event(event);
             }
             self.read_again();
             self.retry_accepting();
             self.flush();
+            self.state.spin.turned(self.state.turns, waited_us);
             self.state.turns += 1;
-            self.state.spin.waited(waited_us, self.state.served);
         }
         Ok(())
     }
@@ -255,6 +251,7 @@ impl Shell {
 
     /// Reads until nothing is left, the node wants no more, or others should have their turn.
     fn read(&mut self, connection: ConnectionId) {
+        let window = Spin::window(self.state.turns);
         for reads in 0.. {
             let Some(socket) = self.sockets.get(connection) else {
                 return;
@@ -271,7 +268,9 @@ impl Shell {
             match socket.read(&mut self.state.scratch) {
                 Ok(Some(0)) => return self.handle(Input::Ended { connection }),
                 Ok(Some(count)) => {
-                    self.state.served += usize::from(reads == 0);
+                    if std::mem::replace(&mut socket.window, window) != window {
+                        self.state.spin.first_active();
+                    }
                     self.received(connection, count);
                     // A read that was not filled has emptied the kernel's buffer; what comes later causes an event.
                     if count < SCRATCH_BYTES && !ending {
