@@ -171,7 +171,8 @@ impl Node {
             DiskOp::Create { .. }
             | DiskOp::Sync { .. }
             | DiskOp::Close { .. }
-            | DiskOp::Delete { .. } => &[],
+            | DiskOp::Delete { .. }
+            | DiskOp::Quarantine { .. } => &[],
         }
     }
 
