@@ -211,6 +211,12 @@ impl Node {
         self.draining = true;
     }
 
+    /// Ends the log, so that a restart can tell any damage from an unfinished end. To be followed by turns until
+    /// the disk has done what they ask for; nothing may be written afterwards.
+    pub fn seal(&mut self) {
+        self.shard.store_mut().seal();
+    }
+
     /// Whether [`Node::drain`] was called and every connection that had work has been served.
     #[must_use]
     pub fn is_drained(&self) -> bool {

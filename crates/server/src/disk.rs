@@ -21,7 +21,7 @@ use rustix::io::Errno;
 use store::{DiskError, DiskEvent, DiskOp, SegmentId};
 
 use crate::clock::Clock;
-use crate::directory::{segment_path, sync_directory};
+use crate::directory::{quarantine, segment_path, sync_directory};
 use crate::message::{Mailbox, Message};
 
 /// An op that the disk thread has done.
@@ -53,6 +53,8 @@ pub struct DiskStats {
     pub creates: u64,
     /// Files deleted.
     pub deletes: u64,
+    /// Files moved aside because they are damaged.
+    pub quarantines: u64,
     /// Syncs, those of files that were closed too.
     pub syncs: Durations,
 }
@@ -82,6 +84,8 @@ impl Durations {
 
 /// The disk of one node.
 pub struct Disk {
+    /// The directory of the segment files.
+    segments: PathBuf,
     /// Files that are open for writing.
     files: BTreeMap<SegmentId, Arc<File>>,
     jobs: Sender<Job>,
@@ -100,10 +104,12 @@ impl Disk {
     /// The thread cannot be started.
     pub fn start(segments: PathBuf, mailbox: Mailbox, clock: Clock) -> io::Result<Self> {
         let (jobs, queue) = channel();
+        let directory = segments.clone();
         let thread = std::thread::Builder::new()
             .name("tenure-disk".into())
-            .spawn(move || work(&segments, &queue, &mailbox, clock))?;
+            .spawn(move || work(&directory, &queue, &mailbox, clock))?;
         Ok(Self {
+            segments,
             files: BTreeMap::new(),
             jobs,
             underway: 0,
@@ -123,8 +129,13 @@ impl Disk {
                 return Some(DiskEvent { op, result });
             }
             DiskOp::Create { .. } => None,
-            DiskOp::Sync { segment } => self.files.get(&segment).cloned(),
-            DiskOp::Close { segment, .. } | DiskOp::Delete { segment } => {
+            DiskOp::Sync { segment } => self.file(segment).ok(),
+            DiskOp::Close { segment, .. } => {
+                let file = self.file(segment).ok();
+                self.files.remove(&segment);
+                file
+            }
+            DiskOp::Delete { segment } | DiskOp::Quarantine { segment } => {
                 self.files.remove(&segment)
             }
         };
@@ -147,6 +158,7 @@ impl Disk {
             }
             DiskOp::Sync { .. } | DiskOp::Close { .. } => self.stats.syncs.note(done.took_us),
             DiskOp::Delete { .. } => self.stats.deletes += 1,
+            DiskOp::Quarantine { .. } => self.stats.quarantines += 1,
             DiskOp::Write { .. } => {}
         }
         self.note_error(&done.event);
@@ -159,18 +171,29 @@ impl Disk {
     }
 
     fn write(&mut self, segment: SegmentId, offset: u32, bytes: &[u8]) -> Result<(), DiskError> {
-        let result = match self.files.get(&segment) {
-            Some(file) => file
-                .write_all_at(bytes, u64::from(offset))
-                .map_err(|e| disk_error(&e)),
-            None => Err(DiskError::Io(Errno::BADF.raw_os_error())),
-        };
+        let written = self
+            .file(segment)
+            .and_then(|file| file.write_all_at(bytes, u64::from(offset)));
+        let result = written.map_err(|error| disk_error(&error));
         self.stats.writes += 1;
         match result {
             Ok(()) => self.stats.written_bytes += bytes.len() as u64,
             Err(_) => self.stats.errors += 1,
         }
         result
+    }
+
+    /// The segment's file, open for writing. One from before this start is opened when it is first needed.
+    fn file(&mut self, segment: SegmentId) -> io::Result<Arc<File>> {
+        if let Some(file) = self.files.get(&segment) {
+            return Ok(file.clone());
+        }
+        let file = OpenOptions::new()
+            .write(true)
+            .open(segment_path(&self.segments, segment))?;
+        let file = Arc::new(file);
+        self.files.insert(segment, file.clone());
+        Ok(file)
     }
 
     fn note_error(&mut self, event: &DiskEvent) {
@@ -214,11 +237,17 @@ fn carry_out(segments: &std::path::Path, job: &Job) -> io::Result<Option<Arc<Fil
             file.set_len(u64::from(len))?;
             file.sync_data().map(|()| None)
         }
-        DiskOp::Delete { segment } => match std::fs::remove_file(segment_path(segments, segment)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(None),
-        },
+        DiskOp::Delete { segment } => delete(segments, segment).map(|()| None),
+        DiskOp::Quarantine { segment } => quarantine(segments, segment).map(|()| None),
         DiskOp::Write { .. } => unreachable!("the node's thread writes itself"),
+    }
+}
+
+fn delete(segments: &std::path::Path, segment: SegmentId) -> io::Result<()> {
+    match std::fs::remove_file(segment_path(segments, segment)) {
+        Ok(()) => sync_directory(segments),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 

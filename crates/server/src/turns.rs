@@ -39,8 +39,8 @@ const ACCEPTS_PER_TURN: usize = 256;
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How long a shutdown waits for connections that still have work.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
-/// How long a shutdown waits for the disk.
-const SEAL_LIMIT: Duration = Duration::from_secs(30);
+/// How long a start or a shutdown waits for the disk.
+const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A node with its sockets and its disk.
 pub struct Shell {
@@ -393,14 +393,26 @@ impl Shell {
         self.state.drain_until = Some(self.clock.elapsed() + DRAIN_LIMIT);
     }
 
-    /// Has the disk finish what it was asked for.
-    pub fn seal(&mut self) {
+    /// Ends the log, and has the disk finish it.
+    ///
+    /// Returns whether everything is on disk.
+    pub fn seal(&mut self) -> bool {
+        self.node.seal();
+        self.settle() && self.disk.stats.errors == 0
+    }
+
+    /// Has the disk do what the node wants, without serving anybody: before the first connection, and after
+    /// the last. Returns whether it was done in time.
+    pub fn settle(&mut self) -> bool {
         let mut events = Events::with_capacity(16);
-        let until = self.clock.elapsed() + SEAL_LIMIT;
+        let until = self.clock.elapsed() + SETTLE_LIMIT;
         loop {
             self.flush();
-            if self.disk.is_quiet() || self.clock.elapsed() > until {
-                return;
+            if self.disk.is_quiet() {
+                return true;
+            }
+            if self.clock.elapsed() > until {
+                return false;
             }
             // A failing poller would only make this a busy loop until the limit.
             let _ = poll(&mut self.poll, &mut events, Duration::from_millis(10));
