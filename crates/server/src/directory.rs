@@ -81,10 +81,6 @@ impl Directory {
         })
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
 
     /// Where the segment files are.
     pub fn segments_path(&self) -> PathBuf {

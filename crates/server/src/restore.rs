@@ -58,7 +58,14 @@ pub fn restore(
             scope.spawn(move || work(&queue, &results, scanner));
         }
         drop(results);
-        feed(&mut restore, files, threads * AHEAD, &jobs, &scanned, &mut progress)
+        feed(
+            &mut restore,
+            files,
+            threads * AHEAD,
+            &jobs,
+            &scanned,
+            &mut progress,
+        )
     })?;
     progress.end();
     let (store, report) = restore.finish(unix_ms());
@@ -83,7 +90,8 @@ fn feed(
         {
             let region = restore.region().ok_or(io::ErrorKind::OutOfMemory)?;
             let job = Job { id, path, region };
-            jobs.send(job).expect("the threads read until the queue ends");
+            jobs.send(job)
+                .expect("the threads read until the queue ends");
             underway += 1;
         }
         if underway == 0 {
@@ -97,9 +105,16 @@ fn feed(
 }
 
 /// One thread: reads and checks files until there are no more.
-fn work(queue: &Mutex<Receiver<Job>>, results: &Sender<io::Result<ScannedSegment>>, scanner: Scanner) {
+fn work(
+    queue: &Mutex<Receiver<Job>>,
+    results: &Sender<io::Result<ScannedSegment>>,
+    scanner: Scanner,
+) {
     loop {
-        let next = queue.lock().expect("no thread panics with the queue").recv();
+        let next = queue
+            .lock()
+            .expect("no thread panics with the queue")
+            .recv();
         let Ok(job) = next else {
             return;
         };
@@ -127,7 +142,10 @@ fn read(mut job: Job, scanner: Scanner) -> io::Result<ScannedSegment> {
 fn tell(report: &RestoreReport, took: Duration) {
     let place = |range: &Range| format!("{:016x}:{}+{}", range.segment.0, range.offset, range.len);
     for range in &report.torn {
-        info!(at = place(range), "dropped the unfinished end of a segment: nothing in it was acknowledged as synced");
+        info!(
+            at = place(range),
+            "dropped the unfinished end of a segment: nothing in it was acknowledged as synced"
+        );
     }
     for range in &report.damaged {
         error!(
@@ -136,10 +154,16 @@ fn tell(report: &RestoreReport, took: Duration) {
         );
     }
     for segment in &report.foreign {
-        error!(segment = format!("{:016x}", segment.0), "a segment file of another directory: it goes to quarantine, nothing of it is served");
+        error!(
+            segment = format!("{:016x}", segment.0),
+            "a segment file of another directory: it goes to quarantine, nothing of it is served"
+        );
     }
     for segment in &report.missing {
-        error!(segment = format!("{:016x}", segment.0), "a segment file is missing");
+        error!(
+            segment = format!("{:016x}", segment.0),
+            "a segment file is missing"
+        );
     }
     info!(
         sessions = report.live,
@@ -164,8 +188,9 @@ struct Progress {
 impl Progress {
     fn new(files: u64, clock: Clock) -> Self {
         let bar = ProgressBar::new(files);
-        let style = ProgressStyle::with_template("restoring [{bar:40}] {pos}/{len} segments, {eta} left")
-            .expect("the template is valid");
+        let style =
+            ProgressStyle::with_template("restoring [{bar:40}] {pos}/{len} segments, {eta} left")
+                .expect("the template is valid");
         bar.set_style(style.progress_chars("=> "));
         Self {
             bar,
@@ -179,7 +204,11 @@ impl Progress {
         let now = self.clock.elapsed();
         if self.bar.is_hidden() && now - self.told > TELL_EVERY {
             self.told = now;
-            info!(done = self.bar.position(), of = self.bar.length(), "restoring");
+            info!(
+                done = self.bar.position(),
+                of = self.bar.length(),
+                "restoring"
+            );
         }
     }
 

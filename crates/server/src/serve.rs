@@ -142,7 +142,9 @@ fn start_node(
             "cannot get random numbers from the system: {error}"
         ))
     })?;
-    let (index_seed, node_seed) = seed.split_first_chunk::<8>().expect("40 bytes begin with 8");
+    let (index_seed, node_seed) = seed
+        .split_first_chunk::<8>()
+        .expect("40 bytes begin with 8");
     let (store, report) = restore_store(config, directory, u64::from_le_bytes(*index_seed), clock)?;
     let epoch = directory.last_epoch.max(report.newest.epoch()) + 1;
     directory
@@ -191,7 +193,9 @@ fn restore_store(
         threads => threads as usize,
     };
     if !directory.was_clean {
-        info!("the last server on this directory did not shut down: its last writes may be unfinished");
+        info!(
+            "the last server on this directory did not shut down: its last writes may be unfinished"
+        );
     }
     restore::restore(restore, &directory.segments_path(), threads, clock).map_err(|error| {
         StartError(format!(
