@@ -68,7 +68,7 @@ set_type! {
         /// Not in a transaction.
         NO_MULTI = 11, "no_multi";
         /// Not kept in the slow log: its arguments are secret.
-        SKIP_SLOWLOG = 12, "skip_slowlog";
+        SKIP_SLOWLOG = 12, "";
         /// The table alone does not tell which arguments are keys.
         MOVABLE_KEYS = 13, "movablekeys";
         /// Runs although clients are paused.
@@ -335,6 +335,13 @@ impl Spec {
     #[must_use]
     pub const fn category(mut self, category: Categories) -> Self {
         self.categories = self.categories.and(category);
+        self
+    }
+
+    /// In no category but those that follow from its flags, and in these.
+    #[must_use]
+    pub const fn only_categories(mut self, categories: Categories) -> Self {
+        self.categories = categories;
         self
     }
 
