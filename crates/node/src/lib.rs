@@ -188,6 +188,11 @@ impl Node {
         &self.server
     }
 
+    /// The same, for what the shell knows of the process and tells now and then.
+    pub fn server_mut(&mut self) -> &mut Server {
+        &mut self.server
+    }
+
     /// Connections, to look at.
     #[must_use]
     pub fn clients(&self) -> &Clients {

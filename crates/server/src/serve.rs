@@ -164,6 +164,7 @@ fn start_node(
             .first()
             .map_or_else(String::new, |l| l.address.to_string()),
         dir: config.dir.display().to_string(),
+        stopwatch: Some(crate::clock::nanoseconds),
     };
     let node_seed = node_seed
         .try_into()

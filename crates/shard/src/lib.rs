@@ -9,15 +9,20 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+pub mod batch;
 mod commit;
+pub mod hash;
 pub mod holds;
 pub mod record;
 mod writes;
 
 pub use commit::Commits;
+pub use hash::{Changed, FieldChange, Hash, Unchanged, WrongType};
 pub use record::{Meta, Record, Type};
-pub use writes::{Change, Unwritable};
+pub use writes::{Change, Place, Unwritable};
 
 use alloc::vec::Vec;
 
@@ -65,8 +70,6 @@ pub struct Shard {
     pub(crate) settings: ShardSettings,
     /// Connections whose waiting command shall run again, in this order.
     pub(crate) woken: Vec<(ConnectionId, Attempt)>,
-    /// Where a new value is put together.
-    pub(crate) scratch: Vec<u8>,
 }
 
 impl Shard {
@@ -81,7 +84,6 @@ impl Shard {
             holds: Holds::default(),
             settings,
             woken: Vec::new(),
-            scratch: Vec::new(),
         }
     }
 
@@ -94,6 +96,12 @@ impl Shard {
     /// The store, for its disk ops and events only. Changing entries goes through the shard.
     pub fn store_mut(&mut self) -> &mut Store {
         &mut self.store
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &ShardSettings {
+        &self.settings
     }
 
     /// The settings, to change while running.
@@ -123,6 +131,50 @@ impl Shard {
         let entry = self.store.get(&key, now.unix_ms);
         self.commits.observe(entry.as_ref().map(Entry::position));
         entry.map(Record::of)
+    }
+
+    /// Visits some records of a database from `cursor` (0 to begin) on, and returns the cursor to go on with, 0 at the
+    /// end. Every record that is there all the time is visited at least once. About `budget` entries are looked at.
+    pub fn scan(
+        &mut self,
+        now: Now,
+        db: Db,
+        cursor: u64,
+        budget: usize,
+        visit: &mut dyn FnMut(&[u8], Record<'_>),
+    ) -> u64 {
+        let mut latest = None;
+        let next = self.store.scan(cursor, budget, &mut |entry| {
+            let wanted = entry.db() == db && entry.space() == Space::Data;
+            if wanted && !entry.deadline().has_passed(now.unix_ms) {
+                latest = latest.max(Some(entry.position()));
+                visit(entry.key(), Record::of(entry));
+            }
+        });
+        // A scan depends on what it found, and on what it no longer found.
+        self.commits.observe(None);
+        self.commits.observe(latest);
+        next
+    }
+
+    /// Some key of a database, chosen by `random`; `None` if there is none, or if none was found within a bounded
+    /// search.
+    pub fn random_key(&mut self, now: Now, db: Db, random: u64) -> Option<&[u8]> {
+        let entry = self.store.random(db, random, now.unix_ms);
+        self.commits.observe(entry.as_ref().map(Entry::position));
+        entry.map(|entry| entry.key())
+    }
+
+    /// Bytes that a key's entries take, headers and index cells included.
+    pub fn footprint(&mut self, now: Now, db: Db, key: &[u8]) -> Option<usize> {
+        let is_there = self.record(now, db, key).is_some();
+        let data_key = self.data_key(db, key);
+        let entry = self
+            .store
+            .get(&data_key, now.unix_ms)
+            .filter(|_| is_there)?;
+        let chunks = Hash::of(self, now, db, key, Record::of(entry));
+        Some(Store::footprint(&entry) + chunks.map_or(0, |hash| hash.chunk_footprint()))
     }
 
     /// The latest position that anything read or written since [`Shard::begin_command`] depends on: a reply may

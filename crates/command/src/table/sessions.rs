@@ -1,0 +1,5 @@
+//! Commands on sessions.
+
+use super::Spec;
+
+pub(super) const SPECS: &[Spec] = &[];
