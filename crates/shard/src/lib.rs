@@ -9,15 +9,20 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+pub mod batch;
 mod commit;
+pub mod hash;
 pub mod holds;
 pub mod record;
 mod writes;
 
 pub use commit::Commits;
+pub use hash::{Changed, FieldChange, Hash, Unchanged, WrongType};
 pub use record::{Meta, Record, Type};
-pub use writes::{Change, Unwritable};
+pub use writes::{Change, Place, Unwritable};
 
 use alloc::vec::Vec;
 
@@ -65,8 +70,6 @@ pub struct Shard {
     pub(crate) settings: ShardSettings,
     /// Connections whose waiting command shall run again, in this order.
     pub(crate) woken: Vec<(ConnectionId, Attempt)>,
-    /// Where a new value is put together.
-    pub(crate) scratch: Vec<u8>,
 }
 
 impl Shard {
@@ -81,7 +84,6 @@ impl Shard {
             holds: Holds::default(),
             settings,
             woken: Vec::new(),
-            scratch: Vec::new(),
         }
     }
 
