@@ -53,6 +53,15 @@ pub(crate) fn guarded<'a>(guards: &[Guard], key: &'a [u8]) -> Option<Guarded<'a>
     guards.iter().find_map(|guard| guard.guarded(key))
 }
 
+/// The key of the session's lock, if its guard knows one.
+pub(crate) fn lock_of(guards: &[Guard], session: &[u8]) -> Option<Vec<u8>> {
+    let guard = guards
+        .iter()
+        .find(|guard| session.starts_with(&guard.prefix))?;
+    let suffix = guard.lock_suffix.as_ref()?;
+    Some([session, suffix].concat())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -196,6 +196,37 @@ impl Holds {
         }
     }
 
+    /// The hold on a session, if it has one that is not over at `now_ms`.
+    pub(crate) fn peek(&self, now_ms: u64, session: Named<'_>) -> Option<Hold> {
+        match self.table.get(&session)?.state {
+            State::Held(hold, _) => (!hold.deadline.has_passed(now_ms)).then_some(hold),
+            State::Turn(_) => None,
+        }
+    }
+
+    /// Whether nobody holds it, is about to, or would be if time were taken note of.
+    pub(crate) fn is_free(&self, now_ms: u64, session: Named<'_>) -> bool {
+        match self.table.get(&session) {
+            None => true,
+            Some(slot) => match slot.state {
+                State::Held(hold, _) => {
+                    hold.deadline.has_passed(now_ms) && slot.line.is_empty()
+                }
+                State::Turn(_) => false,
+            },
+        }
+    }
+
+    /// Whether there is something here that dies with the session: a hold of `SESSION.*`, or a turn.
+    pub(crate) fn is_of_session(&self, session: Named<'_>) -> bool {
+        self.table
+            .get(&session)
+            .is_some_and(|slot| match slot.state {
+                State::Held(hold, _) => hold.by == HeldBy::Session,
+                State::Turn(_) => true,
+            })
+    }
+
     /// How many wait for it.
     pub(crate) fn waiters(&self, session: Named<'_>) -> usize {
         self.table.get(&session).map_or(0, |slot| slot.line.len())
@@ -237,6 +268,36 @@ impl Holds {
                 self.counts.handed_over += 1;
             }
         }
+    }
+
+    /// As [`Holds::take`], also from another who has it now. Those who wait go on waiting.
+    pub(crate) fn take_over(&mut self, session: Named<'_>, hold: Hold) {
+        let Some(slot) = self.table.get(&session) else {
+            return self.take(session, hold);
+        };
+        let State::Held(before, timer) = slot.state else {
+            panic!("a lock was taken out of turn");
+        };
+        self.timers.stop(timer);
+        self.counts.held -= 1;
+        self.counts.broken += 1;
+        let slot = self.table.remove_entry(&session);
+        let (key, Slot { line, .. }) = slot.expect("it was just looked at");
+        if let Some(owner) = before.owner.filter(|owner| Some(*owner) != hold.owner) {
+            self.lapsed.insert(owner, key);
+        }
+        self.take(session, hold);
+        let slot = self.table.get_mut(&session);
+        slot.expect("it was just taken").line = line;
+    }
+
+    /// As [`Holds::take`], for a hold that was taken before a restart. It may be told of twice.
+    pub(crate) fn restore(&mut self, session: Named<'_>, hold: Hold) {
+        if self.table.contains_key(&session) {
+            return;
+        }
+        self.take(session, hold);
+        self.counts.taken -= 1;
     }
 
     /// The hold has another deadline. Nothing happens if there is none.
@@ -290,7 +351,19 @@ impl Holds {
             // It is woken already, and will find nothing.
             State::Turn(connection) => drop(self.places.remove(&connection)),
         }
-        for connection in slot.line.into_values() {
+        self.send_away(slot.line);
+    }
+
+    /// Everybody who waits for the session is told that it is gone. The hold stays.
+    pub(crate) fn cancel_line(&mut self, session: Named<'_>) {
+        if let Some(slot) = self.table.get_mut(&session) {
+            let line = core::mem::take(&mut slot.line);
+            self.send_away(line);
+        }
+    }
+
+    fn send_away(&mut self, line: BTreeMap<u64, ConnectionId>) {
+        for connection in line.into_values() {
             self.out_of_line(connection);
             self.woken.push((connection, Attempt::Cancelled));
         }

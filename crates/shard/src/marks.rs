@@ -15,8 +15,8 @@ use model::time::Deadline;
 use model::{Db, Now};
 use store::{Entry, Op, Space};
 
-use crate::Shard;
 use crate::record::{ALIAS, GONE};
+use crate::{Record, Shard};
 use crate::session_key::{Named, SessionKey};
 
 /// An alias leads to an id that may be an alias itself: so many times a session can be rotated within one
@@ -120,6 +120,15 @@ impl Shard {
             }
         }
         Some(at)
+    }
+
+    /// The record of the session that this id, which has none of its own, leads to.
+    pub(crate) fn record_by_alias(&mut self, now: Now, db: Db, id: &[u8]) -> Option<Record<'_>> {
+        let target = self.alias(now, db, id);
+        let key = self.data_key(db, target.as_deref().unwrap_or(id));
+        let entry = self.store.get(&key, now.unix_ms);
+        self.commits.observe(entry.as_ref().map(Entry::position));
+        entry.map(Record::of)
     }
 
     /// Puts marks of expired ids into the log, as many as it takes now.

@@ -69,10 +69,8 @@ impl Users {
     ) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let sessions = self.of.get(&db).and_then(|users| users.get(user));
-        sessions
-            .into_iter()
-            .flat_map(move |sessions| sessions.range::<[u8], _>((from, Bound::Unbounded)))
-            .map(|id| &**id)
+        let range = sessions.map(|sessions| sessions.range::<[u8], _>((from, Bound::Unbounded)));
+        range.into_iter().flatten().map(|id| &**id)
     }
 
     /// How many sessions the user has. Some may have expired.
