@@ -119,11 +119,23 @@ fn check(call: &mut Call<'_>) -> Result<(), Failure> {
     if !call.client().authenticated && !spec.flags.has(Flags::NO_AUTH) {
         return Err(Failure::text("NOAUTH Authentication required."));
     }
-    if spec.flags.has(Flags::WRITE) && !spec.flags.has(Flags::HOLDS) {
-        for index in key_indices(spec.keys, call.arguments.len()) {
-            call.shard
-                .check_write(call.now, call.connection, call.db, call.arguments.at(index))?;
+    if spec.flags.has(Flags::WRITE) {
+        call.shard.begin_write(call.connection);
+        if !spec.flags.has(Flags::HOLDS) {
+            check_keys(call)?;
         }
+    }
+    Ok(())
+}
+
+/// Whether every key of a plain command may be written by this connection.
+fn check_keys(call: &mut Call<'_>) -> Result<(), Failure> {
+    // What may need memory makes keys; so does what names a second key to move to.
+    let makes = call.spec.flags.has(Flags::DENYOOM) || call.spec.keys == Keys::TWO;
+    for index in key_indices(call.spec.keys, call.arguments.len()) {
+        let key = call.arguments.at(index);
+        call.shard
+            .check_write(call.now, call.connection, call.db, key, makes)?;
     }
     Ok(())
 }

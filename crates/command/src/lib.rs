@@ -15,6 +15,7 @@ pub mod client;
 mod dispatch;
 mod failure;
 mod server;
+mod session;
 mod strings;
 pub mod table;
 

@@ -107,13 +107,23 @@ impl Node {
                 outbox.read.push(connection);
             }
         }
-        if self.clients.expect(connection).closing && stream.backlog() == 0 {
-            outbox.close.push(connection);
-            self.put_stream(stream);
-            self.forget(connection);
-        } else {
-            self.put_stream(stream);
+        self.put_stream(stream);
+    }
+
+    /// The other end sends no more.
+    pub(crate) fn ended(&mut self, now: Now, connection: ConnectionId) {
+        let Some(mut stream) = self.take_stream(connection) else {
+            return;
+        };
+        stream.ended = true;
+        if stream.state == State::Waiting {
+            self.shard.connection_closed(connection);
+            stream.state = State::Ready;
+            stream.input.clear();
+            self.clients.expect(connection).closing = true;
         }
+        self.run_input(now, &mut stream);
+        self.put_stream(stream);
     }
 
     /// Moves the connections that have something to send to `outbox`. Those that wait for a commit stay.
@@ -194,7 +204,9 @@ impl Node {
         } else {
             MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED
         };
-        if client.query_bytes > most || client.output_bytes > MAX_OUTPUT_BUFFER_BYTES {
+        let too_much = client.query_bytes > most || client.output_bytes > MAX_OUTPUT_BUFFER_BYTES;
+        let last = client.closing || (stream.ended && stream.state == State::Ready);
+        if too_much || (last && client.output_bytes == 0) {
             self.clients.to_close.push(connection);
         }
         if !stream.dirty && stream.backlog() > 0 {

@@ -59,6 +59,12 @@ pub enum Input<'a> {
         /// How many.
         bytes: usize,
     },
+    /// The other end sends no more, but may still read: what has come is answered, then the connection is
+    /// closed. A command that waits does not go on waiting, since nobody can tell this from a client that is gone.
+    Ended {
+        /// Who.
+        connection: ConnectionId,
+    },
     /// The other end has gone, or an error has ended the connection.
     Closed {
         /// Whose.
@@ -140,6 +146,7 @@ impl Node {
             }
             Input::Received { connection, bytes } => self.receive(now, connection, bytes),
             Input::Sent { connection, bytes } => self.sent(now, connection, bytes, outbox),
+            Input::Ended { connection } => self.ended(now, connection),
             Input::Closed { connection } => self.forget(connection),
             Input::Disk(event) => self.disk_event(now, event),
             Input::EndOfTurn => self.end_turn(now, outbox),

@@ -45,6 +45,8 @@ pub(crate) struct Stream {
     pub(crate) dirty: bool,
     /// The shell was told not to read.
     pub(crate) unread: bool,
+    /// Nothing more will come.
+    pub(crate) ended: bool,
 }
 
 impl Stream {
@@ -60,6 +62,7 @@ impl Stream {
             attempt: Attempt::First,
             dirty: false,
             unread: false,
+            ended: false,
         }
     }
 

@@ -14,6 +14,7 @@ mod commit;
 mod of_user;
 mod open;
 mod rotate;
+mod view;
 
 use alloc::borrow::Cow;
 
@@ -34,6 +35,7 @@ pub use change::ValueChange;
 pub use commit::Commit;
 pub use of_user::{CapPolicy, ListedUser, UserCap};
 pub use open::{Open, Opened, Terms};
+pub use view::{Value, View};
 
 /// Who asks, when, and in which database.
 #[derive(Clone, Copy, Debug)]
