@@ -3,8 +3,8 @@
 use alloc::borrow::Cow;
 use core::fmt;
 
-use shard::Unwritable;
 use shard::sessions::{Denied, Fenced};
+use shard::{Unchanged, Unwritable, WrongType};
 use store::{DiskError, Refused};
 
 /// An error reply. Its `Display` is the text after the `-`.
@@ -41,6 +41,21 @@ impl Failure {
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
         Self::Refused(refused)
+    }
+}
+
+impl From<WrongType> for Failure {
+    fn from(WrongType: WrongType) -> Self {
+        Self::WrongType
+    }
+}
+
+impl From<Unchanged> for Failure {
+    fn from(unchanged: Unchanged) -> Self {
+        match unchanged {
+            Unchanged::WrongType => Self::WrongType,
+            Unchanged::Refused(refused) => Self::Refused(refused),
+        }
     }
 }
 

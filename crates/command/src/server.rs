@@ -1,10 +1,15 @@
 //! What a node knows about itself.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
+
+use crate::histogram::Histogram;
+use crate::table::Found;
+use crate::{Arguments, Client, Prepared, SlowLog};
 
 /// What an operator sets, for commands. Names and defaults are those of the configuration file.
 #[derive(Clone, Debug)]
@@ -39,11 +44,17 @@ impl Default for Settings {
     }
 }
 
-/// Counters of a node, since its start.
+/// Counters of a node, since its start or `CONFIG RESETSTAT`.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Commands run, by index in the table: how often, in microseconds altogether, failed.
+    /// By index in the table.
     pub commands: Vec<CommandStats>,
+    /// Commands run.
+    pub calls: u64,
+    /// Errors answered, by their code.
+    pub errors: BTreeMap<String, u64>,
+    /// The most memory that the store has used when it was looked at, in bytes.
+    pub peak_memory: usize,
     /// Connections accepted.
     pub connections: u64,
     /// Connections refused.
@@ -61,12 +72,73 @@ pub struct Stats {
 /// Counters of one command.
 #[derive(Clone, Debug, Default)]
 pub struct CommandStats {
-    /// Times run.
+    /// Times run; counted by the dispatcher.
     pub calls: u64,
-    /// Times it answered with an error.
+    /// Times it answered with an error; counted by the dispatcher.
     pub failures: u64,
-    /// Time spent in it, in microseconds.
-    pub total_us: u64,
+    /// Times it was not run: wrong number of words, not authenticated, key not writable.
+    pub rejections: u64,
+    /// How long it took; recorded by whoever has a clock, for all calls or a sample of them.
+    pub latency: Histogram,
+}
+
+impl Stats {
+    /// Counters of all commands, at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            commands: alloc::vec![CommandStats::default(); crate::table::TABLE.len()],
+            ..Self::default()
+        }
+    }
+
+    /// Counts a key that was looked for.
+    #[inline]
+    pub(crate) fn count_read(&mut self, found: bool) {
+        self.hits += u64::from(found);
+        self.misses += u64::from(!found);
+    }
+
+    /// Counts an error by the code that its text begins with.
+    pub(crate) fn count_error(&mut self, text: &str) {
+        let code = text.split(' ').next().unwrap_or_default();
+        match self.errors.get_mut(code) {
+            Some(count) => *count += 1,
+            None => {
+                self.errors.insert(String::from(code), 1);
+            }
+        }
+    }
+}
+
+/// What only the shell can know of the process. Brought up to date by it now and then.
+#[derive(Clone, Debug, Default)]
+pub struct Process {
+    /// The process's number.
+    pub id: u32,
+    /// Resident memory, in bytes.
+    pub rss_bytes: u64,
+    /// The machine's memory, in bytes.
+    pub machine_memory_bytes: u64,
+    /// Processor time in user mode, in microseconds.
+    pub cpu_user_us: u64,
+    /// Processor time in kernel mode, in microseconds.
+    pub cpu_system_us: u64,
+    /// The program's path.
+    pub executable: String,
+    /// The configuration file's path; empty for none.
+    pub config_file: String,
+    /// The operating system's name and version, the architecture.
+    pub os: String,
+}
+
+/// Commands wait until a time: `CLIENT PAUSE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// When it ends, in wall-clock milliseconds.
+    pub end_ms: u64,
+    /// All commands, or only those that write.
+    pub all: bool,
 }
 
 /// See the module.
@@ -81,6 +153,12 @@ pub struct Server {
     pub started: model::Now,
     /// 40 hex digits that tell this start from every other.
     pub run_id: String,
+    /// Commands that took long.
+    pub slow_log: SlowLog,
+    /// What the shell knows of the process.
+    pub process: Process,
+    /// `CLIENT PAUSE`, if it was asked for; may be over.
+    pub pause: Option<Pause>,
 }
 
 impl Server {
@@ -89,16 +167,41 @@ impl Server {
     pub fn new(settings: Settings, seed: [u8; 32], now: model::Now) -> Self {
         let mut random = ChaCha12Rng::from_seed(seed);
         let run_id = run_id(&mut random);
-        let stats = Stats {
-            commands: alloc::vec![CommandStats::default(); crate::table::TABLE.len()],
-            ..Stats::default()
-        };
+        let stats = Stats::new();
         Self {
             settings,
             stats,
             random,
             started: now,
             run_id,
+            slow_log: SlowLog::default(),
+            process: Process::default(),
+            pause: None,
+        }
+    }
+}
+
+impl Server {
+    /// Takes note of how long a command took: for `LATENCY`, `INFO latencystats`, and the slow log.
+    pub fn record_duration(
+        &mut self,
+        prepared: Prepared,
+        arguments: Arguments<'_>,
+        client: &Client,
+        now: model::Now,
+        duration_us: u64,
+    ) {
+        let Found::Entry(index) = prepared.command else {
+            return;
+        };
+        let index = usize::from(index);
+        self.stats.commands[index].latency.record(duration_us);
+        let limit_us = self.settings.slowlog_slower_than_us;
+        if u64::try_from(limit_us).is_ok_and(|limit_us| duration_us >= limit_us) {
+            let max_len = self.settings.slowlog_max_len;
+            let spec = &crate::table::TABLE[index];
+            self.slow_log
+                .add(spec, arguments, client, now.unix_ms, duration_us, max_len);
         }
     }
 }

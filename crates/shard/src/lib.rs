@@ -131,6 +131,12 @@ impl Shard {
         &mut self.store
     }
 
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &ShardSettings {
+        &self.settings
+    }
+
     /// The settings, to change while running.
     pub fn settings_mut(&mut self) -> &mut ShardSettings {
         &mut self.settings
@@ -162,6 +168,50 @@ impl Shard {
         let entry = self.store.get(&key, now.unix_ms);
         self.commits.observe(entry.as_ref().map(Entry::position));
         entry.map(Record::of)
+    }
+
+    /// Visits some records of a database from `cursor` (0 to begin) on, and returns the cursor to go on with, 0 at the
+    /// end. Every record that is there all the time is visited at least once. About `budget` entries are looked at.
+    pub fn scan(
+        &mut self,
+        now: Now,
+        db: Db,
+        cursor: u64,
+        budget: usize,
+        visit: &mut dyn FnMut(&[u8], Record<'_>),
+    ) -> u64 {
+        let mut latest = None;
+        let next = self.store.scan(cursor, budget, &mut |entry| {
+            let wanted = entry.db() == db && entry.space() == Space::Data;
+            if wanted && !entry.deadline().has_passed(now.unix_ms) {
+                latest = latest.max(Some(entry.position()));
+                visit(entry.key(), Record::of(entry));
+            }
+        });
+        // A scan depends on what it found, and on what it no longer found.
+        self.commits.observe(None);
+        self.commits.observe(latest);
+        next
+    }
+
+    /// Some key of a database, chosen by `random`; `None` if there is none, or if none was found within a bounded
+    /// search.
+    pub fn random_key(&mut self, now: Now, db: Db, random: u64) -> Option<&[u8]> {
+        let entry = self.store.random(db, random, now.unix_ms);
+        self.commits.observe(entry.as_ref().map(Entry::position));
+        entry.map(|entry| entry.key())
+    }
+
+    /// Bytes that a key's entries take, headers and index cells included.
+    pub fn footprint(&mut self, now: Now, db: Db, key: &[u8]) -> Option<usize> {
+        let is_there = self.record(now, db, key).is_some();
+        let data_key = self.data_key(db, key);
+        let entry = self
+            .store
+            .get(&data_key, now.unix_ms)
+            .filter(|_| is_there)?;
+        let chunks = Hash::of(self, now, db, key, Record::of(entry));
+        Some(Store::footprint(&entry) + chunks.map_or(0, |hash| hash.chunk_footprint()))
     }
 
     /// The latest position that anything read or written since [`Shard::begin_command`] depends on: a reply may

@@ -131,6 +131,15 @@ impl Shard {
         entry.map(Record::of)
     }
 
+    /// As [`Shard::record`], without noting that it was read.
+    pub(crate) fn current(&self, now: Now, db: Db, id: &[u8]) -> Option<Record<'_>> {
+        let here = self.peek(now, db, id);
+        if here.is_some() || !self.marks.possible(now.unix_ms) {
+            return here;
+        }
+        self.peek(now, db, &self.alias(now, db, id)?)
+    }
+
     /// Puts marks of expired ids into the log, as many as it takes now.
     pub(crate) fn write_pending_marks(&mut self, now: Now) {
         while let Some((key, deadline)) = self.marks.pending.pop_front() {

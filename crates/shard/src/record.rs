@@ -168,6 +168,8 @@ impl<'a> Meta<'a> {
 /// A data entry, understood.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
+    /// Its key: not the one that was asked for, if that is the old id of a session.
+    pub key: &'a [u8],
     /// What it is.
     pub r#type: Type,
     /// Its version.
@@ -195,6 +197,7 @@ impl<'a> Record<'a> {
             (None, entry.value())
         };
         Self {
+            key: entry.key(),
             r#type,
             version: entry.version(),
             position: entry.position(),

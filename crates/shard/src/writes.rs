@@ -207,6 +207,11 @@ impl Shard {
     /// [`Refused`], and nothing has changed.
     pub fn copy(&mut self, now: Now, from: Place<'_>, to: Place<'_>) -> Result<bool, Refused> {
         assert!(from != to, "a copy onto itself");
+        let by_alias = self.alias(now, from.db, from.key);
+        let from = Place {
+            key: by_alias.as_deref().unwrap_or(from.key),
+            ..from
+        };
         let Some(record) = self.record(now, from.db, from.key) else {
             return Ok(false);
         };

@@ -6,7 +6,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use model::Fence;
-use model::limits::{MAX_HOLD_MS, MAX_KEY_BYTES, MAX_USER_BYTES};
+use model::limits::{MAX_HOLD_MS, MAX_USER_KEY_BYTES, MAX_USER_BYTES};
 use model::time::Deadline;
 use shard::FieldChange;
 
@@ -232,8 +232,8 @@ fn unknown(word: &[u8]) -> Failure {
 
 /// Whether the id can be that of a session.
 pub(super) fn check_id(id: &[u8]) -> Result<(), Failure> {
-    if id.is_empty() || id.len() > MAX_KEY_BYTES {
-        let text = format!("ERR an id has from 1 to {MAX_KEY_BYTES} bytes");
+    if id.is_empty() || id.len() > MAX_USER_KEY_BYTES {
+        let text = format!("ERR an id has from 1 to {MAX_USER_KEY_BYTES} bytes");
         return Err(Failure::Text(text.into()));
     }
     Ok(())

@@ -1,5 +1,8 @@
 //! What the table says about a command's arguments, for `COMMAND DOCS` and the documentation.
 
+use alloc::string::String;
+use alloc::vec::Vec;
+
 /// What an argument is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ArgumentKind {
@@ -151,4 +154,44 @@ pub const fn block(name: &'static str, within: &'static [Argument]) -> Argument 
     let mut argument = Argument::new(name, ArgumentKind::Block);
     argument.within = within;
     argument
+}
+
+/// How the arguments are written, as in a manual: `[NX | XX] [EX seconds]`.
+#[must_use]
+pub fn syntax(arguments: &[Argument]) -> String {
+    let parts: Vec<String> = arguments.iter().map(one).collect();
+    parts.join(" ")
+}
+
+fn one(argument: &Argument) -> String {
+    let within = |separator: &str| {
+        let parts: Vec<String> = argument.within.iter().map(one).collect();
+        parts.join(separator)
+    };
+    let bare = match argument.kind {
+        ArgumentKind::PureToken => String::new(),
+        ArgumentKind::OneOf => alloc::format!("<{}>", within(" | ")),
+        ArgumentKind::Block => within(" "),
+        ArgumentKind::String
+        | ArgumentKind::Integer
+        | ArgumentKind::Double
+        | ArgumentKind::Key(_)
+        | ArgumentKind::Pattern
+        | ArgumentKind::UnixTime => String::from(argument.name),
+    };
+    let once = [argument.token, &bare].join(" ");
+    let once = once.trim();
+    match (argument.optional, argument.multiple) {
+        (false, false) => String::from(once),
+        (false, true) => alloc::format!("{once} [{once} ...]"),
+        (true, false) => alloc::format!("[{}]", unbraced(once)),
+        (true, true) => alloc::format!("[{} ...]", unbraced(once)),
+    }
+}
+
+/// Optional alternatives need no braces within their brackets.
+fn unbraced(text: &str) -> &str {
+    text.strip_prefix('<')
+        .and_then(|inner| inner.strip_suffix('>'))
+        .unwrap_or(text)
 }

@@ -192,6 +192,25 @@ pub struct KeySpec {
     pub access: Access,
 }
 
+impl KeySpec {
+    /// One key at this index.
+    #[must_use]
+    pub const fn one(index: u8, access: Access) -> Self {
+        Self::range(index, 0, 1, access)
+    }
+
+    /// Keys from this index in steps to `last`, which is relative to it or, negative, from the end.
+    #[must_use]
+    pub const fn range(index: u8, last: i8, step: u8, access: Access) -> Self {
+        Self {
+            begin: Begin::Index(index),
+            last,
+            step,
+            access,
+        }
+    }
+}
+
 /// What a command is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Group {
