@@ -126,6 +126,12 @@ impl Shard {
         &self.store
     }
 
+    /// The store, when nothing else is wanted any more.
+    #[must_use]
+    pub fn into_store(self) -> Store {
+        self.store
+    }
+
     /// The store, for its disk ops and events only. Changing entries goes through the shard.
     pub fn store_mut(&mut self) -> &mut Store {
         &mut self.store
