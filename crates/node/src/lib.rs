@@ -167,7 +167,8 @@ impl Node {
             DiskOp::Create { .. }
             | DiskOp::Sync { .. }
             | DiskOp::Close { .. }
-            | DiskOp::Delete { .. } => &[],
+            | DiskOp::Delete { .. }
+            | DiskOp::Quarantine { .. } => &[],
         }
     }
 
