@@ -12,6 +12,9 @@ pub mod keyed;
 pub mod session;
 pub mod wave;
 
+#[cfg(test)]
+mod tests;
+
 use crate::latency::Kind;
 use crate::reply::Reply;
 
