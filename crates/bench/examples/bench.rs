@@ -1,7 +1,7 @@
 //! `tenure bench` by itself: `cargo run --release -p tenure-bench --example bench -- --help`.
 
 use clap::Parser;
-use tenure_bench::BenchArgs;
+use bench::BenchArgs;
 
 #[derive(Parser)]
 #[command(name = "bench", about, long_about = None)]
@@ -11,5 +11,5 @@ struct CommandLine {
 }
 
 fn main() -> anyhow::Result<()> {
-    tenure_bench::run(CommandLine::parse().args)
+    bench::run(CommandLine::parse().args)
 }

