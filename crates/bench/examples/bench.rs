@@ -1,7 +1,7 @@
 //! `tenure bench` by itself: `cargo run --release -p tenure-bench --example bench -- --help`.
 
-use clap::Parser;
 use bench::BenchArgs;
+use clap::Parser;
 
 #[derive(Parser)]
 #[command(name = "bench", about, long_about = None)]

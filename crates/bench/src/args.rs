@@ -51,7 +51,7 @@ pub struct BenchArgs {
     #[arg(long, short = 'd', value_name = "N")]
     depth: Option<usize>,
 
-    /// Requests to measure (instead of a time)
+    /// Requests to measure (instead of a time); sessions that are held at the end are still committed
     #[arg(long, short = 'n', value_name = "N", conflicts_with = "seconds")]
     pub requests: Option<u64>,
 

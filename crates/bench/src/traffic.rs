@@ -30,6 +30,12 @@ pub trait Traffic {
     /// Takes the reply to the oldest unanswered request of `connection`.
     fn take_reply(&mut self, connection: usize, kind: Kind, now_ns: u64, reply: &Reply<'_>);
 
+    /// Whether this connection has begun something that others wait for, and its next request ends it:
+    /// that request is then still sent after the end of the run.
+    fn is_unfinished(&self, _connection: usize) -> bool {
+        false
+    }
+
     /// Measuring begins now: forget what was counted before.
     fn begin_measuring(&mut self) {}
 }

@@ -261,7 +261,7 @@ impl<'a, T: Traffic> Worker<'a, T> {
 
     /// Closed loop: sends a connection's next requests, up to its depth.
     fn refill(&mut self, index: usize, now: u64) {
-        if self.phase == Phase::Stop || !self.connections[index].open {
+        if !self.connections[index].open {
             return;
         }
         self.request.clear();
@@ -275,14 +275,15 @@ impl<'a, T: Traffic> Worker<'a, T> {
 
     /// Writes the connection's next request into the buffer, if there is one.
     fn write_request(&mut self, index: usize, due_ns: u64) -> bool {
-        if self.left == 0 {
+        let is_over = self.left == 0 || (self.phase == Phase::Stop && self.schedule.is_none());
+        if is_over && !self.traffic.is_unfinished(index) {
             return false;
         }
         let next = self.traffic.next_request(index, due_ns, &mut self.request);
         let Some(kind) = next else {
             return false;
         };
-        self.left -= 1;
+        self.left = self.left.saturating_sub(1);
         self.in_flight += 1;
         let waiting = &mut self.connections[index].waiting;
         waiting.push_back(Waiting { due_ns, kind });

@@ -149,6 +149,10 @@ impl Traffic for Contention {
         }
     }
 
+    fn is_unfinished(&self, connection: usize) -> bool {
+        self.holder.is_some_and(|(holder, _)| holder == connection)
+    }
+
     fn begin_measuring(&mut self) {
         self.outcome = Fairness::new(self.outcome.grants.len());
     }

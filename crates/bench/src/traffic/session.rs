@@ -115,6 +115,10 @@ impl Traffic for Sessions {
         Some(OPEN)
     }
 
+    fn is_unfinished(&self, connection: usize) -> bool {
+        !self.lines[connection].held.is_empty()
+    }
+
     fn take_reply(&mut self, connection: usize, kind: Kind, _now: u64, reply: &Reply<'_>) {
         if kind != OPEN {
             return;
