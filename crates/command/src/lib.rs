@@ -1,3 +1,27 @@
-//! Placeholder.
+//! Commands: one table, and what each command does.
+//!
+//! [`table::TABLE`] defines every command once: name, arity, flags, where its keys are, its documentation, its
+//! handler. Dispatch, `COMMAND`, the documentation, the slow log and the fuzzer's dictionary all read it.
+//!
+//! A handler is a function of a [`Call`]: it reads arguments, asks the shard, writes a reply. It knows no
+//! socket and no clock. See `docs/ARCHITECTURE.md`, "The life of one request".
 #![no_std]
+
 extern crate alloc;
+
+mod arguments;
+mod call;
+pub mod client;
+mod dispatch;
+mod failure;
+mod server;
+mod strings;
+pub mod table;
+
+pub use arguments::Arguments;
+pub use call::{Call, Flow, Ran};
+pub use client::{Client, Clients};
+pub use dispatch::{Ended, Prepared, Scene, execute, key_indices, name_of, prepare, spec_of};
+pub use failure::Failure;
+pub use server::{CommandStats, Server, Settings, Stats};
+pub use shard::Attempt;

@@ -1,3 +1,16 @@
-//! Placeholder.
+//! The words that every other crate shares: ids, positions, time, hash slots, limits.
+//!
+//! Nothing here does anything: these are the nouns of the design (see `docs/GLOSSARY.md`), each with
+//! its unit and its bounds, so that two crates can never disagree about what a number means.
+//! `model` knows no other crate.
 #![no_std]
-extern crate alloc;
+
+pub mod ids;
+pub mod limits;
+pub mod position;
+pub mod slot;
+pub mod time;
+
+pub use ids::{ConnectionId, Db};
+pub use position::{Fence, Position, Version};
+pub use time::Now;

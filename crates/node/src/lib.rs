@@ -1,3 +1,235 @@
-//! Placeholder.
+//! One node: connections, commands and the log, as a function of its inputs.
+//!
+//! ```text
+//!            Input                                      Outbox
+//!   bytes  ────────►  parse a batch ─► prefetch ─► run  ────────► disk ops
+//!   disk events                          │                        connections to send to, to read from, to close
+//!   end of turn                          ▼
+//!                                      shard
+//! ```
+//!
+//! [`Node::handle`] takes the time and one [`Input`] and runs it to completion. It asks nobody for the
+//! time, for chance or for bytes, so the shell and the simulator drive the same value, and one seed replays
+//! everything.
+//!
+//! A *turn* of the shell's loop: hand in everything that is there, then [`Input::EndOfTurn`], do the
+//! [`Outbox::disk`] ops, hand in what became of them, then ask [`Node::take_sendable`] and send. So one turn
+//! costs one write per log head and one per connection, and a reply leaves only when what it depends on
+//! is persisted.
 #![no_std]
+
 extern crate alloc;
+
+mod connections;
+mod execute;
+mod stream;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use command::{Clients, Server, Settings};
+use model::{ConnectionId, Now};
+use shard::Shard;
+use store::{DiskEvent, DiskOp};
+
+use crate::execute::Batch;
+use crate::stream::Stream;
+
+/// What can happen to a node.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// A client has connected. The answer is in [`Outbox::accepted`].
+    Accepted {
+        /// Its address, `host:port`.
+        address: String,
+        /// The address that it reached.
+        local_address: String,
+    },
+    /// Bytes have arrived. They may be changed in place.
+    Received {
+        /// From whom.
+        connection: ConnectionId,
+        /// What.
+        bytes: &'a mut [u8],
+    },
+    /// So many bytes of [`Node::output`] were sent.
+    Sent {
+        /// To whom.
+        connection: ConnectionId,
+        /// How many.
+        bytes: usize,
+    },
+    /// The other end sends no more, but may still read: what has come is answered, then the connection is
+    /// closed. A command that waits does not go on waiting, since nobody can tell this from a client that is gone.
+    Ended {
+        /// Who.
+        connection: ConnectionId,
+    },
+    /// The other end has gone, or an error has ended the connection.
+    Closed {
+        /// Whose.
+        connection: ConnectionId,
+    },
+    /// A disk op is done.
+    Disk(DiskEvent),
+    /// Everything that was there has been handed in.
+    EndOfTurn,
+}
+
+/// What a node wants done.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    /// The answer to [`Input::Accepted`]: the connection's number, or what to send before closing it.
+    pub accepted: Option<Result<ConnectionId, &'static [u8]>>,
+    /// What the disk shall do.
+    pub disk: Vec<DiskOp>,
+    /// Connections that have something to send.
+    pub send: Vec<ConnectionId>,
+    /// Connections whose bytes were left unread ([`Node::accepts_input`]) and are wanted again.
+    pub read: Vec<ConnectionId>,
+    /// Connections to close now.
+    pub close: Vec<ConnectionId>,
+}
+
+/// What one step of maintenance may look at or move, in bytes: it bounds how long it can delay a request.
+pub const MAINTENANCE_STEP_BYTES: usize = 256 << 10;
+
+/// See the crate.
+pub struct Node {
+    shard: Shard,
+    server: Server,
+    clients: Clients,
+    /// By [`command::client::place`].
+    streams: Vec<Option<alloc::boxed::Box<Stream>>>,
+    /// Connections that may have something to send.
+    dirty: Vec<ConnectionId>,
+    /// Connections whose command waits for the log.
+    waiting_for_log: Vec<ConnectionId>,
+    batch: Batch,
+    /// The wall clock never goes behind this.
+    floor_ms: u64,
+    /// When idle connections are looked for next, in microseconds of the monotonic clock.
+    next_sweep_us: u64,
+    draining: bool,
+    busy: bool,
+}
+
+impl Node {
+    /// A node over a shard. `seed` is secret and never used twice.
+    #[must_use]
+    pub fn new(shard: Shard, settings: Settings, seed: [u8; 32], now: Now) -> Self {
+        Self {
+            shard,
+            server: Server::new(settings, seed, now),
+            clients: Clients::default(),
+            streams: Vec::new(),
+            dirty: Vec::new(),
+            waiting_for_log: Vec::new(),
+            batch: Batch::default(),
+            floor_ms: now.unix_ms,
+            next_sweep_us: now.mono_us,
+            draining: false,
+            busy: false,
+        }
+    }
+
+    /// Takes one input and runs it to completion.
+    pub fn handle(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) {
+        let now = now.not_before(self.floor_ms);
+        self.floor_ms = now.unix_ms;
+        match input {
+            Input::Accepted {
+                address,
+                local_address,
+            } => {
+                outbox.accepted = Some(self.accept(now, address, local_address));
+            }
+            Input::Received { connection, bytes } => self.receive(now, connection, bytes),
+            Input::Sent { connection, bytes } => self.sent(now, connection, bytes, outbox),
+            Input::Ended { connection } => self.ended(now, connection),
+            Input::Closed { connection } => self.forget(connection),
+            Input::Disk(event) => self.disk_event(now, event),
+            Input::EndOfTurn => self.end_turn(now, outbox),
+        }
+        self.run_woken(now);
+        self.close_marked(outbox);
+    }
+
+    /// Bytes of a segment, as a [`DiskOp::Write`] names them.
+    #[must_use]
+    pub fn segment_bytes(&self, op: &DiskOp) -> &[u8] {
+        match *op {
+            DiskOp::Write {
+                segment,
+                offset,
+                len,
+            } => self.shard.store().segment_bytes(segment, offset, len),
+            DiskOp::Create { .. }
+            | DiskOp::Sync { .. }
+            | DiskOp::Close { .. }
+            | DiskOp::Delete { .. } => &[],
+        }
+    }
+
+    /// The data, to look at.
+    #[must_use]
+    pub fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// Settings, counters and so on, to look at.
+    #[must_use]
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Connections, to look at.
+    #[must_use]
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// Whether maintenance has more to do at once: the shell then does not wait for events.
+    #[must_use]
+    pub fn is_busy(&self) -> bool {
+        self.busy
+    }
+
+    /// When [`Input::EndOfTurn`] is wanted at the latest, in wall-clock milliseconds.
+    #[must_use]
+    pub fn next_deadline_ms(&self) -> Option<u64> {
+        self.shard.next_maintenance_ms()
+    }
+
+    /// From now on nobody is accepted, and connections are closed as they fall silent.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    /// Whether [`Node::drain`] was called and every connection that had work has been served.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.draining
+            && self.dirty.is_empty()
+            && self.streams.iter().flatten().all(|s| s.is_quiet())
+    }
+
+    fn disk_event(&mut self, now: Now, event: DiskEvent) {
+        self.shard.store_mut().disk_event(event);
+        self.shard.advance_commit();
+        for connection in core::mem::take(&mut self.waiting_for_log) {
+            self.resume(now, connection, None);
+        }
+    }
+
+    fn end_turn(&mut self, now: Now, outbox: &mut Outbox) {
+        self.busy = self.shard.maintain(now, MAINTENANCE_STEP_BYTES);
+        if now.mono_us >= self.next_sweep_us {
+            self.next_sweep_us = now.mono_us + 1_000_000;
+            self.close_idle(now);
+        }
+        self.run_woken(now);
+        self.shard.store_mut().take_disk_ops(&mut outbox.disk);
+        self.shard.advance_commit();
+    }
+}

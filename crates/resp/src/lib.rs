@@ -1,3 +1,16 @@
-//! Placeholder.
+//! RESP2 and RESP3 as bytes: requests in, replies out. Knows no command and no socket.
+//!
+//! - [`Parser`] takes what a connection has sent so far and gives back commands as [`Span`]s into those
+//!   very bytes: nothing is copied and nothing is allocated for a length that a client merely claims.
+//! - [`Reply`] writes replies in the connection's protocol version. Where RESP3 has a type that RESP2
+//!   lacks (map, null, double, ...), one call writes the right form for either.
 #![no_std]
+
 extern crate alloc;
+
+mod inline;
+mod parser;
+mod reply;
+
+pub use parser::{CommandSpan, Limits, Parser, ProtocolError, Span};
+pub use reply::{Protocol, Reply, write_error};

@@ -1,3 +1,187 @@
-//! Placeholder.
+//! One shard: what the bytes in the store mean.
+//!
+//! The store keeps entries and does not know what they are. The shard gives them types (string, hash),
+//! deadlines (idle and absolute), holds with fences and waiting lines, users, guards, and the one order:
+//! it hands out positions and knows which of them are committed.
+//!
+//! The shard is *told* everything: the time, its epoch, its settings. It knows no connection beyond its
+//! number, no command and no reply.
 #![no_std]
+
 extern crate alloc;
+
+mod commit;
+pub mod holds;
+pub mod record;
+mod writes;
+
+pub use commit::Commits;
+pub use record::{Meta, Record, Type};
+pub use writes::{Change, Unwritable};
+
+use alloc::vec::Vec;
+
+use model::{ConnectionId, Db, Now, Position};
+use store::{Entry, Key, Refused, Space, Store};
+
+use crate::holds::Holds;
+
+/// What an operator may set. Defaults: nothing is guarded, no cap.
+#[derive(Clone, Debug)]
+pub struct ShardSettings {
+    /// Longest value of a write, in bytes.
+    pub max_value_bytes: usize,
+}
+
+impl Default for ShardSettings {
+    fn default() -> Self {
+        Self {
+            max_value_bytes: model::limits::DEFAULT_VALUE_BYTES,
+        }
+    }
+}
+
+/// Why a command that had to wait runs again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attempt {
+    /// It does not: this is its first run.
+    First,
+    /// What it waited for may be there.
+    Woken,
+    /// It has waited as long as it wanted to.
+    TimedOut,
+    /// What it waited for is gone for good.
+    Cancelled,
+}
+
+/// See the crate.
+pub struct Shard {
+    /// The entries.
+    pub(crate) store: Store,
+    /// Position that the next batch starts at.
+    next: Position,
+    commits: Commits,
+    pub(crate) holds: Holds,
+    pub(crate) settings: ShardSettings,
+    /// Connections whose waiting command shall run again, in this order.
+    pub(crate) woken: Vec<(ConnectionId, Attempt)>,
+    /// Where a new value is put together.
+    pub(crate) scratch: Vec<u8>,
+}
+
+impl Shard {
+    /// A shard over a store whose entries all stand before `next`. `next` is the start of an epoch that is
+    /// on disk already.
+    #[must_use]
+    pub fn new(store: Store, next: Position, settings: ShardSettings) -> Self {
+        Self {
+            store,
+            next,
+            commits: Commits::default(),
+            holds: Holds::default(),
+            settings,
+            woken: Vec::new(),
+            scratch: Vec::new(),
+        }
+    }
+
+    /// The store, to look at.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The store, for its disk ops and events only. Changing entries goes through the shard.
+    pub fn store_mut(&mut self) -> &mut Store {
+        &mut self.store
+    }
+
+    /// The settings, to change while running.
+    pub fn settings_mut(&mut self) -> &mut ShardSettings {
+        &mut self.settings
+    }
+
+    /// The longest argument that a command may have: the longest value, or the longest key where that is more.
+    #[must_use]
+    pub fn max_bulk_bytes(&self) -> usize {
+        self.settings
+            .max_value_bytes
+            .max(model::limits::MAX_KEY_BYTES)
+    }
+
+    /// The key of a user's record.
+    #[inline]
+    #[must_use]
+    pub fn data_key<'a>(&self, db: Db, key: &'a [u8]) -> Key<'a> {
+        self.store.key(db, Space::Data, key)
+    }
+
+    /// The current record of a key. What was read is noted in [`Shard::observed`], also that there is none.
+    #[inline]
+    pub fn record(&mut self, now: Now, db: Db, key: &[u8]) -> Option<Record<'_>> {
+        let key = self.data_key(db, key);
+        let entry = self.store.get(&key, now.unix_ms);
+        self.commits.observe(entry.as_ref().map(Entry::position));
+        entry.map(Record::of)
+    }
+
+    /// The latest position that anything read or written since [`Shard::begin_command`] depends on: a reply may
+    /// leave when it is committed.
+    #[must_use]
+    pub fn observed(&self) -> Position {
+        self.commits.observed()
+    }
+
+    /// Forgets what was observed.
+    pub fn begin_command(&mut self) {
+        self.commits.begin();
+    }
+
+    /// Everything up to and including this position is committed.
+    #[must_use]
+    pub fn committed(&self) -> Position {
+        self.commits.committed()
+    }
+
+    /// Takes note of what the store has persisted. To be called after disk events.
+    pub fn advance_commit(&mut self) {
+        self.commits.advance(self.store.persisted());
+    }
+
+    /// Connections whose waiting command shall run again, in the order they became so.
+    pub fn take_woken(&mut self) -> Vec<(ConnectionId, Attempt)> {
+        core::mem::take(&mut self.woken)
+    }
+
+    /// A connection is gone: its places in lines are given up. Its holds stay until they expire, since a
+    /// hold belongs to whoever knows its fence.
+    pub fn connection_closed(&mut self, connection: ConnectionId) {
+        self.holds.connection_closed(connection);
+    }
+
+    /// Does what is due: holds that have expired, waits that are over, and a bounded step of the store's
+    /// maintenance. Returns whether there is more to do at once.
+    pub fn maintain(&mut self, now: Now, budget_bytes: usize) -> bool {
+        self.store.maintain(now.unix_ms, budget_bytes, &mut |_| {})
+    }
+
+    /// When [`Shard::maintain`] has something to do next, in wall-clock milliseconds.
+    #[must_use]
+    pub fn next_maintenance_ms(&self) -> Option<u64> {
+        self.store.next_maintenance_ms()
+    }
+
+    /// Hands a batch to the store under the next positions. Every change of the shard goes through here.
+    pub(crate) fn apply(&mut self, now: Now, ops: &[store::Op<'_>]) -> Result<Position, Refused> {
+        let first = self.next;
+        let applied = self.store.apply(now.unix_ms, first, ops)?;
+        assert!(
+            applied.last.plus(1) >= first,
+            "a batch ends before it begins"
+        );
+        self.next = applied.last.plus(1);
+        let removes = ops.iter().any(|op| !matches!(op, store::Op::Put { .. }));
+        self.commits.applied(applied, removes);
+        Ok(applied.last)
+    }
+}

@@ -1,0 +1,53 @@
+//! One command being run.
+
+use model::{ConnectionId, Db, Now};
+use resp::Reply;
+use shard::{Attempt, Shard};
+
+use crate::table::Spec;
+use crate::{Arguments, Client, Clients, Failure, Server};
+
+/// Everything that a handler may look at and change.
+pub struct Call<'a> {
+    /// The time.
+    pub now: Now,
+    /// The command's entry in the table; of a subcommand where there is one.
+    pub spec: &'static Spec,
+    /// The command's words.
+    pub arguments: Arguments<'a>,
+    /// Where the reply goes.
+    pub reply: Reply<'a>,
+    /// The data.
+    pub shard: &'a mut Shard,
+    /// The node: settings, counters, chance.
+    pub server: &'a mut Server,
+    /// All connections.
+    pub clients: &'a mut Clients,
+    /// The connection that sent the command.
+    pub connection: ConnectionId,
+    /// Its database.
+    pub db: Db,
+    /// Whether the command runs for the first time, or again after it had to wait.
+    pub attempt: Attempt,
+}
+
+/// What happens after a handler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// The reply is written.
+    Done,
+    /// Nothing was written: the command waits, and runs again (see [`Attempt`]) when the shard says so.
+    Wait,
+    /// The reply is written, and the connection is closed after it.
+    Close,
+}
+
+/// What a handler returns.
+pub type Ran = Result<Flow, Failure>;
+
+impl Call<'_> {
+    /// The connection that sent the command.
+    pub fn client(&mut self) -> &mut Client {
+        self.clients.expect(self.connection)
+    }
+}

@@ -1,0 +1,140 @@
+//! What a node knows of its connections, for commands such as `CLIENT LIST`.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use model::{ConnectionId, Db};
+use resp::Protocol;
+
+/// One connection, as commands see it.
+#[derive(Debug)]
+pub struct Client {
+    /// Its number.
+    pub id: ConnectionId,
+    /// The other end, `address:port`.
+    pub address: String,
+    /// This end.
+    pub local_address: String,
+    /// When it was accepted, in microseconds of the monotonic clock.
+    pub created_us: u64,
+    /// When it last sent a command.
+    pub active_us: u64,
+    /// `CLIENT SETNAME`.
+    pub name: Vec<u8>,
+    /// `CLIENT SETINFO LIB-NAME`.
+    pub library_name: Vec<u8>,
+    /// `CLIENT SETINFO LIB-VER`.
+    pub library_version: Vec<u8>,
+    /// The selected database.
+    pub db: Db,
+    /// The protocol version.
+    pub protocol: Protocol,
+    /// Whether it may do more than authenticate.
+    pub authenticated: bool,
+    /// To be closed as soon as what was already written has been sent.
+    pub closing: bool,
+    /// Name of the last command, for `CLIENT LIST`.
+    pub last_command: &'static str,
+    /// Bytes received and not yet run, bytes written and not yet sent: kept up to date by the node.
+    pub query_bytes: usize,
+    /// See [`Client::query_bytes`].
+    pub output_bytes: usize,
+}
+
+impl Client {
+    /// A connection that was just accepted.
+    #[must_use]
+    pub fn new(id: ConnectionId, address: String, local_address: String, now_us: u64) -> Self {
+        Self {
+            id,
+            address,
+            local_address,
+            created_us: now_us,
+            active_us: now_us,
+            name: Vec::new(),
+            library_name: Vec::new(),
+            library_version: Vec::new(),
+            db: Db::ZERO,
+            protocol: Protocol::V2,
+            authenticated: false,
+            closing: false,
+            last_command: "",
+            query_bytes: 0,
+            output_bytes: 0,
+        }
+    }
+}
+
+/// All connections of a node, by number.
+///
+/// A number is `generation << 32 | place`: the place is used again after a connection is closed, the
+/// number never is.
+#[derive(Default, Debug)]
+pub struct Clients {
+    places: Vec<Option<Client>>,
+    free: Vec<u32>,
+    generation: u64,
+    /// Connections that a command wants closed, this one or others.
+    pub to_close: Vec<ConnectionId>,
+}
+
+/// The place of a connection: an index below the number of connections that were ever open at once.
+#[must_use]
+pub fn place(connection: ConnectionId) -> usize {
+    connection.0 as u32 as usize
+}
+
+impl Clients {
+    /// Adds a connection and gives it its number.
+    pub fn add(&mut self, address: String, local_address: String, now_us: u64) -> ConnectionId {
+        self.generation += 1;
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.places.push(None);
+            self.places.len() as u32 - 1
+        });
+        let id = ConnectionId(self.generation << 32 | u64::from(place));
+        self.places[place as usize] = Some(Client::new(id, address, local_address, now_us));
+        id
+    }
+
+    /// Forgets a connection.
+    pub fn remove(&mut self, id: ConnectionId) {
+        if self.get(id).is_some() {
+            self.places[place(id)] = None;
+            self.free.push(place(id) as u32);
+        }
+    }
+
+    /// The connection with this number, if it is still there.
+    #[inline]
+    pub fn get(&mut self, id: ConnectionId) -> Option<&mut Client> {
+        self.places
+            .get_mut(place(id))?
+            .as_mut()
+            .filter(|client| client.id == id)
+    }
+
+    /// The connection with this number, which the caller knows to be there.
+    #[inline]
+    pub fn expect(&mut self, id: ConnectionId) -> &mut Client {
+        self.get(id)
+            .expect("a command runs on a connection that is open")
+    }
+
+    /// All connections, oldest place first.
+    pub fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.places.iter().flatten()
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.places.len() - self.free.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}

@@ -1,0 +1,85 @@
+//! Why a command fails, and how it says so: the texts that clients match.
+
+use alloc::borrow::Cow;
+use core::fmt;
+
+use shard::Unwritable;
+use store::{DiskError, Refused};
+
+/// An error reply. Its `Display` is the text after the `-`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// The key holds another type.
+    WrongType,
+    /// Not a whole number, or too large a one.
+    NotAnInteger,
+    /// Not a number.
+    NotAFloat,
+    /// Options that do not go together, or are not known.
+    Syntax,
+    /// `RENAME` and its kin on an absent key.
+    NoSuchKey,
+    /// The batch was refused by the store; nothing happened.
+    Refused(Refused),
+    /// The key may not be written by this connection now.
+    Unwritable(Unwritable),
+    /// Anything else: code and message.
+    Text(Cow<'static, str>),
+}
+
+impl Failure {
+    /// A fixed text, code included.
+    #[must_use]
+    pub const fn text(text: &'static str) -> Self {
+        Self::Text(Cow::Borrowed(text))
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<Unwritable> for Failure {
+    fn from(unwritable: Unwritable) -> Self {
+        Self::Unwritable(unwritable)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::WrongType => {
+                f.write_str("WRONGTYPE Operation against a key holding the wrong kind of value")
+            }
+            Self::NotAnInteger => f.write_str("ERR value is not an integer or out of range"),
+            Self::NotAFloat => f.write_str("ERR value is not a valid float"),
+            Self::Syntax => f.write_str("ERR syntax error"),
+            Self::NoSuchKey => f.write_str("ERR no such key"),
+            Self::Refused(refused) => refused_text(f, *refused),
+            Self::Unwritable(Unwritable::Held { remaining_ms }) => write!(f, "HELD {remaining_ms}"),
+            Self::Unwritable(Unwritable::Gone) => f.write_str(
+                "GONE this id was destroyed or has expired and may not be written for a while",
+            ),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+fn refused_text(f: &mut fmt::Formatter<'_>, refused: Refused) -> fmt::Result {
+    match refused {
+        Refused::OutOfMemory => f.write_str(
+            "OOM command not allowed when used memory > 'maxmemory'. Nothing was evicted: delete or expire sessions, or raise --memory",
+        ),
+        Refused::LogBusy => f.write_str("BUSY the log's next file is being made"),
+        Refused::LogUnavailable(DiskError::NoSpace) => f.write_str(
+            "MISCONF Errors writing to the log: no space left on device. Reads go on; writes resume by themselves when there is space again",
+        ),
+        Refused::LogUnavailable(DiskError::Io(number)) => write!(
+            f,
+            "MISCONF Errors writing to the log: I/O error {number}. Reads go on; writes resume by themselves when the disk works again"
+        ),
+        Refused::BatchTooLarge => f.write_str("ERR the command changes too much at once for one batch"),
+    }
+}

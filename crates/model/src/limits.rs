@@ -1,0 +1,54 @@
+//! Every fixed limit of the system, in one file, with the relations between them checked at compile time.
+//!
+//! Limits that an operator may change have their defaults here and their current values in the
+//! configuration that the part was made with.
+
+/// Databases of `SELECT`.
+pub const DATABASES: u8 = 16;
+
+/// Bytes of a segment, in memory and on disk. One place: everything else is derived from it.
+pub const SEGMENT_BYTES: usize = 8 << 20;
+/// Bits of an entry's offset within a segment.
+pub const SEGMENT_OFFSET_BITS: u32 = 23;
+/// Bytes of a segment's header; the first entry stands here.
+pub const SEGMENT_HEADER_BYTES: usize = 64;
+/// Longest batch of entries: what one command may change at once. Lies wholly in one segment.
+pub const MAX_BATCH_BYTES: usize = SEGMENT_BYTES - SEGMENT_HEADER_BYTES - (64 << 10);
+
+/// Longest key, in bytes.
+pub const MAX_KEY_BYTES: usize = (1 << 16) - 1;
+/// Longest value, in bytes, unless configured lower or (up to [`MAX_VALUE_BYTES`]) higher.
+pub const DEFAULT_VALUE_BYTES: usize = 1 << 20;
+/// The highest that the longest value can be configured to.
+pub const MAX_VALUE_BYTES: usize = 7 << 20;
+
+/// Arguments of one command.
+pub const MAX_ARGUMENTS: usize = 1 << 20;
+/// Bytes of one inline command.
+pub const MAX_INLINE_BYTES: usize = 64 << 10;
+/// Bytes of one connection's query buffer, after authentication.
+pub const MAX_QUERY_BUFFER_BYTES: usize = 64 << 20;
+/// Bytes of replies that a connection may leave unread before it is closed.
+pub const MAX_OUTPUT_BUFFER_BYTES: usize = 64 << 20;
+/// Bytes of unread replies at which a connection's further commands wait.
+pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
+
+/// Arguments of one command before authentication.
+pub const MAX_ARGUMENTS_UNAUTHENTICATED: usize = 10;
+/// Bytes of one argument before authentication.
+pub const MAX_BULK_BYTES_UNAUTHENTICATED: usize = 16 << 10;
+/// Bytes of the query buffer before authentication.
+pub const MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED: usize = 1 << 20;
+
+/// Longest hold, in milliseconds: a day.
+pub const MAX_HOLD_MS: u64 = 86_400_000;
+/// Connections that may wait for one session.
+pub const MAX_WAITERS: usize = 65_536;
+/// Longest user name of a session, in bytes.
+pub const MAX_USER_BYTES: usize = 255;
+
+const _: () = assert!(SEGMENT_BYTES == 1 << SEGMENT_OFFSET_BITS);
+const _: () = assert!(DEFAULT_VALUE_BYTES <= MAX_VALUE_BYTES);
+const _: () = assert!(MAX_VALUE_BYTES + MAX_KEY_BYTES + 4096 <= MAX_BATCH_BYTES);
+const _: () = assert!(MAX_BULK_BYTES_UNAUTHENTICATED <= MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED);
+const _: () = assert!(OUTPUT_PAUSE_BYTES <= MAX_OUTPUT_BUFFER_BYTES);

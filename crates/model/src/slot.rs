@@ -1,0 +1,89 @@
+//! Hash slots, as in Redis Cluster: CRC16-XMODEM of the key, or of its hash tag, modulo 16,384.
+
+/// Number of slots.
+pub const SLOTS: u16 = 16_384;
+
+/// One of the [`SLOTS`] hash slots.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Slot(u16);
+
+impl Slot {
+    /// The slot that this key belongs to.
+    #[must_use]
+    pub fn of(key: &[u8]) -> Self {
+        Self(crc16(hash_tag(key)) % SLOTS)
+    }
+
+    /// The number, below [`SLOTS`].
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        self.0
+    }
+}
+
+/// What is hashed: the bytes between the first `{` and the first `}` after it, if there are any between
+/// them, else the whole key.
+fn hash_tag(key: &[u8]) -> &[u8] {
+    let Some(open) = key.iter().position(|&b| b == b'{') else {
+        return key;
+    };
+    let inside = &key[open + 1..];
+    match inside.iter().position(|&b| b == b'}') {
+        None | Some(0) => key,
+        Some(close) => &inside[..close],
+    }
+}
+
+const fn crc16_table() -> [u16; 256] {
+    let mut table = [0u16; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let mut crc = (byte as u16) << 8;
+        let mut bit = 0;
+        while bit < 8 {
+            crc = if crc & 0x8000 == 0 {
+                crc << 1
+            } else {
+                (crc << 1) ^ 0x1021
+            };
+            bit += 1;
+        }
+        table[byte] = crc;
+        byte += 1;
+    }
+    table
+}
+
+static CRC16: [u16; 256] = crc16_table();
+
+fn crc16(bytes: &[u8]) -> u16 {
+    bytes.iter().fold(0, |crc, &byte| {
+        (crc << 8) ^ CRC16[usize::from((crc >> 8) as u8 ^ byte)]
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Slot, crc16};
+
+    #[test]
+    fn check_value_of_the_polynomial() {
+        assert_eq!(crc16(b"123456789"), 0x31C3);
+    }
+
+    #[test]
+    fn slots_and_hash_tags_as_redis_cluster_has_them() {
+        for (key, slot) in [
+            (&b"somekey"[..], 11_058),
+            (b"foo{hash_tag}", 2_515),
+            (b"bar{hash_tag}", 2_515),
+            (b"foo", 12_182),
+            (b"a", 15_495),
+        ] {
+            assert_eq!(Slot::of(key).number(), slot);
+        }
+        assert_ne!(Slot::of(b"foo{}{bar}"), Slot::of(b"bar"));
+        assert_eq!(Slot::of(b"foo{{bar}}zap"), Slot::of(b"{bar"));
+        assert_eq!(Slot::of(b"foo{bar}{zap}"), Slot::of(b"bar"));
+    }
+}

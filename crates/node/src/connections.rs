@@ -1,0 +1,260 @@
+//! Connections come, send, are sent to, and go.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+
+use command::client::place;
+use model::limits::{
+    MAX_OUTPUT_BUFFER_BYTES, MAX_QUERY_BUFFER_BYTES, MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED,
+    OUTPUT_PAUSE_BYTES,
+};
+use model::{ConnectionId, Now};
+use shard::Attempt;
+
+use crate::stream::{State, Stream};
+use crate::{Node, Outbox};
+
+/// What a connection that cannot run commands now may send ahead before it is no longer read.
+const READ_AHEAD_BYTES: usize = 256 << 10;
+
+impl Node {
+    pub(crate) fn accept(
+        &mut self,
+        now: Now,
+        address: String,
+        local_address: String,
+    ) -> Result<ConnectionId, &'static [u8]> {
+        if self.draining {
+            return Err(b"-ERR the server is shutting down\r\n");
+        }
+        if self.clients.len() >= self.server.settings.max_clients {
+            self.server.stats.rejected_connections += 1;
+            return Err(b"-ERR max number of clients reached\r\n");
+        }
+        self.server.stats.connections += 1;
+        let connection = self.clients.add(address, local_address, now.mono_us);
+        self.clients.expect(connection).authenticated = self.server.settings.password.is_empty();
+        let place = place(connection);
+        if self.streams.len() <= place {
+            self.streams.resize_with(place + 1, || None);
+        }
+        self.streams[place] = Some(Box::new(Stream::new(connection)));
+        Ok(connection)
+    }
+
+    pub(crate) fn receive(&mut self, now: Now, connection: ConnectionId, bytes: &mut [u8]) {
+        let Some(mut stream) = self.take_stream(connection) else {
+            return;
+        };
+        self.server.stats.received_bytes += bytes.len() as u64;
+        let client = self.clients.expect(connection);
+        client.active_us = now.mono_us;
+        if client.closing {
+            // What comes after the last command that is answered is not looked at.
+        } else if stream.input.is_empty() && self.may_run(&stream) {
+            let used = self.run(now, &mut stream, bytes);
+            stream.input.extend_from_slice(&bytes[used..]);
+        } else {
+            stream.input.extend_from_slice(bytes);
+            self.run_input(now, &mut stream);
+        }
+        self.put_stream(stream);
+    }
+
+    /// Whether the shell may read from this connection. If not, it will be told in [`Outbox::read`] when it may.
+    pub fn accepts_input(&mut self, connection: ConnectionId) -> bool {
+        let Some(stream) = self
+            .streams
+            .get_mut(place(connection))
+            .and_then(Option::as_mut)
+        else {
+            return true;
+        };
+        let stalled = stream.state != State::Ready || stream.backlog() > OUTPUT_PAUSE_BYTES;
+        stream.unread = stalled && stream.input.len() >= READ_AHEAD_BYTES;
+        !stream.unread
+    }
+
+    /// What may be sent to the connection now.
+    pub fn output(&mut self, connection: ConnectionId) -> &[u8] {
+        let committed = self.shard.committed();
+        match self
+            .streams
+            .get_mut(place(connection))
+            .and_then(Option::as_mut)
+        {
+            Some(stream) if stream.connection == connection => stream.sendable(committed),
+            Some(_) | None => &[],
+        }
+    }
+
+    pub(crate) fn sent(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        bytes: usize,
+        outbox: &mut Outbox,
+    ) {
+        let Some(mut stream) = self.take_stream(connection) else {
+            return;
+        };
+        self.server.stats.sent_bytes += bytes as u64;
+        let was_paused = stream.backlog() > OUTPUT_PAUSE_BYTES;
+        stream.sent(bytes);
+        if was_paused && self.may_run(&stream) {
+            self.run_input(now, &mut stream);
+            if core::mem::take(&mut stream.unread) {
+                outbox.read.push(connection);
+            }
+        }
+        self.put_stream(stream);
+    }
+
+    /// The other end sends no more.
+    pub(crate) fn ended(&mut self, now: Now, connection: ConnectionId) {
+        let Some(mut stream) = self.take_stream(connection) else {
+            return;
+        };
+        stream.ended = true;
+        if stream.state == State::Waiting {
+            self.shard.connection_closed(connection);
+            stream.state = State::Ready;
+            stream.input.clear();
+            self.clients.expect(connection).closing = true;
+        }
+        self.run_input(now, &mut stream);
+        self.put_stream(stream);
+    }
+
+    /// Moves the connections that have something to send to `outbox`. Those that wait for a commit stay.
+    pub fn take_sendable(&mut self, outbox: &mut Outbox) {
+        let committed = self.shard.committed();
+        let (streams, send) = (&mut self.streams, &mut outbox.send);
+        self.dirty.retain(|&connection| {
+            let Some(stream) = streams[place(connection)]
+                .as_mut()
+                .filter(|s| s.connection == connection)
+            else {
+                return false;
+            };
+            let gated = stream.sendable(committed).len() < stream.backlog();
+            if !stream.sendable(committed).is_empty() {
+                send.push(connection);
+            }
+            stream.dirty = gated;
+            gated
+        });
+    }
+
+    /// Runs the command that waited, and what came behind it.
+    pub(crate) fn resume(&mut self, now: Now, connection: ConnectionId, attempt: Option<Attempt>) {
+        let Some(mut stream) = self.take_stream(connection) else {
+            return;
+        };
+        stream.state = State::Ready;
+        if let Some(attempt) = attempt {
+            stream.attempt = attempt;
+        }
+        self.run_input(now, &mut stream);
+        self.put_stream(stream);
+    }
+
+    pub(crate) fn run_woken(&mut self, now: Now) {
+        loop {
+            let woken = self.shard.take_woken();
+            if woken.is_empty() {
+                return;
+            }
+            for (connection, attempt) in woken {
+                self.resume(now, connection, Some(attempt));
+            }
+        }
+    }
+
+    fn run_input(&mut self, now: Now, stream: &mut Stream) {
+        if !self.may_run(stream) {
+            return;
+        }
+        let mut input = core::mem::take(&mut stream.input);
+        let used = self.run(now, stream, &mut input);
+        stream.input = input;
+        stream.consume(used);
+    }
+
+    pub(crate) fn may_run(&self, stream: &Stream) -> bool {
+        stream.state == State::Ready && stream.backlog() <= OUTPUT_PAUSE_BYTES
+    }
+
+    fn take_stream(&mut self, connection: ConnectionId) -> Option<Box<Stream>> {
+        let slot = self.streams.get_mut(place(connection))?;
+        if slot.as_ref()?.connection == connection {
+            slot.take()
+        } else {
+            None
+        }
+    }
+
+    /// Puts a stream back, with the node's lists and limits as its new state wants them.
+    fn put_stream(&mut self, mut stream: Box<Stream>) {
+        let connection = stream.connection;
+        let client = self.clients.expect(connection);
+        (client.query_bytes, client.output_bytes) = (stream.input.len(), stream.backlog());
+        let most = if client.authenticated {
+            MAX_QUERY_BUFFER_BYTES
+        } else {
+            MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED
+        };
+        let too_much = client.query_bytes > most || client.output_bytes > MAX_OUTPUT_BUFFER_BYTES;
+        let last = client.closing || (stream.ended && stream.state == State::Ready);
+        if too_much || (last && client.output_bytes == 0) {
+            self.clients.to_close.push(connection);
+        }
+        if !stream.dirty && stream.backlog() > 0 {
+            stream.dirty = true;
+            self.dirty.push(connection);
+        }
+        if stream.state == State::WaitingForLog && !self.waiting_for_log.contains(&connection) {
+            self.waiting_for_log.push(connection);
+        }
+        self.streams[place(connection)] = Some(stream);
+    }
+
+    /// Closes what commands and limits have marked.
+    pub(crate) fn close_marked(&mut self, outbox: &mut Outbox) {
+        while let Some(connection) = self.clients.to_close.pop() {
+            if self.clients.get(connection).is_some() {
+                outbox.close.push(connection);
+                self.forget(connection);
+            }
+        }
+    }
+
+    /// Marks connections that have been silent for longer than the settings allow.
+    pub(crate) fn close_idle(&mut self, now: Now) {
+        let timeout_us = self.server.settings.timeout_s * 1_000_000;
+        if timeout_us == 0 {
+            return;
+        }
+        let silent = |active_us: u64| now.mono_us.saturating_sub(active_us) > timeout_us;
+        let idle: alloc::vec::Vec<_> = self
+            .clients
+            .iter()
+            .filter(|c| silent(c.active_us))
+            .map(|c| c.id)
+            .collect();
+        let waits = |id: &ConnectionId| {
+            self.streams[place(*id)]
+                .as_ref()
+                .is_some_and(|s| s.state == State::Waiting)
+        };
+        let idle: alloc::vec::Vec<_> = idle.into_iter().filter(|id| !waits(id)).collect();
+        self.clients.to_close.extend(idle);
+    }
+
+    pub(crate) fn forget(&mut self, connection: ConnectionId) {
+        if self.take_stream(connection).is_some() {
+            self.clients.remove(connection);
+            self.shard.connection_closed(connection);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! The pipeline: a batch of commands is parsed, what it will touch is fetched, then it runs.
+//!
+//! A lone command waits for memory two or three times: its index bucket, its entry, the log's end. With a
+//! pipeline these waits overlap: all of a batch's buckets are asked for, then all entries, then the commands
+//! run one after the other and find everything in cache.
+
+use alloc::vec::Vec;
+
+use command::{Arguments, Ended, Prepared, Scene};
+use model::Now;
+use model::limits;
+use resp::{CommandSpan, Limits, ProtocolError, Span};
+use shard::Attempt;
+
+use crate::Node;
+use crate::stream::{State, Stream};
+
+/// Commands that are prepared together: enough to hide memory, few enough to stay in the first-level cache.
+const BATCH: usize = 32;
+
+/// Room for one batch, kept between batches.
+#[derive(Default)]
+pub(crate) struct Batch {
+    spans: Vec<Span>,
+    commands: Vec<(CommandSpan, Prepared)>,
+}
+
+impl Batch {
+    fn arguments<'a>(&'a self, buffer: &'a [u8], index: usize) -> Arguments<'a> {
+        let span = self.commands[index].0;
+        Arguments::new(
+            buffer,
+            &self.spans[span.first as usize..][..span.count as usize],
+        )
+    }
+}
+
+impl Node {
+    /// Runs as many commands of `buffer` as may run now. Returns how many bytes are done with.
+    pub(crate) fn run(&mut self, now: Now, stream: &mut Stream, buffer: &mut [u8]) -> usize {
+        let mut batch = core::mem::take(&mut self.batch);
+        let mut used = 0;
+        while self.may_run(stream) {
+            let broken = self.parse(stream, buffer, &mut used, &mut batch);
+            if batch.commands.is_empty() {
+                if let Some(error) = broken {
+                    resp::write_error(
+                        &mut stream.output,
+                        format_args!("ERR Protocol error: {error}"),
+                    );
+                    self.clients.expect(stream.connection).closing = true;
+                    used = buffer.len();
+                }
+                break;
+            }
+            self.fetch(stream, buffer, &batch);
+            used = self.run_batch(now, stream, buffer, &batch, used);
+            if self.clients.expect(stream.connection).closing {
+                used = buffer.len();
+                break;
+            }
+        }
+        self.batch = batch;
+        used
+    }
+
+    /// Parses up to a batch of commands from `used` on, which is moved past what asks for nothing. An
+    /// error is returned, and looked at again once the commands before it have run.
+    fn parse(
+        &mut self,
+        stream: &mut Stream,
+        buffer: &mut [u8],
+        used: &mut usize,
+        batch: &mut Batch,
+    ) -> Option<ProtocolError> {
+        batch.spans.clear();
+        batch.commands.clear();
+        let authenticated = self.clients.expect(stream.connection).authenticated;
+        // AUTH changes the limits of what comes after it.
+        let (most, limits) = if authenticated {
+            (BATCH, self.limits())
+        } else {
+            (1, Limits::UNAUTHENTICATED)
+        };
+        let mut from = *used;
+        while batch.commands.len() < most {
+            match stream
+                .parser
+                .next(buffer, &mut from, &limits, &mut batch.spans)
+            {
+                Ok(Some(span)) => {
+                    from = span.end;
+                    let spans = &batch.spans[span.first as usize..];
+                    batch
+                        .commands
+                        .push((span, command::prepare(Arguments::new(buffer, spans))));
+                }
+                Ok(None) => break,
+                Err(error) => return Some(error),
+            }
+        }
+        if batch.commands.is_empty() {
+            *used = from;
+        }
+        None
+    }
+
+    fn limits(&self) -> Limits {
+        Limits {
+            arguments: limits::MAX_ARGUMENTS,
+            bulk_bytes: self.shard.max_bulk_bytes(),
+            authenticated: true,
+        }
+    }
+
+    /// Asks for the memory that the batch will touch.
+    fn fetch(&mut self, stream: &Stream, buffer: &[u8], batch: &Batch) {
+        if batch.commands.len() < 2 {
+            return;
+        }
+        let db = self.clients.expect(stream.connection).db;
+        let store = self.shard.store();
+        let key = |index: usize| {
+            let spec = command::spec_of(batch.commands[index].1)?;
+            let first = usize::try_from(spec.keys.first)
+                .ok()
+                .filter(|&first| first > 0)?;
+            batch.arguments(buffer, index).get(first)
+        };
+        let mut keys = [None; BATCH];
+        for (index, slot) in keys.iter_mut().enumerate().take(batch.commands.len()) {
+            *slot = key(index).map(|key| self.shard.data_key(db, key));
+            if let Some(key) = slot {
+                store.prefetch_cell(key);
+            }
+        }
+        for key in keys.iter().flatten() {
+            store.prefetch_entry(key);
+        }
+    }
+
+    /// Runs the commands of a batch until one has to wait. Returns where the first that did not run begins.
+    fn run_batch(
+        &mut self,
+        now: Now,
+        stream: &mut Stream,
+        buffer: &[u8],
+        batch: &Batch,
+        start: usize,
+    ) -> usize {
+        let mut used = start;
+        let gated_from = stream.output.len();
+        self.shard.begin_command();
+        for (index, &(span, prepared)) in batch.commands.iter().enumerate() {
+            let scene = Scene {
+                now,
+                shard: &mut self.shard,
+                server: &mut self.server,
+                clients: &mut self.clients,
+                connection: stream.connection,
+            };
+            let arguments = batch.arguments(buffer, index);
+            match command::execute(
+                scene,
+                prepared,
+                arguments,
+                stream.attempt,
+                &mut stream.output,
+            ) {
+                Ended::Replied => {}
+                Ended::ReplyThenClose => self.clients.expect(stream.connection).closing = true,
+                Ended::Waits => stream.state = State::Waiting,
+                Ended::WaitsForLog => stream.state = State::WaitingForLog,
+            }
+            if stream.state != State::Ready {
+                break;
+            }
+            stream.attempt = Attempt::First;
+            used = span.end;
+            if self.clients.expect(stream.connection).closing
+                || stream.backlog() > limits::OUTPUT_PAUSE_BYTES
+            {
+                break;
+            }
+        }
+        if self.shard.observed() > self.shard.committed() {
+            stream.gate(gated_from, self.shard.observed());
+        }
+        if batch
+            .commands
+            .last()
+            .is_some_and(|(span, _)| span.end != used)
+        {
+            // The parser is ahead of what ran.
+            stream.parser = resp::Parser::default();
+        }
+        used
+    }
+}

@@ -1,0 +1,128 @@
+//! The bytes of one connection: what has come and is not yet run, what is written and not yet sent.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use model::{ConnectionId, Position};
+use resp::Parser;
+use shard::Attempt;
+
+/// Whether a connection's next command may run.
+///
+/// ```text
+///   Ready ──command waits──► Waiting ──woken──► Ready
+///     └──log is busy──► WaitingForLog ──disk event──► Ready
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Yes.
+    Ready,
+    /// No: the first command of `input` waits for the shard.
+    Waiting,
+    /// No: the first command of `input` waits for the log.
+    WaitingForLog,
+}
+
+/// Buffers above this are given back when they are empty.
+const KEPT_BYTES: usize = 16 << 10;
+
+/// See the module.
+///
+/// Invariants: `sent <= output.len()`; `gates` ascend in both parts.
+pub(crate) struct Stream {
+    pub(crate) connection: ConnectionId,
+    pub(crate) parser: Parser,
+    /// Received, not yet run; begins with the command that waits, if one does.
+    pub(crate) input: Vec<u8>,
+    pub(crate) output: Vec<u8>,
+    sent: usize,
+    /// Output from this byte on may leave when this position is committed.
+    gates: VecDeque<(usize, Position)>,
+    pub(crate) state: State,
+    /// How the first command of `input` runs.
+    pub(crate) attempt: Attempt,
+    /// On the node's list of connections that may have something to send.
+    pub(crate) dirty: bool,
+    /// The shell was told not to read.
+    pub(crate) unread: bool,
+    /// Nothing more will come.
+    pub(crate) ended: bool,
+}
+
+impl Stream {
+    pub(crate) fn new(connection: ConnectionId) -> Self {
+        Self {
+            connection,
+            parser: Parser::default(),
+            input: Vec::new(),
+            output: Vec::new(),
+            sent: 0,
+            gates: VecDeque::new(),
+            state: State::Ready,
+            attempt: Attempt::First,
+            dirty: false,
+            unread: false,
+            ended: false,
+        }
+    }
+
+    /// Bytes that are written and not yet sent.
+    pub(crate) fn backlog(&self) -> usize {
+        self.output.len() - self.sent
+    }
+
+    /// Nothing to run and nothing to send.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.backlog() == 0 && (self.state != State::Ready || self.input.is_empty())
+    }
+
+    /// Output from byte `start` on depends on `position`.
+    pub(crate) fn gate(&mut self, start: usize, position: Position) {
+        if self.gates.back().is_none_or(|&(_, last)| last < position) {
+            self.gates.push_back((start, position));
+        }
+    }
+
+    /// What may be sent now.
+    pub(crate) fn sendable(&mut self, committed: Position) -> &[u8] {
+        while self
+            .gates
+            .front()
+            .is_some_and(|&(_, position)| position <= committed)
+        {
+            self.gates.pop_front();
+        }
+        let end = self
+            .gates
+            .front()
+            .map_or(self.output.len(), |&(start, _)| start.max(self.sent));
+        &self.output[self.sent..end]
+    }
+
+    /// The first `bytes` of what was sendable are sent.
+    pub(crate) fn sent(&mut self, bytes: usize) {
+        self.sent += bytes;
+        assert!(self.sent <= self.output.len(), "more was sent than written");
+        if self.sent == self.output.len() {
+            self.output.clear();
+            self.sent = 0;
+            // What is gated lies before the end, and everything before the end was sent.
+            assert!(self.gates.is_empty(), "sent what was not committed");
+            if self.output.capacity() > KEPT_BYTES {
+                self.output = Vec::new();
+            }
+        }
+    }
+
+    /// Forgets the first `bytes` of the input.
+    pub(crate) fn consume(&mut self, bytes: usize) {
+        if bytes == self.input.len() {
+            self.input.clear();
+            if self.input.capacity() > KEPT_BYTES {
+                self.input = Vec::new();
+            }
+        } else {
+            self.input.drain(..bytes);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! The state of a node at one instant, copied so that another thread can write about it.
+
+use command::Stats;
+use model::Now;
+use node::Node;
+use store::Usage;
+
+use crate::disk::{Disk, DiskStats};
+
+/// See the module.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// Counters of commands and connections.
+    pub stats: Stats,
+    /// Open connections.
+    pub connections: usize,
+    /// Memory, log and cleaner.
+    pub usage: Usage,
+    /// The disk.
+    pub disk: DiskStats,
+    /// Turns of the loop.
+    pub turns: u64,
+    /// Seconds since the start.
+    pub uptime_s: f64,
+}
+
+impl Snapshot {
+    /// How things are now.
+    pub fn of(node: &Node, disk: &Disk, turns: u64, now: Now) -> Self {
+        let started = node.server().started;
+        Self {
+            stats: node.server().stats.clone(),
+            connections: node.clients().len(),
+            usage: node.shard().store().usage(),
+            disk: disk.stats,
+            turns,
+            uptime_s: (now.mono_us - started.mono_us) as f64 / 1e6,
+        }
+    }
+}

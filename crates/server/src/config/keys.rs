@@ -1,0 +1,392 @@
+//! The table of keys.
+
+use std::path::PathBuf;
+
+use model::limits::{MAX_VALUE_BYTES, SEGMENT_BYTES};
+use store::SyncMode;
+
+use super::units::{Share, duration_ms, duration_text, size, size_text};
+use super::{Config, LogFormat, LogLevel};
+
+/// One key.
+pub struct Key {
+    /// Its name in the file and, after `--`, on the command line.
+    pub name: &'static str,
+    /// What stands for its value in the help.
+    pub value: &'static str,
+    /// Its value if nobody sets it.
+    pub default: &'static str,
+    /// What it is, for the help.
+    pub summary: &'static str,
+    /// Not to be shown.
+    pub is_secret: bool,
+    pub(super) set: fn(&mut Config, &str) -> Result<(), String>,
+    /// Its value as TOML; `None` if it has none.
+    pub(super) show: fn(&Config) -> Option<String>,
+}
+
+impl Key {
+    /// The key with this name.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// The key that this environment variable sets.
+    #[must_use]
+    pub fn find_variable(variable: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.variable() == variable)
+    }
+
+    /// The environment variable that sets it.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!(
+            "TENURE_{}",
+            self.name.to_ascii_uppercase().replace('-', "_")
+        )
+    }
+
+    /// A value for an error message.
+    pub(super) fn shown<'a>(&self, value: &'a str) -> &'a str {
+        if self.is_secret { "(not shown)" } else { value }
+    }
+}
+
+/// Least memory that a server can work in: some segments of each expiry class, and room to clean.
+pub const MIN_MEMORY_BYTES: u64 = 16 * SEGMENT_BYTES as u64;
+
+/// Every key, in the order of the documentation.
+pub static KEYS: &[Key] = &[
+    Key {
+        name: "listen",
+        value: "ADDR",
+        default: "127.0.0.1:6379",
+        summary: "Where clients connect: address:port, several separated by commas; port 0 lets the system choose",
+        is_secret: false,
+        set: |config, text| {
+            config.listen = addresses(text)?;
+            Ok(())
+        },
+        show: |config| {
+            let texts: Vec<_> = config.listen.iter().map(ToString::to_string).collect();
+            quoted(&texts.join(","))
+        },
+    },
+    Key {
+        name: "admin",
+        value: "ADDR",
+        default: "127.0.0.1:7380",
+        summary: "Where /healthz, /readyz and /metrics are served over HTTP; `off` for nowhere",
+        is_secret: false,
+        set: |config, text| {
+            config.admin = if text == "off" {
+                None
+            } else {
+                Some(address(text)?)
+            };
+            Ok(())
+        },
+        show: |config| {
+            quoted(
+                &config
+                    .admin
+                    .map_or_else(|| "off".to_owned(), |address| address.to_string()),
+            )
+        },
+    },
+    Key {
+        name: "dir",
+        value: "PATH",
+        default: "./tenure-data",
+        summary: "The data directory; it is made if it is not there",
+        is_secret: false,
+        set: |config, text| {
+            not_empty(text)?;
+            config.dir = PathBuf::from(text);
+            Ok(())
+        },
+        show: |config| quoted(&config.dir.display().to_string()),
+    },
+    Key {
+        name: "memory",
+        value: "SIZE",
+        default: "50%",
+        summary: "Memory of the whole process: bytes, a size such as 512MB or 2GiB, or a share of the machine's memory such as 50%",
+        is_secret: false,
+        set: |config, text| {
+            let bytes = match size(text)? {
+                Share::Bytes(bytes) => bytes,
+                Share::Percent(percent) => crate::limits::machine_memory() / 100 * percent,
+            };
+            at_least(bytes, MIN_MEMORY_BYTES, size_text)?;
+            config.memory_bytes = bytes;
+            Ok(())
+        },
+        show: |config| quoted(&size_text(config.memory_bytes)),
+    },
+    Key {
+        name: "sync",
+        value: "MODE",
+        default: "everysec",
+        summary: "When a write is acknowledged. always: after it is synced to disk; everysec: after the operating system has it, synced each second; none: as everysec, synced when the system likes",
+        is_secret: false,
+        set: |config, text| {
+            config.sync = one_of(
+                text,
+                &[
+                    ("always", SyncMode::Always),
+                    ("everysec", SyncMode::EverySecond),
+                    ("none", SyncMode::None),
+                ],
+            )?;
+            Ok(())
+        },
+        show: |config| quoted(sync_name(config.sync)),
+    },
+    Key {
+        name: "password",
+        value: "TEXT",
+        default: "",
+        summary: "Password that clients give with AUTH. Better set by TENURE_PASSWORD or password-file: other users can see a command line",
+        is_secret: true,
+        set: |config, text| {
+            config.password = text.to_owned();
+            Ok(())
+        },
+        show: |config| (!config.password.is_empty()).then(|| String::from("(not shown)")),
+    },
+    Key {
+        name: "password-file",
+        value: "PATH",
+        default: "",
+        summary: "File whose first line is the password; it wins over password",
+        is_secret: false,
+        set: |config, text| {
+            config.password_file = (!text.is_empty()).then(|| PathBuf::from(text));
+            Ok(())
+        },
+        show: |config| quoted(&config.password_file.as_ref()?.display().to_string()),
+    },
+    Key {
+        name: "allow-unauthenticated",
+        value: "true|false",
+        default: "false",
+        summary: "Listen on addresses that other machines reach even without a password",
+        is_secret: false,
+        set: |config, text| {
+            config.allow_unauthenticated = truth(text)?;
+            Ok(())
+        },
+        show: |config| Some(config.allow_unauthenticated.to_string()),
+    },
+    Key {
+        name: "max-clients",
+        value: "N",
+        default: "10000",
+        summary: "Connections at once; the limit of open files is raised for them as far as the system allows",
+        is_secret: false,
+        set: |config, text| {
+            config.max_clients = whole(text)?;
+            at_least(config.max_clients, 1, |n| n.to_string())
+        },
+        show: |config| Some(config.max_clients.to_string()),
+    },
+    Key {
+        name: "max-value",
+        value: "SIZE",
+        default: "1MiB",
+        summary: "Longest value of a write, at most 7MiB",
+        is_secret: false,
+        set: |config, text| {
+            let Share::Bytes(bytes) = size(text)? else {
+                return Err("expected a size, not a share".into());
+            };
+            at_least(bytes, 1, size_text)?;
+            at_most(bytes, MAX_VALUE_BYTES as u64, size_text)?;
+            config.max_value_bytes = bytes;
+            Ok(())
+        },
+        show: |config| quoted(&size_text(config.max_value_bytes)),
+    },
+    Key {
+        name: "timeout",
+        value: "DURATION",
+        default: "0",
+        summary: "Close connections that are silent for longer, in whole seconds; 0 for never",
+        is_secret: false,
+        set: |config, text| {
+            let ms = duration_ms(text)?;
+            if ms % 1000 != 0 {
+                return Err("expected whole seconds".into());
+            }
+            config.timeout_s = ms / 1000;
+            Ok(())
+        },
+        show: |config| quoted(&duration_text(config.timeout_s * 1000)),
+    },
+    Key {
+        name: "slowlog-slower-than",
+        value: "MICROSECONDS",
+        default: "10000",
+        summary: "Commands that take longer are kept in the slow log; negative for none, 0 for all",
+        is_secret: false,
+        set: |config, text| {
+            config.slowlog_slower_than_us = text
+                .parse()
+                .map_err(|_| "expected a whole number".to_owned())?;
+            Ok(())
+        },
+        show: |config| Some(config.slowlog_slower_than_us.to_string()),
+    },
+    Key {
+        name: "slowlog-max-len",
+        value: "N",
+        default: "128",
+        summary: "Entries of the slow log",
+        is_secret: false,
+        set: |config, text| {
+            config.slowlog_max_len = whole(text)?;
+            at_most(config.slowlog_max_len, 1 << 20, |n| n.to_string())
+        },
+        show: |config| Some(config.slowlog_max_len.to_string()),
+    },
+    Key {
+        name: "restore-threads",
+        value: "N",
+        default: "0",
+        summary: "Threads that check segment files at the start; 0 for one per core",
+        is_secret: false,
+        set: |config, text| {
+            config.restore_threads = whole(text)?;
+            at_most(config.restore_threads, 256, |n| n.to_string())
+        },
+        show: |config| Some(config.restore_threads.to_string()),
+    },
+    Key {
+        name: "log-format",
+        value: "FORMAT",
+        default: "text",
+        summary: "How log lines look: text or json",
+        is_secret: false,
+        set: |config, text| {
+            config.log_format = one_of(
+                text,
+                &[("text", LogFormat::Text), ("json", LogFormat::Json)],
+            )?;
+            Ok(())
+        },
+        show: |config| {
+            quoted(match config.log_format {
+                LogFormat::Text => "text",
+                LogFormat::Json => "json",
+            })
+        },
+    },
+    Key {
+        name: "log-level",
+        value: "LEVEL",
+        default: "info",
+        summary: "Least important events that are written: error, warn, info or debug",
+        is_secret: false,
+        set: |config, text| {
+            config.log_level = one_of(
+                text,
+                &[
+                    ("error", LogLevel::Error),
+                    ("warn", LogLevel::Warn),
+                    ("info", LogLevel::Info),
+                    ("debug", LogLevel::Debug),
+                ],
+            )?;
+            Ok(())
+        },
+        show: |config| {
+            quoted(match config.log_level {
+                LogLevel::Error => "error",
+                LogLevel::Warn => "warn",
+                LogLevel::Info => "info",
+                LogLevel::Debug => "debug",
+            })
+        },
+    },
+];
+
+/// The word for a sync mode.
+#[must_use]
+pub fn sync_name(sync: SyncMode) -> &'static str {
+    match sync {
+        SyncMode::Always => "always",
+        SyncMode::EverySecond => "everysec",
+        SyncMode::None => "none",
+    }
+}
+
+fn address(text: &str) -> Result<std::net::SocketAddr, String> {
+    let text = text.trim();
+    if let Some(port) = text.strip_prefix("localhost:") {
+        return address(&format!("127.0.0.1:{port}"));
+    }
+    text.parse().map_err(|_| {
+        format!("`{text}` is not an address with a port, such as 127.0.0.1:6379 or [::1]:6379")
+    })
+}
+
+fn addresses(text: &str) -> Result<Vec<std::net::SocketAddr>, String> {
+    text.split(',').map(address).collect()
+}
+
+fn not_empty(text: &str) -> Result<(), String> {
+    if text.is_empty() {
+        Err("expected a path".into())
+    } else {
+        Ok(())
+    }
+}
+
+fn truth(text: &str) -> Result<bool, String> {
+    one_of(
+        text,
+        &[
+            ("true", true),
+            ("yes", true),
+            ("1", true),
+            ("false", false),
+            ("no", false),
+            ("0", false),
+        ],
+    )
+}
+
+fn whole(text: &str) -> Result<u64, String> {
+    text.parse()
+        .map_err(|_| "expected a whole number".to_owned())
+}
+
+fn at_least(value: u64, least: u64, show: fn(u64) -> String) -> Result<(), String> {
+    if value < least {
+        return Err(format!("expected at least {}", show(least)));
+    }
+    Ok(())
+}
+
+fn at_most(value: u64, most: u64, show: fn(u64) -> String) -> Result<(), String> {
+    if value > most {
+        return Err(format!("expected at most {}", show(most)));
+    }
+    Ok(())
+}
+
+fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| *word == text);
+    found.map(|&(_, value)| value).ok_or_else(|| {
+        let words: Vec<_> = words.iter().map(|&(word, _)| word).collect();
+        format!("expected one of {}", words.join(", "))
+    })
+}
+
+/// A text as TOML writes it.
+#[allow(clippy::unnecessary_wraps)] // The table wants an option.
+fn quoted(text: &str) -> Option<String> {
+    Some(toml::Value::String(text.to_owned()).to_string())
+}

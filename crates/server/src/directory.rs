@@ -1,0 +1,191 @@
+//! The data directory: who owns it, what is in it, how it was left.
+//!
+//! ```text
+//!   LOCK        locked by the server that uses the directory; holds its process number
+//!   FORMAT      which format the rest is in
+//!   EPOCH       the epoch of the last start: positions of a later start are greater
+//!   CLEAN       there after a clean shutdown: no file may then be torn
+//!   segments/   the log, one file a segment, named by the segment's number in hexadecimal
+//! ```
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use store::SegmentId;
+
+/// What `FORMAT` says. A newer server that changes the layout changes the number.
+const FORMAT: &str = "tenure data directory, format 1\n";
+/// Ending of a segment's file.
+const SEGMENT_ENDING: &str = "segment";
+
+/// A data directory that this process owns.
+#[derive(Debug)]
+pub struct Directory {
+    path: PathBuf,
+    /// Whether the last server that used it ended as it should. True for a new directory.
+    pub was_clean: bool,
+    /// The epoch of the last start; 0 for a new directory.
+    pub last_epoch: u32,
+    /// Locked as long as this lives.
+    _lock: File,
+}
+
+/// Why a directory cannot be used: one line, with what to do.
+#[derive(Debug)]
+pub struct DirectoryError(String);
+
+impl std::fmt::Display for DirectoryError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl Directory {
+    /// Makes the directory if it is not there, and takes it.
+    ///
+    /// # Errors
+    /// It cannot be made or written, another server has it, or it is in a format that is not known.
+    pub fn open(path: &Path) -> Result<Self, DirectoryError> {
+        let failed = |what: &str, error: io::Error| {
+            DirectoryError(format!(
+                "dir {}: cannot {what}: {error}; give --dir a directory that this user may write",
+                path.display()
+            ))
+        };
+        fs::create_dir_all(path.join("segments")).map_err(|e| failed("make it", e))?;
+        let lock = lock(path).map_err(|error| match error {
+            LockError::Taken(owner) => DirectoryError(format!(
+                "dir {}: another server (process {owner}) uses it; stop that one, or give --dir another directory",
+                path.display()
+            )),
+            LockError::Io(error) => failed("lock it", error),
+        })?;
+        check_format(path)?;
+        let was_clean = path.join("CLEAN").exists() || is_new(path);
+        let last_epoch = read_epoch(path)?;
+        if path.join("CLEAN").exists() {
+            fs::remove_file(path.join("CLEAN")).map_err(|e| failed("write in it", e))?;
+        }
+        sync_directory(path).map_err(|e| failed("sync it", e))?;
+        Ok(Self {
+            path: path.to_owned(),
+            was_clean,
+            last_epoch,
+            _lock: lock,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the segment files are.
+    pub fn segments_path(&self) -> PathBuf {
+        self.path.join("segments")
+    }
+
+    /// Records that this start works in `epoch`, so that it is known after a loss of power.
+    pub fn record_epoch(&self, epoch: u32) -> io::Result<()> {
+        replace(&self.path, "EPOCH", &format!("{epoch}\n"))
+    }
+
+    /// Records that everything is written and synced, and nobody will write any more.
+    pub fn mark_clean(&self) -> io::Result<()> {
+        replace(&self.path, "CLEAN", "")
+    }
+}
+
+/// The file of a segment, in the directory of segments.
+pub fn segment_path(segments: &Path, segment: SegmentId) -> PathBuf {
+    segments.join(format!("{:016x}.{SEGMENT_ENDING}", segment.0))
+}
+
+/// Makes what was created or deleted in a directory survive a loss of power.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}
+
+enum LockError {
+    Taken(String),
+    Io(io::Error),
+}
+
+fn lock(path: &Path) -> Result<File, LockError> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path.join("LOCK"))
+        .map_err(LockError::Io)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut owner = String::new();
+            // Only for the message.
+            let _ = file.read_to_string(&mut owner);
+            return Err(LockError::Taken(owner.trim().to_owned()));
+        }
+        Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
+    }
+    file.set_len(0).map_err(LockError::Io)?;
+    writeln!(file, "{}", std::process::id()).map_err(LockError::Io)?;
+    Ok(file)
+}
+
+fn check_format(path: &Path) -> Result<(), DirectoryError> {
+    let place = path.join("FORMAT");
+    match fs::read_to_string(&place) {
+        Ok(text) if text == FORMAT => Ok(()),
+        Ok(text) => Err(DirectoryError(format!(
+            "dir {}: it says `{}`, and this server knows only `{}`; use the server that wrote it, or another --dir",
+            path.display(),
+            text.trim(),
+            FORMAT.trim()
+        ))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => replace(path, "FORMAT", FORMAT)
+            .map_err(|error| {
+                DirectoryError(format!(
+                    "dir {}: cannot write in it: {error}",
+                    path.display()
+                ))
+            }),
+        Err(error) => Err(DirectoryError(format!(
+            "dir {}: cannot read FORMAT: {error}",
+            path.display()
+        ))),
+    }
+}
+
+fn is_new(path: &Path) -> bool {
+    !path.join("EPOCH").exists()
+}
+
+fn read_epoch(path: &Path) -> Result<u32, DirectoryError> {
+    if is_new(path) {
+        return Ok(0);
+    }
+    let text = fs::read_to_string(path.join("EPOCH")).unwrap_or_default();
+    text.trim().parse().map_err(|_| {
+        DirectoryError(format!(
+            "dir {}: EPOCH is damaged (`{}`); write the number of the last start into it, or a greater one: fences must not go back",
+            path.display(),
+            text.trim()
+        ))
+    })
+}
+
+/// Replaces a small file so that after a loss of power it is the old or the new one.
+fn replace(directory: &Path, name: &str, text: &str) -> io::Result<()> {
+    let new = directory.join(format!("{name}.new"));
+    let mut file = File::create(&new)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&new, directory.join(name))?;
+    sync_directory(directory)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,206 @@
+//! The life of a server process, from its configuration to its end.
+
+use std::fmt;
+use std::io::{self, Write as _};
+
+use command::Settings;
+use mio::Poll;
+use model::Position;
+use node::{Node, Outbox};
+use shard::{Shard, ShardSettings};
+use store::{Store, StoreConfig};
+use tracing::{info, warn};
+
+use crate::accept::Listener;
+use crate::admin::{self, Admin};
+use crate::clock::Clock;
+use crate::config::units::size_rounded;
+use crate::config::{Config, sync_name};
+use crate::directory::Directory;
+use crate::disk::Disk;
+use crate::limits::raise_open_files;
+use crate::logs;
+use crate::message::Mailbox;
+use crate::phase::{Phase, SharedPhase};
+use crate::sockets::Sockets;
+use crate::turns::{LoopState, MESSAGES, Shell};
+
+/// Why a server does not start, or ended: one line, with what to do.
+#[derive(Debug)]
+pub struct StartError(String);
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for StartError {}
+
+/// Runs a server until it is told to stop.
+///
+/// # Errors
+/// It cannot start.
+pub fn serve(config: &Config) -> Result<(), StartError> {
+    logs::start(config.log_format, config.log_level);
+    let max_clients = max_clients(config);
+    let clock = Clock::start();
+    let directory = Directory::open(&config.dir).map_err(|error| StartError(error.to_string()))?;
+    let poll = Poll::new().map_err(|error| system("make a poller", &error))?;
+    let (mailbox, inbox) =
+        Mailbox::new(&poll, MESSAGES).map_err(|error| system("make a mailbox", &error))?;
+    let phase = SharedPhase::new();
+    let listeners = bind_all(config)?;
+    let admin_address = start_admin(config, &mailbox, &phase)?;
+    let disk = Disk::start(directory.segments_path(), mailbox, clock)
+        .map_err(|error| system("start the disk thread", &error))?;
+    let node = start_node(config, max_clients, &directory, &listeners, clock)?;
+    let mut shell = Shell {
+        node,
+        clock,
+        poll,
+        listeners,
+        inbox,
+        disk,
+        phase,
+        sockets: Sockets::default(),
+        outbox: Outbox::default(),
+        state: LoopState::default(),
+    };
+    shell
+        .listen()
+        .map_err(|error| address_error("listen", &shell.addresses(), &error))?;
+    shell.phase.set(Phase::Serving);
+    say_ready(config, &shell, admin_address);
+    shell
+        .run()
+        .map_err(|error| system("wait for events", &error))?;
+    shell.seal();
+    directory
+        .mark_clean()
+        .map_err(|error| system("mark the data directory as clean", &error))?;
+    info!("stopped");
+    Ok(())
+}
+
+fn max_clients(config: &Config) -> usize {
+    let fit = raise_open_files();
+    if fit < config.max_clients {
+        warn!(
+            max_clients = fit,
+            configured = config.max_clients,
+            "fewer connections than configured: the limit of open files (ulimit -n, LimitNOFILE) allows no more"
+        );
+    }
+    fit.min(config.max_clients) as usize
+}
+
+fn bind_all(config: &Config) -> Result<Vec<Listener>, StartError> {
+    let bind = |&address: &std::net::SocketAddr| {
+        Listener::bind(address)
+            .map_err(|error| address_error("listen", &address.to_string(), &error))
+    };
+    config.listen.iter().map(bind).collect()
+}
+
+fn start_admin(
+    config: &Config,
+    mailbox: &Mailbox,
+    phase: &SharedPhase,
+) -> Result<Option<std::net::SocketAddr>, StartError> {
+    let listener = match config.admin {
+        Some(address) => {
+            let bound = admin::bind(address);
+            Some(bound.map_err(|error| address_error("admin", &address.to_string(), &error))?)
+        }
+        None => None,
+    };
+    let address = listener.as_ref().and_then(|l| l.local_addr().ok());
+    let admin = Admin {
+        mailbox: mailbox.clone(),
+        phase: phase.clone(),
+    };
+    admin::start(admin, listener).map_err(|error| system("start the admin thread", &error))?;
+    Ok(address)
+}
+
+fn start_node(
+    config: &Config,
+    max_clients: usize,
+    directory: &Directory,
+    listeners: &[Listener],
+    clock: Clock,
+) -> Result<Node, StartError> {
+    let mut seed = [0; 40];
+    getrandom::fill(&mut seed).map_err(|error| {
+        StartError(format!(
+            "cannot get random numbers from the system: {error}"
+        ))
+    })?;
+    let (index_seed, node_seed) = seed
+        .split_first_chunk::<8>()
+        .expect("40 bytes begin with 8");
+    let store = Store::new(StoreConfig {
+        memory_bytes: config.memory_bytes as usize,
+        sync: config.sync,
+        seed: u64::from_le_bytes(*index_seed),
+    });
+    let epoch = directory.last_epoch + 1;
+    directory
+        .record_epoch(epoch)
+        .map_err(|error| system("record the epoch in the data directory", &error))?;
+    let shard_settings = ShardSettings {
+        max_value_bytes: config.max_value_bytes as usize,
+    };
+    let shard = Shard::new(store, Position::new(epoch, 1), shard_settings);
+    let settings = Settings {
+        password: config.password.clone(),
+        max_clients,
+        timeout_s: config.timeout_s,
+        slowlog_slower_than_us: config.slowlog_slower_than_us,
+        slowlog_max_len: config.slowlog_max_len as usize,
+        listen: listeners
+            .first()
+            .map_or_else(String::new, |l| l.address.to_string()),
+        dir: config.dir.display().to_string(),
+    };
+    let node_seed = node_seed
+        .try_into()
+        .expect("the rest of 40 bytes after 8 is 32");
+    Ok(Node::new(shard, settings, node_seed, clock.now()))
+}
+
+/// The one line on standard output, for scripts and people.
+fn say_ready(config: &Config, shell: &Shell, admin: Option<std::net::SocketAddr>) {
+    let admin = admin.map_or_else(|| "off".to_owned(), |address| format!("http://{address}"));
+    let line = format!(
+        "tenure ready on {} (admin {admin}, data {}, memory {}, sync {})\n",
+        shell.addresses(),
+        config.dir.display(),
+        size_rounded(config.memory_bytes),
+        sync_name(config.sync),
+    );
+    let mut out = io::stdout().lock();
+    // Whoever started the server may not be listening.
+    let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
+}
+
+fn system(what: &str, error: &dyn fmt::Display) -> StartError {
+    StartError(format!("cannot {what}: {error}"))
+}
+
+fn address_error(key: &str, address: &str, error: &io::Error) -> StartError {
+    let hint = match error.kind() {
+        io::ErrorKind::AddrInUse => format!(
+            "another process uses it (`ss -ltnp` shows which); stop that one, or give --{key} another address; port 0 lets the system choose"
+        ),
+        io::ErrorKind::AddrNotAvailable => {
+            format!("this machine has no such address; give --{key} one that it has")
+        }
+        io::ErrorKind::PermissionDenied => {
+            format!("this user may not use it; give --{key} a port above 1023")
+        }
+        _ => format!("give --{key} another address"),
+    };
+    StartError(format!("{key} {address}: {error}: {hint}"))
+}

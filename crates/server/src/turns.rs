@@ -1,0 +1,435 @@
+//! The loop of the node's thread.
+//!
+//! A turn drains everything that is ready, hands each piece to the node, and then flushes once: one write per
+//! log head and one per connection that has a reply. The poller reports changes only (edge-triggered) and is
+//! told of a connection once, so a request of a busy connection costs one read and one write, and a share of
+//! one poll.
+
+use std::io;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use mio::event::Event;
+use mio::net::TcpStream;
+use mio::{Events, Interest, Poll, Token};
+use model::{ConnectionId, Now};
+use node::{Input, Node, Outbox};
+use tracing::{debug, info, warn};
+
+use crate::accept::{Accepted, Listener};
+use crate::admin::Snapshot;
+use crate::clock::Clock;
+use crate::disk::Disk;
+use crate::message::Message;
+use crate::phase::SharedPhase;
+use crate::sockets::Sockets;
+use crate::spin::{SPIN_US, Spin};
+
+/// The token of messages. Connections have their numbers as tokens, which stay far below.
+pub const MESSAGES: Token = Token(usize::MAX);
+/// Tokens of listeners: from here upwards.
+const LISTENERS: usize = usize::MAX - 1024;
+/// Bytes of the buffer that all connections are read into.
+const SCRATCH_BYTES: usize = 128 << 10;
+/// Full buffers that one connection may hand in per turn before the others have theirs.
+const READS_PER_TURN: usize = 4;
+/// Connections accepted per turn.
+const ACCEPTS_PER_TURN: usize = 256;
+/// Longest sleep: some duties come by the second.
+const LONGEST_WAIT: Duration = Duration::from_secs(1);
+/// How long a shutdown waits for connections that still have work.
+const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+/// How long a shutdown waits for the disk.
+const SEAL_LIMIT: Duration = Duration::from_secs(30);
+
+/// A node with its sockets and its disk.
+pub struct Shell {
+    pub node: Node,
+    pub clock: Clock,
+    pub poll: Poll,
+    pub listeners: Vec<Listener>,
+    pub inbox: Receiver<Message>,
+    pub disk: Disk,
+    pub phase: SharedPhase,
+    pub sockets: Sockets,
+    pub outbox: Outbox,
+    pub state: LoopState,
+}
+
+/// What the loop remembers between turns.
+pub struct LoopState {
+    scratch: Box<[u8]>,
+    spin: Spin,
+    /// Connections that may have more to read, and no event will say so.
+    again: Vec<ConnectionId>,
+    /// Connections that were read in this turn.
+    served: usize,
+    turns: u64,
+    /// When the shutdown gives up waiting.
+    drain_until: Option<Duration>,
+}
+
+impl Default for LoopState {
+    fn default() -> Self {
+        Self {
+            scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            spin: Spin::default(),
+            again: Vec::new(),
+            served: 0,
+            turns: 0,
+            drain_until: None,
+        }
+    }
+}
+
+impl Shell {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn listen(&mut self) -> io::Result<()> {
+        for (index, listener) in self.listeners.iter_mut().enumerate() {
+            listener.listen(self.poll.registry(), Token(LISTENERS + index))?;
+        }
+        Ok(())
+    }
+
+    /// Turns until the node is drained.
+    ///
+    /// # Errors
+    /// The poller fails, which leaves nothing to do.
+    pub fn run(&mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        while !self.is_over() {
+            let waited_us = self.wait(&mut events)?;
+            self.state.served = 0;
+            for event in &events {
+                self.event(event);
+            }
+            self.read_again();
+            self.retry_accepting();
+            self.flush();
+            self.state.turns += 1;
+            self.state.spin.waited(waited_us, self.state.served);
+        }
+        Ok(())
+    }
+
+    /// Waits for events, and returns for how long, in microseconds.
+    fn wait(&mut self, events: &mut Events) -> io::Result<u64> {
+        let began = self.clock.elapsed();
+        let timeout = self.timeout();
+        let mut waited_us = 0;
+        if timeout > Duration::ZERO && self.state.spin.is_worth_it() {
+            while waited_us < SPIN_US {
+                poll(&mut self.poll, events, Duration::ZERO)?;
+                waited_us = (self.clock.elapsed() - began).as_micros() as u64;
+                if !events.is_empty() {
+                    return Ok(waited_us);
+                }
+                std::thread::yield_now();
+            }
+        }
+        poll(&mut self.poll, events, timeout)?;
+        Ok((self.clock.elapsed() - began).as_micros() as u64)
+    }
+
+    /// How long there is nothing to do unless an event comes.
+    fn timeout(&self) -> Duration {
+        if self.node.is_busy() || !self.state.again.is_empty() {
+            return Duration::ZERO;
+        }
+        let mut timeout = LONGEST_WAIT;
+        if let Some(deadline_ms) = self.node.next_deadline_ms() {
+            let ms = deadline_ms.saturating_sub(self.clock.now().unix_ms);
+            timeout = timeout.min(Duration::from_millis(ms));
+        }
+        let retries = self.listeners.iter().filter_map(Listener::retry_at_us);
+        if let Some(retry_us) = retries.min() {
+            let now_us = self.clock.elapsed().as_micros() as u64;
+            timeout = timeout.min(Duration::from_micros(retry_us.saturating_sub(now_us)));
+        }
+        timeout
+    }
+
+    fn event(&mut self, event: &Event) {
+        let token = event.token();
+        if token == MESSAGES {
+            self.read_messages();
+        } else if token.0 >= LISTENERS {
+            self.accept(token.0 - LISTENERS);
+        } else {
+            let connection = ConnectionId(token.0 as u64);
+            if event.is_writable() {
+                self.writable(connection);
+            }
+            if event.is_readable() || event.is_read_closed() || event.is_error() {
+                let ending = event.is_read_closed() || event.is_error();
+                self.readable(connection, ending);
+            }
+        }
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        let now = self.clock.now();
+        self.node.handle(now, input, &mut self.outbox);
+    }
+}
+
+/// Accepting.
+impl Shell {
+    fn accept(&mut self, index: usize) {
+        for _ in 0..ACCEPTS_PER_TURN {
+            let now_us = self.clock.elapsed().as_micros() as u64;
+            let Some(listener) = self.listeners.get_mut(index) else {
+                return;
+            };
+            match listener.accept(now_us) {
+                Accepted::Connection(stream, address) => self.greet(stream, &address.to_string()),
+                Accepted::Nobody => return,
+                Accepted::Refused(error) => {
+                    warn!(%error, "cannot accept a connection; trying again in 100 ms");
+                    return;
+                }
+            }
+        }
+        // The rest of the queue causes no further event.
+        self.listeners[index].try_again();
+    }
+
+    /// Tries the queues that were left alone for a while.
+    fn retry_accepting(&mut self) {
+        let now_us = self.clock.elapsed().as_micros() as u64;
+        for index in 0..self.listeners.len() {
+            if self.listeners[index]
+                .retry_at_us()
+                .is_some_and(|at| at <= now_us)
+            {
+                self.accept(index);
+            }
+        }
+    }
+
+    /// Introduces a new connection to the node, and keeps its socket or tells it why not.
+    fn greet(&mut self, mut stream: TcpStream, address: &str) {
+        // Replies are written whole, so there is nothing to wait for. A failure costs only time.
+        let _ = stream.set_nodelay(true);
+        let local_address = stream
+            .local_addr()
+            .map_or_else(|_| String::new(), |a| a.to_string());
+        self.handle(Input::Accepted {
+            address: address.to_owned(),
+            local_address,
+        });
+        match self.outbox.accepted.take() {
+            Some(Ok(connection)) => self.keep(connection, stream, address),
+            Some(Err(refusal)) => {
+                // It is the first thing in an empty buffer: it fits or nobody reads it.
+                let _ = io::Write::write(&mut stream, refusal);
+            }
+            None => unreachable!("the node answers to each Accepted"),
+        }
+    }
+
+    fn keep(&mut self, connection: ConnectionId, mut stream: TcpStream, address: &str) {
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        let token = Token(connection.0 as usize);
+        if let Err(error) = self.poll.registry().register(&mut stream, token, interest) {
+            warn!(%error, "cannot watch a connection; it is closed");
+            self.handle(Input::Closed { connection });
+            return;
+        }
+        debug!(connection = connection.0, address, "accepted");
+        self.sockets.insert(connection, stream);
+    }
+}
+
+/// Reading.
+impl Shell {
+    fn readable(&mut self, connection: ConnectionId, ending: bool) {
+        if let Some(socket) = self.sockets.get(connection) {
+            socket.ending |= ending;
+            self.read(connection);
+        }
+    }
+
+    /// Reads until nothing is left, the node wants no more, or others should have their turn.
+    fn read(&mut self, connection: ConnectionId) {
+        for reads in 0.. {
+            let Some(socket) = self.sockets.get(connection) else {
+                return;
+            };
+            socket.unread = !self.node.accepts_input(connection);
+            if socket.unread {
+                return;
+            }
+            if reads == READS_PER_TURN {
+                self.state.again.push(connection);
+                return;
+            }
+            let ending = socket.ending;
+            match socket.read(&mut self.state.scratch) {
+                Ok(Some(0)) => return self.handle(Input::Ended { connection }),
+                Ok(Some(count)) => {
+                    self.state.served += usize::from(reads == 0);
+                    self.received(connection, count);
+                    // A read that was not filled has emptied the kernel's buffer; what comes later causes an event.
+                    if count < SCRATCH_BYTES && !ending {
+                        return;
+                    }
+                }
+                Ok(None) => return,
+                Err(error) => {
+                    debug!(connection = connection.0, %error, "the connection broke");
+                    return self.broken(connection);
+                }
+            }
+        }
+    }
+
+    fn received(&mut self, connection: ConnectionId, count: usize) {
+        let now = self.clock.now();
+        let bytes = &mut self.state.scratch[..count];
+        let input = Input::Received { connection, bytes };
+        self.node.handle(now, input, &mut self.outbox);
+    }
+
+    /// Reads the connections that were left with something to read.
+    fn read_again(&mut self) {
+        for connection in std::mem::take(&mut self.state.again) {
+            self.read(connection);
+        }
+    }
+
+    fn broken(&mut self, connection: ConnectionId) {
+        self.handle(Input::Closed { connection });
+        self.sockets.remove(connection);
+    }
+}
+
+/// Flushing.
+impl Shell {
+    /// Ends the turn: has the disk do what the node wants, sends what may be sent, closes what is to be closed.
+    fn flush(&mut self) {
+        self.handle(Input::EndOfTurn);
+        for op in std::mem::take(&mut self.outbox.disk) {
+            let done = self.disk.perform(op, self.node.segment_bytes(&op));
+            if let Some(event) = done {
+                self.handle(Input::Disk(event));
+            }
+        }
+        self.node.take_sendable(&mut self.outbox);
+        let now = self.clock.now();
+        let mut send = std::mem::take(&mut self.outbox.send);
+        for connection in send.drain(..) {
+            self.send(now, connection);
+        }
+        self.outbox.send = send;
+        self.state.again.append(&mut self.outbox.read);
+        while let Some(connection) = self.outbox.close.pop() {
+            if let Some(socket) = self.sockets.remove(connection) {
+                debug!(connection = connection.0, "closed");
+                socket.close(&mut self.state.scratch);
+            }
+        }
+    }
+
+    fn send(&mut self, now: Now, connection: ConnectionId) {
+        let Some(socket) = self.sockets.get(connection) else {
+            return;
+        };
+        let bytes = self.node.output(connection);
+        if socket.blocked || bytes.is_empty() {
+            return;
+        }
+        match socket.write(bytes) {
+            Ok(0) => {}
+            Ok(bytes) => {
+                let input = Input::Sent { connection, bytes };
+                self.node.handle(now, input, &mut self.outbox);
+            }
+            Err(error) => {
+                debug!(connection = connection.0, %error, "the connection broke");
+                self.broken(connection);
+            }
+        }
+    }
+
+    fn writable(&mut self, connection: ConnectionId) {
+        if let Some(socket) = self.sockets.get(connection)
+            && socket.blocked
+        {
+            socket.blocked = false;
+            self.send(self.clock.now(), connection);
+        }
+    }
+}
+
+/// Messages, and the end.
+impl Shell {
+    fn read_messages(&mut self) {
+        while let Ok(message) = self.inbox.try_recv() {
+            match message {
+                Message::Disk(done) => {
+                    let event = self.disk.done(done);
+                    self.handle(Input::Disk(event));
+                }
+                Message::Observe(answer) => {
+                    // Whoever asked may have given up.
+                    let _ = answer.send(self.snapshot());
+                }
+                Message::Drain => self.drain(),
+            }
+        }
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        Snapshot::of(&self.node, &self.disk, self.state.turns, self.clock.now())
+    }
+
+    fn drain(&mut self) {
+        info!("draining: nobody is accepted any more");
+        self.listeners.clear();
+        self.node.drain();
+        self.state.drain_until = Some(self.clock.elapsed() + DRAIN_LIMIT);
+    }
+
+    /// Has the disk finish what it was asked for.
+    pub fn seal(&mut self) {
+        let mut events = Events::with_capacity(16);
+        let until = self.clock.elapsed() + SEAL_LIMIT;
+        loop {
+            self.flush();
+            if self.disk.is_quiet() || self.clock.elapsed() > until {
+                return;
+            }
+            // A failing poller would only make this a busy loop until the limit.
+            let _ = poll(&mut self.poll, &mut events, Duration::from_millis(10));
+            self.read_messages();
+        }
+    }
+
+    /// The addresses that are listened on, for people.
+    pub fn addresses(&self) -> String {
+        let addresses: Vec<_> = self
+            .listeners
+            .iter()
+            .map(|l| l.address.to_string())
+            .collect();
+        addresses.join(", ")
+    }
+
+    fn is_over(&self) -> bool {
+        let Some(until) = self.state.drain_until else {
+            return false;
+        };
+        self.node.is_drained() || self.clock.elapsed() > until
+    }
+}
+
+fn poll(poll: &mut Poll, events: &mut Events, timeout: Duration) -> io::Result<()> {
+    match poll.poll(events, Some(timeout)) {
+        Err(error) if error.kind() == io::ErrorKind::Interrupted => Ok(()),
+        result => result,
+    }
+}

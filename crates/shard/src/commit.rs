@@ -1,0 +1,64 @@
+//! What is committed, and what a reply depends on.
+//!
+//! A batch is in memory as soon as it is applied, but nobody may be shown it before it is persisted as the
+//! sync mode asks (and, with replication, before a quorum has it). Rather than keep old versions for
+//! readers, a reply that depends on an uncommitted position waits for it. A read depends on the position of
+//! the entry that it found, or, finding nothing, on the latest removal.
+
+use alloc::collections::VecDeque;
+
+use model::Position;
+use store::{Applied, LogPoint};
+
+/// See the module.
+///
+/// Invariants: `committed` never goes back; `in_flight` ascends in both parts and lies after `committed`.
+#[derive(Default)]
+pub struct Commits {
+    committed: Position,
+    observed: Position,
+    last_removal: Position,
+    in_flight: VecDeque<(Position, LogPoint)>,
+}
+
+impl Commits {
+    pub(crate) fn begin(&mut self) {
+        self.observed = Position::ZERO;
+    }
+
+    #[inline]
+    pub(crate) fn observe(&mut self, found: Option<Position>) {
+        self.observed = self.observed.max(found.unwrap_or(self.last_removal));
+    }
+
+    pub(crate) fn observed(&self) -> Position {
+        self.observed
+    }
+
+    pub(crate) fn committed(&self) -> Position {
+        self.committed
+    }
+
+    #[inline]
+    pub(crate) fn applied(&mut self, applied: Applied, removes: bool) {
+        if removes {
+            self.last_removal = applied.last;
+        }
+        self.observed = self.observed.max(applied.last);
+        match self.in_flight.back_mut() {
+            // Only the last position up to a log point matters.
+            Some(back) if back.1 == applied.log => back.0 = applied.last,
+            Some(_) | None => self.in_flight.push_back((applied.last, applied.log)),
+        }
+    }
+
+    pub(crate) fn advance(&mut self, persisted: LogPoint) {
+        while let Some(&(position, log)) = self.in_flight.front()
+            && log <= persisted
+        {
+            assert!(position >= self.committed, "the commit position went back");
+            self.committed = position;
+            self.in_flight.pop_front();
+        }
+    }
+}
