@@ -22,7 +22,11 @@ struct Sum {
 /// Runs the seeds `from..to`.
 pub fn run(from: u64, to: u64, args: &Args) -> ExitCode {
     say_the_seed_when_it_panics();
-    let (next, stop, sum) = (AtomicU64::new(from), AtomicBool::new(false), Mutex::new(Sum::default()));
+    let (next, stop, sum) = (
+        AtomicU64::new(from),
+        AtomicBool::new(false),
+        Mutex::new(Sum::default()),
+    );
     std::thread::scope(|scope| {
         for _ in 0..args.jobs {
             scope.spawn(|| {
@@ -42,7 +46,11 @@ pub fn run(from: u64, to: u64, args: &Args) -> ExitCode {
         }
     });
     eprintln!();
-    conclude(&sum.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner), args)
+    conclude(
+        &sum.into_inner()
+            .unwrap_or_else(std::sync::PoisonError::into_inner),
+        args,
+    )
 }
 
 thread_local! {
@@ -53,7 +61,10 @@ fn say_the_seed_when_it_panics() {
     let usual = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         let seed = SEED.with(std::cell::Cell::get);
-        eprintln!("\nseed {seed} PANICS. Replay: {}", sim::replay_command(seed));
+        eprintln!(
+            "\nseed {seed} PANICS. Replay: {}",
+            sim::replay_command(seed)
+        );
         usual(info);
     }));
 }
@@ -71,14 +82,19 @@ fn one(seed: u64, args: &Args) -> Report {
 }
 
 fn add(sum: &Mutex<Sum>, seed: u64, report: Report, of: u64) {
-    let mut sum = sum.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let mut sum = sum
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner);
     sum.runs += 1;
     sum.commands += report.commands;
     sum.restarts += report.restarts;
     sum.simulated_ms += report.simulated_ms;
     sum.counts.add(&report.counts);
     if let Some((turn, wrong)) = report.failure {
-        println!("seed {seed} FAILS in turn {turn}: {wrong}\nReplay: {}", sim::replay_command(seed));
+        println!(
+            "seed {seed} FAILS in turn {turn}: {wrong}\nReplay: {}",
+            sim::replay_command(seed)
+        );
         sum.failures.push((seed, turn, wrong));
     }
     if sum.runs % 16 == 0 || sum.runs == of {

@@ -69,7 +69,10 @@ impl Link {
     /// After an input: takes note of since when a command waits. A node that has let everybody try `again` has put them
     /// back in line in the same order.
     pub fn stick(&mut self, input: u64, again: bool) {
-        let waits = self.waiting.front().is_some_and(|sent| sent.end <= self.delivered);
+        let waits = self
+            .waiting
+            .front()
+            .is_some_and(|sent| sent.end <= self.delivered);
         let since = self.stuck.filter(|_| !again);
         self.stuck = waits.then(|| since.unwrap_or(input));
     }
@@ -129,7 +132,9 @@ impl Link {
             self.written += len as u64;
             let sent = self.waiting.pop_front();
             let sent = sent.filter(|sent| sent.end <= self.delivered);
-            let words = sent.ok_or_else(|| format!("a reply to nothing: {reply:?}"))?.words;
+            let words = sent
+                .ok_or_else(|| format!("a reply to nothing: {reply:?}"))?
+                .words;
             self.stuck = None;
             self.owed.push_back(Owed {
                 end: self.written,

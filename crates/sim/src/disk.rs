@@ -98,7 +98,10 @@ impl Disk {
             issued_us: now_us,
             ready_us: now_us + self.random.extreme(0, longest),
         };
-        self.queues.entry(op.segment()).or_default().push_back(pending);
+        self.queues
+            .entry(op.segment())
+            .or_default()
+            .push_back(pending);
     }
 
     /// The files whose next op may be done by now.
@@ -129,14 +132,22 @@ impl Disk {
     }
 
     /// Does the file's next op, or fails it.
-    pub fn complete(&mut self, segment: SegmentId, now_us: u64, counts: &mut Counts) -> Option<DiskEvent> {
+    pub fn complete(
+        &mut self,
+        segment: SegmentId,
+        now_us: u64,
+        counts: &mut Counts,
+    ) -> Option<DiskEvent> {
         let queue = self.queues.get_mut(&segment)?;
         let pending = queue.pop_front()?;
         if queue.is_empty() {
             self.queues.remove(&segment);
         }
         let result = self.perform(&pending, counts);
-        if matches!(pending.op, DiskOp::Delete { .. } | DiskOp::Quarantine { .. }) {
+        if matches!(
+            pending.op,
+            DiskOp::Delete { .. } | DiskOp::Quarantine { .. }
+        ) {
             // Its end is reported when the directory is synced.
             self.ghosts.clear();
         }
@@ -169,7 +180,9 @@ impl Disk {
                 self.files.insert(segment, File::new(self.segment_bytes));
                 Ok(())
             }
-            DiskOp::Write { segment, offset, .. } => {
+            DiskOp::Write {
+                segment, offset, ..
+            } => {
                 let fails = self.random.chance(self.faults.write);
                 let kept = self.random.index(pending.bytes.len() + 1);
                 let file = self.files.get_mut(&segment).ok_or(IO)?;
@@ -213,7 +226,9 @@ impl Disk {
 
     /// The files that there are, oldest segment first, with all their bytes.
     pub fn images(&self) -> impl Iterator<Item = (SegmentId, Vec<u8>)> + '_ {
-        self.files.iter().map(|(segment, file)| (*segment, file.image()))
+        self.files
+            .iter()
+            .map(|(segment, file)| (*segment, file.image()))
     }
 
     /// Puts a whole file back, durable as it is: what a tool of the operator's would do.

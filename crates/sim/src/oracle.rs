@@ -55,7 +55,10 @@ impl Value {
     fn bytes(&self) -> usize {
         match &self.body {
             Body::Text(text) => text.len(),
-            Body::Hash(fields) => fields.iter().map(|(name, value)| name.len() + value.len()).sum(),
+            Body::Hash(fields) => fields
+                .iter()
+                .map(|(name, value)| name.len() + value.len())
+                .sum(),
         }
     }
 }
@@ -168,7 +171,8 @@ impl Oracle {
             Some(outcome) if may_be_refused(&name, outcome) => outcome,
             Some(_) => return Err(format!("{name} was refused: {:?}", run.reply)),
             None => {
-                self.run(&name, &run).map_err(|wrong| explain(&run, &wrong))?;
+                self.run(&name, &run)
+                    .map_err(|wrong| explain(&run, &wrong))?;
                 Outcome::Done
             }
         };
@@ -183,8 +187,13 @@ impl Oracle {
     fn is_large(&self, run: &Run<'_>) -> bool {
         let brought: usize = run.words.iter().map(Vec::len).sum();
         let db = self.databases.get(&run.connection).copied().unwrap_or(0);
-        let lives = run.words[1..].iter().filter_map(|word| self.lives.get(&(db, word.clone())));
-        let changed: usize = lives.filter_map(|life| life.current()).map(|v| v.bytes()).sum();
+        let lives = run.words[1..]
+            .iter()
+            .filter_map(|word| self.lives.get(&(db, word.clone())));
+        let changed: usize = lives
+            .filter_map(|life| life.current())
+            .map(|v| v.bytes())
+            .sum();
         (brought + changed) * 4 > self.segment_bytes
     }
 
@@ -336,10 +345,34 @@ fn refusal(reply: &Reply) -> Option<Outcome> {
 /// Reads are never refused; what frees memory is not refused for want of memory.
 fn may_be_refused(name: &str, outcome: Outcome) -> bool {
     let reads = [
-        "GET", "MGET", "EXISTS", "TYPE", "TTL", "PTTL", "PEXPIRETIME", "STRLEN", "HGET", "HMGET",
-        "HGETALL", "HLEN", "HEXISTS", "PING", "SELECT", "HELLO",
+        "GET",
+        "MGET",
+        "EXISTS",
+        "TYPE",
+        "TTL",
+        "PTTL",
+        "PEXPIRETIME",
+        "STRLEN",
+        "HGET",
+        "HMGET",
+        "HGETALL",
+        "HLEN",
+        "HEXISTS",
+        "PING",
+        "SELECT",
+        "HELLO",
     ];
-    let freeing = ["DEL", "UNLINK", "PEXPIRE", "PERSIST", "FLUSHDB", "FLUSHALL", "SWAPDB", "GETDEL", "PEXPIREAT"];
+    let freeing = [
+        "DEL",
+        "UNLINK",
+        "PEXPIRE",
+        "PERSIST",
+        "FLUSHDB",
+        "FLUSHALL",
+        "SWAPDB",
+        "GETDEL",
+        "PEXPIREAT",
+    ];
     let frees = freeing.contains(&name);
     match outcome {
         Outcome::Unavailable => !reads.contains(&name),
@@ -362,7 +395,11 @@ fn explain(run: &Run<'_>, wrong: &str) -> String {
 /// Bytes for people, shortened.
 #[must_use]
 pub fn text(bytes: &[u8]) -> String {
-    let shown: String = bytes.iter().take(40).map(|b| b.escape_ascii().to_string()).collect();
+    let shown: String = bytes
+        .iter()
+        .take(40)
+        .map(|b| b.escape_ascii().to_string())
+        .collect();
     if bytes.len() > 40 {
         format!("{shown}...[{}]", bytes.len())
     } else {

@@ -85,7 +85,11 @@ impl Plan {
         };
         let mut weights = [0; crate::workload::GROUPS];
         for weight in &mut weights {
-            *weight = if r.below(10) < 3 { 0 } else { r.between(1, 10) as u32 };
+            *weight = if r.below(10) < 3 {
+                0
+            } else {
+                r.between(1, 10) as u32
+            };
         }
         weights[0] = weights[0].max(1);
         Self {

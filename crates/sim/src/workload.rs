@@ -126,7 +126,12 @@ impl Workload {
         let (key, ttl) = (self.key(plan), self.ttl(plan));
         match self.random.below(9) {
             0 | 1 => words!["PEXPIRE", key, ttl],
-            2 => words!["PEXPIRE", key, ttl, *self.random.pick(&["NX", "XX", "GT", "LT"])],
+            2 => words![
+                "PEXPIRE",
+                key,
+                ttl,
+                *self.random.pick(&["NX", "XX", "GT", "LT"])
+            ],
             3 => words!["PERSIST", key],
             4 => words!["PTTL", key],
             5 => words!["PEXPIRETIME", key],
@@ -154,7 +159,13 @@ impl Workload {
                 }
                 command
             }
-            2 => words!["MSETNX", self.key(plan), self.value(plan), self.key(plan), self.value(plan)],
+            2 => words![
+                "MSETNX",
+                self.key(plan),
+                self.value(plan),
+                self.key(plan),
+                self.value(plan)
+            ],
             3 => words!["MGET", self.key(plan), self.key(plan), self.key(plan)],
             4 => words!["RENAME", self.key(plan), self.key(plan)],
             5 => words!["COPY", self.key(plan), self.key(plan), "REPLACE"],
@@ -165,7 +176,11 @@ impl Workload {
     fn counter(&mut self, plan: &Plan) -> Words {
         match self.random.below(3) {
             0 => words!["APPEND", self.key(plan), self.value(plan)],
-            _ => words!["INCRBY", format!("c{}", self.random.index(3)), number(self.random.below(100))],
+            _ => words![
+                "INCRBY",
+                format!("c{}", self.random.index(3)),
+                number(self.random.below(100))
+            ],
         }
     }
 

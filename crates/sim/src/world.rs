@@ -93,7 +93,11 @@ impl World {
             mono_us: 1_000_000,
         };
         let seed = plan.seed;
-        let disk = Disk::new(plan.segment_bytes, plan.disk.clone(), Random::new(seed, "disk"));
+        let disk = Disk::new(
+            plan.segment_bytes,
+            plan.disk.clone(),
+            Random::new(seed, "disk"),
+        );
         let mut trace = Trace::new(options.trace);
         trace.from_turn = options.trace_from;
         Self {
@@ -210,7 +214,8 @@ impl World {
             self.full_until_us = self.now.mono_us + self.chance.extreme(1_000, 20_000_000);
         }
         self.disk.full = self.now.mono_us < self.full_until_us;
-        self.trace.numbers(&[self.turn, self.now.mono_us, self.now.unix_ms]);
+        self.trace
+            .numbers(&[self.turn, self.now.mono_us, self.now.unix_ms]);
     }
 
     fn jump(&mut self) {
@@ -231,7 +236,11 @@ impl World {
         let disk = disk.map(|at| at.saturating_sub(self.now.mono_us));
         let node = self.node.next_deadline_ms();
         let node = node.map(|at| at.saturating_sub(self.node_ms()) * 1000);
-        disk.into_iter().chain(node).min().unwrap_or(1_000).min(1_000_000)
+        disk.into_iter()
+            .chain(node)
+            .min()
+            .unwrap_or(1_000)
+            .min(1_000_000)
     }
 
     fn light_fuse(&mut self) {
@@ -299,7 +308,10 @@ impl World {
             let commands = link.look(self.node.unsent(link.id))?;
             if !commands.is_empty() {
                 let connection = link.id;
-                goes.push(Go { connection, commands });
+                goes.push(Go {
+                    connection,
+                    commands,
+                });
                 ran.push(place);
             }
             self.input += 1;
@@ -326,8 +338,13 @@ impl World {
                 ran.words.iter().for_each(|word| self.trace.fold(word));
                 let (id, reply) = (go.connection.0, &ran.reply);
                 self.trace.line(|| {
-                    let words: Vec<String> = ran.words.iter().map(|w| crate::oracle::text(w)).collect();
-                    format!("{id:x} > {}   {}", words.join(" "), crate::oracle::brief(reply))
+                    let words: Vec<String> =
+                        ran.words.iter().map(|w| crate::oracle::text(w)).collect();
+                    format!(
+                        "{id:x} > {}   {}",
+                        words.join(" "),
+                        crate::oracle::brief(reply)
+                    )
                 });
             }
         }
@@ -360,7 +377,9 @@ impl World {
             return Ok(());
         }
         let segment = *self.chance.pick(&ready);
-        let event = self.disk.complete(segment, self.now.mono_us, &mut self.counts);
+        let event = self
+            .disk
+            .complete(segment, self.now.mono_us, &mut self.counts);
         if let Some(event) = event {
             self.tell_disk(&event);
             self.give(Input::Disk(event), &mut Outbox::default())?;
@@ -370,7 +389,8 @@ impl World {
 
     fn tell_disk(&mut self, event: &DiskEvent) {
         self.trace.numbers(&[u64::from(event.result.is_ok())]);
-        self.trace.line(|| format!("disk has done: {:?} {:?}", event.op, event.result));
+        self.trace
+            .line(|| format!("disk has done: {:?} {:?}", event.op, event.result));
     }
 
     /// Since when the disk may lag behind for reasons of its own: it failed, or nobody drove the node.
@@ -380,7 +400,8 @@ impl World {
 
     /// Takes note of whether everything that was shown is where it should be, as far as the disk is to blame.
     fn watch_lag(&mut self) {
-        let lags = self.disk.last_fault_us.take().is_some() || self.stood_still_us == self.now.mono_us;
+        let lags =
+            self.disk.last_fault_us.take().is_some() || self.stood_still_us == self.now.mono_us;
         if lags {
             self.lagging_since_us.get_or_insert(self.before_us);
             self.well_since_us = None;

@@ -58,7 +58,8 @@ impl Disk {
 
     fn lose_power(&mut self, counts: &mut Counts) {
         let random = &mut self.random;
-        self.files.retain(|_, file| file.entered || random.chance(5_000));
+        self.files
+            .retain(|_, file| file.entered || random.chance(5_000));
         for (segment, ghost) in std::mem::take(&mut self.ghosts) {
             if random.chance(5_000) {
                 self.files.entry(segment).or_insert(ghost);

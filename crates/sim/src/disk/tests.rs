@@ -6,7 +6,9 @@ fn disk(seed: u64) -> Disk {
 
 fn run(disk: &mut Disk, op: DiskOp, bytes: &[u8]) -> Result<(), DiskError> {
     disk.ask(op, bytes, 0);
-    disk.complete(op.segment(), 0, &mut Counts::default()).unwrap().result
+    disk.complete(op.segment(), 0, &mut Counts::default())
+        .unwrap()
+        .result
 }
 
 const A: SegmentId = SegmentId(1);
@@ -21,7 +23,9 @@ fn write(disk: &mut Disk, offset: u32, bytes: &[u8]) {
 }
 
 fn image(disk: &Disk) -> Vec<u8> {
-    disk.images().next().map_or_else(Vec::new, |(_, image)| image)
+    disk.images()
+        .next()
+        .map_or_else(Vec::new, |(_, image)| image)
 }
 
 #[test]

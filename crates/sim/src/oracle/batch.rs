@@ -86,7 +86,9 @@ impl Oracle {
             match oracle.judge_go(&goes[index], now_ms) {
                 Ok(went) => {
                     order.push(index);
-                    if let Some((oracle, mut all)) = oracle.search(goes, now_ms, order, tries, first) {
+                    if let Some((oracle, mut all)) =
+                        oracle.search(goes, now_ms, order, tries, first)
+                    {
                         all.push((index, went));
                         return Some((oracle, all));
                     }

@@ -8,7 +8,8 @@ impl Oracle {
         Some(match name {
             "PING" => asked.expect(&Reply::Simple("PONG".into())),
             "SELECT" => {
-                self.databases.insert(asked.connection, asked.number(1) as u8);
+                self.databases
+                    .insert(asked.connection, asked.number(1) as u8);
                 asked.expect(&Reply::ok())
             }
             "HELLO" if asked.reply.under("proto").is_some() => Ok(()),

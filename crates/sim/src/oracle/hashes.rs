@@ -69,13 +69,20 @@ impl Oracle {
     fn hgetall(&mut self, asked: &Asked<'_>, fields: Fields, _deadline_ms: u64) -> Verdict {
         match pairs(asked.reply) {
             Some(got) if got == fields => Ok(()),
-            Some(_) | None => Err(format!("expected the {} fields {}", fields.len(), show(&fields))),
+            Some(_) | None => Err(format!(
+                "expected the {} fields {}",
+                fields.len(),
+                show(&fields)
+            )),
         }
     }
 
     fn hdel(&mut self, asked: &Asked<'_>, mut fields: Fields, deadline_ms: u64) -> Verdict {
         let names = &asked.words[2..];
-        let removed = names.iter().filter(|name| fields.remove(*name).is_some()).count();
+        let removed = names
+            .iter()
+            .filter(|name| fields.remove(*name).is_some())
+            .count();
         if removed > 0 {
             self.put_fields(&asked.key(1), fields, deadline_ms);
         }
@@ -88,7 +95,9 @@ impl Oracle {
 
     fn hincrby(&mut self, asked: &Asked<'_>, mut fields: Fields, deadline_ms: u64) -> Verdict {
         let old = fields.get(asked.word(2)).map_or(&b"0"[..], Vec::as_slice);
-        let number = std::str::from_utf8(old).ok().and_then(|t| t.parse::<i64>().ok());
+        let number = std::str::from_utf8(old)
+            .ok()
+            .and_then(|t| t.parse::<i64>().ok());
         let Some(number) = number else {
             return asked.expect_error("ERR");
         };

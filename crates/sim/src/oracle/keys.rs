@@ -155,8 +155,12 @@ impl Oracle {
         }
         self.set(&super::swap_mark(), None);
         let of = |key: &&Key| key.0 == a || key.0 == b;
-        let names: std::collections::BTreeSet<Vec<u8>> =
-            self.lives.keys().filter(of).map(|key| key.1.clone()).collect();
+        let names: std::collections::BTreeSet<Vec<u8>> = self
+            .lives
+            .keys()
+            .filter(of)
+            .map(|key| key.1.clone())
+            .collect();
         for name in names {
             let (in_a, in_b) = ((a, name.clone()), (b, name));
             let (from_a, from_b) = (self.look(&in_a), self.look(&in_b));
@@ -186,6 +190,10 @@ impl Oracle {
     fn inherit(&mut self, key: &Key, states: Vec<State>) {
         let command = self.command;
         let life = self.lives.get_mut(key).expect("it was looked at");
-        life.past.extend(states.into_iter().map(|state| super::Past { state, command }));
+        life.past.extend(
+            states
+                .into_iter()
+                .map(|state| super::Past { state, command }),
+        );
     }
 }

@@ -47,8 +47,13 @@ impl Oracle {
             if fits.is_err() && excused {
                 fits = Ok(Vec::new());
             }
-            let fits = fits
-                .map_err(|wrong| format!("after a restart, key {}:{} {wrong}", key.0, super::text(&key.1)))?;
+            let fits = fits.map_err(|wrong| {
+                format!(
+                    "after a restart, key {}:{} {wrong}",
+                    key.0,
+                    super::text(&key.1)
+                )
+            })?;
             let last = life.past.len().saturating_sub(1);
             let shown = life.shown.last().map_or(0, |(_, index)| *index);
             if last > shown && fits.contains(&last) {
@@ -61,8 +66,10 @@ impl Oracle {
         if promise != Promise::Nothing && !swap_may_be_lost {
             self.all_or_nothing(&matches)?;
         }
-        let matches: Vec<Option<usize>> =
-            matches.into_iter().map(|(_, fits)| fits.last().copied()).collect();
+        let matches: Vec<Option<usize>> = matches
+            .into_iter()
+            .map(|(_, fits)| fits.last().copied())
+            .collect();
         self.begin_era(crash, found, &matches);
         Ok(kept)
     }

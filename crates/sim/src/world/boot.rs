@@ -62,7 +62,10 @@ pub(super) fn again(
     }
     let (store, report) = restore.finish(now.unix_ms);
     if report.newest.epoch() >= epoch {
-        return Err(format!("the log's newest position is {}, in an epoch to come", report.newest));
+        return Err(format!(
+            "the log's newest position is {}, in an epoch to come",
+            report.newest
+        ));
     }
     let now = now.not_before(report.latest_ms);
     Ok((node(plan, store, epoch, now), report))

@@ -51,7 +51,8 @@ impl World {
         )?;
         match outbox.accepted {
             Some(Ok(id)) => {
-                self.trace.line(|| format!("client {client} connects as {:x}", id.0));
+                self.trace
+                    .line(|| format!("client {client} connects as {:x}", id.0));
                 let mut link = Link::new(id);
                 if self.chance.chance(3_000) {
                     link.ask(vec![b"HELLO".to_vec(), b"3".to_vec()]);
@@ -72,7 +73,12 @@ impl World {
         }
         self.trace.line(|| format!("{:x} hangs up", link.id.0));
         self.oracle.closed(link.id);
-        self.give(Input::Closed { connection: link.id }, &mut Outbox::default())
+        self.give(
+            Input::Closed {
+                connection: link.id,
+            },
+            &mut Outbox::default(),
+        )
     }
 
     fn ask(&mut self, client: usize) {
@@ -145,14 +151,19 @@ impl World {
             may
         };
         self.trace.fold(&self.node.output(connection)[..bytes]);
-        let link = self.links.iter_mut().flatten().find(|link| link.id == connection);
+        let link = self
+            .links
+            .iter_mut()
+            .flatten()
+            .find(|link| link.id == connection);
         let Some(link) = link else {
             return Ok(());
         };
         for seen in link.take(bytes) {
             self.oracle.show(&seen, self.now.mono_us);
         }
-        self.trace.line(|| format!("{:x} is sent {bytes} of {all} bytes", connection.0));
+        self.trace
+            .line(|| format!("{:x} is sent {bytes} of {all} bytes", connection.0));
         if bytes < may {
             self.later.push(connection);
         }

@@ -55,17 +55,22 @@ impl World {
         if self.calm || !self.chance.chance(self.plan.bit_flip) {
             return false;
         }
-        let closed = |disk: &mut crate::disk::Disk, segment| disk.file_mut(segment).is_some_and(|file| file.closed);
+        let closed = |disk: &mut crate::disk::Disk, segment| {
+            disk.file_mut(segment).is_some_and(|file| file.closed)
+        };
         let segments: Vec<SegmentId> = self.disk.segments().collect();
-        let segments: Vec<SegmentId> =
-            segments.into_iter().filter(|&s| closed(&mut self.disk, s)).collect();
+        let segments: Vec<SegmentId> = segments
+            .into_iter()
+            .filter(|&s| closed(&mut self.disk, s))
+            .collect();
         if segments.is_empty() {
             return false;
         }
         let segment = *self.chance.pick(&segments);
         let file = self.disk.file_mut(segment);
         let at = file.and_then(|file| file.flip(&mut self.chance));
-        self.trace.line(|| format!("a bit flips in segment {} at {at:?}", segment.0));
+        self.trace
+            .line(|| format!("a bit flips in segment {} at {at:?}", segment.0));
         at.is_some()
     }
 
@@ -96,8 +101,14 @@ impl World {
         self.judge_report(&report, damaged, how)
     }
 
-    fn judge_report(&mut self, report: &RestoreReport, damaged: bool, how: Crash) -> Result<(), String> {
-        let whole = report.damaged.is_empty() && report.missing.is_empty() && report.foreign.is_empty();
+    fn judge_report(
+        &mut self,
+        report: &RestoreReport,
+        damaged: bool,
+        how: Crash,
+    ) -> Result<(), String> {
+        let whole =
+            report.damaged.is_empty() && report.missing.is_empty() && report.foreign.is_empty();
         if damaged && whole {
             return Err(format!("a flipped bit was not noticed: {report:?}"));
         }
@@ -107,7 +118,9 @@ impl World {
         if whole {
             self.disk_hurt = false;
         } else if !self.disk_hurt {
-            return Err(format!("damage is reported where there is none: {report:?}"));
+            return Err(format!(
+                "damage is reported where there is none: {report:?}"
+            ));
         }
         if damaged {
             self.counts.note(Rare::DamagedSegment);
@@ -121,7 +134,9 @@ impl World {
 
     fn recover(&mut self, how: Crash, promise: Promise) -> Result<(), String> {
         let found = self.audit()?;
-        let kept = self.oracle.recovered(self.node_ms(), how, promise, &found)?;
+        let kept = self
+            .oracle
+            .recovered(self.node_ms(), how, promise, &found)?;
         (0..kept.unshown_kept).for_each(|_| self.counts.note(Rare::SurvivedUnshown));
         (0..kept.unshown_lost).for_each(|_| self.counts.note(Rare::ForgottenUnshown));
         Ok(())
@@ -144,7 +159,9 @@ impl World {
             let state = self.find(auditor, &key)?;
             found.push((key, state));
         }
-        let closed = Input::Closed { connection: auditor };
+        let closed = Input::Closed {
+            connection: auditor,
+        };
         self.node.handle(self.now, closed, &mut outbox);
         Ok(found)
     }
