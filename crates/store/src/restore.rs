@@ -5,14 +5,16 @@
 //! applied at the end, when every entry is in: none of them depends on the order of the others.
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use model::Position;
 
-use crate::StoreConfig;
+use crate::{Space, StoreConfig};
 use crate::disk::SegmentId;
-use crate::entry::format::{self, Control, Header, Note, Salt, What};
-use crate::expiry::NEVER;
+use crate::entry::format::{self, Control, HEADER_BYTES, Header, Note, Salt, What};
+use crate::expiry::{NEVER, class_of};
+use crate::log::Spares;
 use crate::index::Reference;
 use crate::pages::{Pages, Region, whole_pages};
 use crate::scan::{End, Found, Range, ScannedSegment, Scanner};
@@ -47,6 +49,16 @@ pub struct RestoreReport {
     pub latest_ms: u64,
 }
 
+/// Dead entries that have later deadlines than what killed them: by place, space and key, the latest position and
+/// the latest deadline of all of them.
+type Outliving = BTreeMap<(u8, Space, Vec<u8>), Header>;
+
+fn add(outliving: &mut Outliving, dead: &Header, key: Vec<u8>) {
+    let known = outliving.entry((dead.db, dead.space, key)).or_insert(*dead);
+    known.position = known.position.max(dead.position);
+    known.deadline = known.deadline.max(dead.deadline);
+}
+
 /// A store being restored.
 pub struct Restore {
     store: Store,
@@ -55,6 +67,8 @@ pub struct Restore {
     entries: Vec<usize>,
     /// The newest `State`.
     state: Position,
+    /// What [`Store::bury`] is for.
+    outliving: Outliving,
 }
 
 impl Restore {
@@ -70,6 +84,7 @@ impl Restore {
             report: RestoreReport::default(),
             entries: Vec::new(),
             state: Position::ZERO,
+            outliving: Outliving::new(),
         }
     }
 
@@ -175,7 +190,9 @@ impl Restore {
         self.store.newest = self.store.newest.max(header.position);
         match header.what {
             What::User(_) => {
-                self.store.restore_entry(reference, &header, hash);
+                if let Some((dead, key)) = self.store.restore_entry(reference, &header, hash) {
+                    add(&mut self.outliving, &dead, key);
+                }
                 return 1;
             }
             What::Control(control @ (Control::Tombstone | Control::Touch)) => {
@@ -217,7 +234,7 @@ impl Restore {
         self.store.settle_compaction();
         self.store.cleaner.restoring = false;
         self.store.restore_state();
-        self.store.restore_controls();
+        self.store.restore_controls(&mut self.outliving);
         self.store.now_ms = now_ms.max(self.store.clock_ms);
         for slot in 0..self.store.segments.len() {
             let entries = self.entries.get(slot).copied().unwrap_or(0);
@@ -229,6 +246,7 @@ impl Restore {
             }
             self.store.schedule(slot);
         }
+        self.store.bury(self.outliving);
         self.store.cleaner.look = true;
         self.report.live = self.store.index.cells() as u64;
         self.report.newest = self.store.newest;
@@ -238,22 +256,59 @@ impl Restore {
 }
 
 impl Store {
-    /// An entry read back becomes the current one of its key, unless there is a newer one.
-    fn restore_entry(&mut self, reference: Reference, header: &Header, hash: u64) {
+    /// An entry read back becomes the current one of its key, unless there is a newer one. Returns what is dead by it, if
+    /// that outlives it.
+    fn restore_entry(
+        &mut self,
+        reference: Reference,
+        header: &Header,
+        hash: u64,
+    ) -> Option<(Header, Vec<u8>)> {
         let hash = self.hash_at(hash, header.db, header.space);
         let key = header.key(self.bytes_at(reference));
+        let mut outliving = None;
         match self.find_at(hash, header.db, header.space, key) {
             None => self.index.insert(hash, reference),
             Some((at, other)) => {
                 let older = self.header_at(other);
+                let (dead, killer) = if older.position < header.position {
+                    (&older, header)
+                } else {
+                    (header, &older)
+                };
+                if dead.position < killer.position && dead.deadline > killer.deadline {
+                    outliving = Some((*dead, key.to_vec()));
+                }
                 if (older.position, older.deadline) >= (header.position, header.deadline) {
-                    return;
+                    return outliving;
                 }
                 self.index.replace(at, reference);
                 self.count_out(other.slot(), &older);
             }
         }
         self.count_in(reference.slot(), header);
+        outliving
+    }
+
+    /// Entries that are dead and outlive what killed them need a tombstone of their own, which lives as long as they
+    /// do; else they would come back once their killer has expired and is freed. When they died, one was written
+    /// in the same batch, or an entry between them and their killer outlived them. But a crash can lose that entry, which nobody had been
+    /// told of, and keep the killer, which stood in another segment.
+    fn bury(&mut self, outliving: Outliving) {
+        let position = self.newest;
+        for ((_, _, key), dead) in outliving {
+            let len = HEADER_BYTES + key.len();
+            let class = class_of(dead.deadline, self.now_ms);
+            if dead.deadline.has_passed(self.now_ms) || self.is_flushed(&dead) {
+                continue;
+            }
+            // Without a file for it the killer cannot be freed either: nothing is lost until the next restart.
+            if let Ok(slot) = self.head(class, len, Spares::TakeLast) {
+                let start = self.segment(slot).tail;
+                self.append_tombstone(slot, position, &key, &dead);
+                self.complete(slot, start);
+            }
+        }
     }
 
     /// Takes over the newest `State`, and removes what was flushed.
@@ -283,24 +338,34 @@ impl Store {
     }
 
     /// Applies all tombstones and touches.
-    fn restore_controls(&mut self) {
+    fn restore_controls(&mut self, outliving: &mut Outliving) {
         for slot in 0..self.segments.len() {
             let Some(segment) = self.segments[slot].as_ref().filter(|s| s.controls > 0) else {
                 continue;
             };
             let offsets: Vec<usize> = segment.offsets().collect();
             for offset in offsets {
-                self.restore_control(Reference::new(slot, offset));
+                self.restore_control(Reference::new(slot, offset), outliving);
             }
         }
     }
 
-    fn restore_control(&mut self, reference: Reference) {
+    fn restore_control(&mut self, reference: Reference, outliving: &mut Outliving) {
         let header = self.header_at(reference);
         let What::Control(control @ (Control::Tombstone | Control::Touch)) = header.what else {
             return;
         };
         let entry = self.bytes_at(reference);
+        if control == Control::Tombstone {
+            let key = header.key(entry);
+            let of = (header.db, header.space, key.to_vec());
+            let has_its_own = |dead: &Header| {
+                dead.position.raw() <= header.version && dead.deadline <= header.deadline
+            };
+            if outliving.get(&of).is_some_and(has_its_own) {
+                outliving.remove(&of);
+            }
+        }
         let hash = self.hash_of(&header, entry);
         let Some((at, target)) = self.find_at(hash, header.db, header.space, header.key(entry))
         else {
@@ -309,6 +374,9 @@ impl Store {
         let current = self.header_at(target);
         let position = current.position.raw();
         if control == Control::Tombstone && position <= header.version {
+            if current.deadline > header.deadline {
+                add(outliving, &current, header.key(entry).to_vec());
+            }
             self.index.remove(at);
             self.count_out(target.slot(), &current);
         } else if control == Control::Touch
