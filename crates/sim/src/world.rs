@@ -198,6 +198,9 @@ impl World {
         let mut us = self.chance.extreme(1, plan.longest_turn_us);
         if self.calm {
             us = us.max(self.next_event_us());
+        } else if let Some(due) = self.node.next_deadline_ms() {
+            // The server never sleeps past what the node has asked for.
+            us = us.min((due.saturating_sub(self.node_ms()) + 1) * 1000);
         }
         if !self.calm && self.chance.chance(plan.pause) {
             us = self.chance.extreme(1_000, 60_000_000);

@@ -14,6 +14,9 @@ use crate::rare::Rare;
 use crate::reply::Reply;
 use crate::workload::encode;
 
+/// What a turn may add to the second of `everysec`, in microseconds.
+const TURN_US: u64 = 5_000;
+
 impl World {
     /// The process dies, and another starts on what the disk has kept.
     pub(super) fn restart(&mut self, how: Crash) -> Result<(), String> {
@@ -40,7 +43,7 @@ impl World {
         }
         let busy_since = self.disk.oldest_issued_us().unwrap_or(now_us);
         let since = busy_since.min(self.lagging_since_us());
-        Promise::ShownUntil(since.saturating_sub(1_000_000))
+        Promise::ShownUntil(since.saturating_sub(1_000_000 + TURN_US))
     }
 
     fn forget_links(&mut self) {
