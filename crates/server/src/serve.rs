@@ -7,7 +7,8 @@ use command::Settings;
 use mio::Poll;
 use model::Position;
 use node::{Node, Outbox};
-use shard::{Shard, ShardSettings};
+use shard::sessions::UserCap;
+use shard::{Guard, Shard, ShardSettings};
 use store::{Restore, RestoreReport, Store, StoreConfig, Tuning};
 use tracing::{info, warn};
 
@@ -136,13 +137,16 @@ fn start_node(
     listeners: &[Listener],
     clock: Clock,
 ) -> Result<Node, StartError> {
-    let mut seed = [0; 40];
+    let mut seed = [0; 48];
     getrandom::fill(&mut seed).map_err(|error| {
         StartError(format!(
             "cannot get random numbers from the system: {error}"
         ))
     })?;
-    let (index_seed, node_seed) = seed
+    let (index_seed, rest) = seed
+        .split_first_chunk::<8>()
+        .expect("48 bytes begin with 8");
+    let (shard_seed, node_seed) = rest
         .split_first_chunk::<8>()
         .expect("40 bytes begin with 8");
     let (store, report) = restore_store(config, directory, u64::from_le_bytes(*index_seed), clock)?;
@@ -150,10 +154,10 @@ fn start_node(
     directory
         .record_epoch(epoch)
         .map_err(|error| system("record the epoch in the data directory", &error))?;
-    let shard_settings = ShardSettings {
-        max_value_bytes: config.max_value_bytes as usize,
-    };
-    let shard = Shard::new(store, Position::new(epoch, 1), shard_settings);
+    let shard_settings = shard_settings(config, u64::from_le_bytes(*shard_seed));
+    let now = clock.now().not_before(report.latest_ms);
+    let mut shard = Shard::new(store, Position::new(epoch, 1), shard_settings);
+    shard.rebuild(now);
     let settings = Settings {
         password: config.password.clone(),
         max_clients,
@@ -168,9 +172,28 @@ fn start_node(
     };
     let node_seed = node_seed
         .try_into()
-        .expect("the rest of 40 bytes after 8 is 32");
-    let now = clock.now().not_before(report.latest_ms);
+        .expect("the rest of 48 bytes after 16 is 32");
     Ok(Node::new(shard, settings, node_seed, now))
+}
+
+/// The configuration as the shard wants it.
+fn shard_settings(config: &Config, seed: u64) -> ShardSettings {
+    let guard = |guard: &crate::config::Guard| Guard {
+        prefix: guard.prefix.clone().into_bytes(),
+        no_resurrection_ms: (guard.no_resurrection_ms > 0).then_some(guard.no_resurrection_ms),
+        lock_suffix: (!guard.lock_suffix.is_empty())
+            .then(|| guard.lock_suffix.clone().into_bytes()),
+    };
+    ShardSettings {
+        max_value_bytes: config.max_value_bytes as usize,
+        guards: config.guards.iter().map(guard).collect(),
+        user_cap: (config.user_cap > 0).then_some(UserCap {
+            most: config.user_cap as usize,
+            policy: config.user_cap_policy,
+        }),
+        gone_ms: config.gone_ms,
+        seed,
+    }
 }
 
 fn restore_store(
