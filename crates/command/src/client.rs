@@ -6,6 +6,18 @@ use alloc::vec::Vec;
 use model::{ConnectionId, Db};
 use resp::Protocol;
 
+/// Whether a connection is sent replies: `CLIENT REPLY`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Yes.
+    #[default]
+    On,
+    /// No.
+    Off,
+    /// Not to the next command.
+    SkipNext,
+}
+
 /// One connection, as commands see it.
 #[derive(Debug)]
 pub struct Client {
@@ -31,6 +43,14 @@ pub struct Client {
     pub protocol: Protocol,
     /// Whether it may do more than authenticate.
     pub authenticated: bool,
+    /// Whether it is sent replies.
+    pub reply: ReplyMode,
+    /// `CLIENT NO-EVICT`.
+    pub no_evict: bool,
+    /// `CLIENT NO-TOUCH`.
+    pub no_touch: bool,
+    /// Its command waits: kept up to date by the dispatcher.
+    pub waits: bool,
     /// To be closed as soon as what was already written has been sent.
     pub closing: bool,
     /// Name of the last command, for `CLIENT LIST`.
@@ -57,10 +77,46 @@ impl Client {
             db: Db::ZERO,
             protocol: Protocol::V2,
             authenticated: false,
+            reply: ReplyMode::On,
+            no_evict: false,
+            no_touch: false,
+            waits: false,
             closing: false,
             last_command: "",
             query_bytes: 0,
             output_bytes: 0,
+        }
+    }
+
+    /// Back to how a new connection is, save what it is and when it came; whether it is authenticated is for the
+    /// caller to say.
+    pub fn reset(&mut self) {
+        self.name.clear();
+        self.db = Db::ZERO;
+        self.protocol = Protocol::V2;
+        self.reply = ReplyMode::On;
+        self.no_evict = false;
+        self.no_touch = false;
+    }
+
+    /// The letters of `CLIENT LIST`.
+    #[must_use]
+    pub fn flags(&self) -> String {
+        let letters = [
+            (self.waits, 'b'),
+            (self.closing, 'c'),
+            (self.no_evict, 'e'),
+            (self.no_touch, 'T'),
+        ];
+        let set: String = letters
+            .iter()
+            .filter(|(is, _)| *is)
+            .map(|(_, l)| *l)
+            .collect();
+        if set.is_empty() {
+            String::from("N")
+        } else {
+            set
         }
     }
 }

@@ -111,7 +111,10 @@ pub struct Node {
     /// When idle connections are looked for next, in microseconds of the monotonic clock.
     next_sweep_us: u64,
     draining: bool,
+    /// Maintenance has more to do.
     busy: bool,
+    /// Something was written since [`Node::take_sendable`].
+    unsent: bool,
 }
 
 impl Node {
@@ -130,6 +133,7 @@ impl Node {
             next_sweep_us: now.mono_us,
             draining: false,
             busy: false,
+            unsent: false,
         }
     }
 
@@ -167,7 +171,8 @@ impl Node {
             DiskOp::Create { .. }
             | DiskOp::Sync { .. }
             | DiskOp::Close { .. }
-            | DiskOp::Delete { .. } => &[],
+            | DiskOp::Delete { .. }
+            | DiskOp::Quarantine { .. } => &[],
         }
     }
 
@@ -177,10 +182,21 @@ impl Node {
         &self.shard
     }
 
+    /// What was stored: all that is left of a node that is gone.
+    #[must_use]
+    pub fn into_store(self) -> store::Store {
+        self.shard.into_store()
+    }
+
     /// Settings, counters and so on, to look at.
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// The same, for what the shell knows of the process and tells now and then.
+    pub fn server_mut(&mut self) -> &mut Server {
+        &mut self.server
     }
 
     /// Connections, to look at.
@@ -189,10 +205,10 @@ impl Node {
         &self.clients
     }
 
-    /// Whether maintenance has more to do at once: the shell then does not wait for events.
+    /// Whether there is more to do at once: the shell then does not wait for events.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.busy
+        self.busy || self.unsent
     }
 
     /// When [`Input::EndOfTurn`] is wanted at the latest, in wall-clock milliseconds.
@@ -204,6 +220,12 @@ impl Node {
     /// From now on nobody is accepted, and connections are closed as they fall silent.
     pub fn drain(&mut self) {
         self.draining = true;
+    }
+
+    /// Ends the log, so that a restart can tell any damage from an unfinished end. To be followed by turns until
+    /// the disk has done what they ask for; nothing may be written afterwards.
+    pub fn seal(&mut self) {
+        self.shard.store_mut().seal();
     }
 
     /// Whether [`Node::drain`] was called and every connection that had work has been served.

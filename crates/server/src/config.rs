@@ -17,6 +17,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use shard::sessions::CapPolicy;
 use store::SyncMode;
 
 pub use guards::Guard;
@@ -65,6 +66,9 @@ pub struct Config {
     pub restore_threads: u64,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
+    pub user_cap: u64,
+    pub user_cap_policy: CapPolicy,
+    pub gone_ms: u64,
     pub guards: Vec<Guard>,
 }
 
@@ -118,6 +122,9 @@ impl Default for Config {
             restore_threads: 0,
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
+            user_cap: 0,
+            user_cap_policy: CapPolicy::Refuse,
+            gone_ms: 0,
             guards: Vec::new(),
         };
         for key in KEYS {

@@ -7,8 +7,9 @@ use command::Settings;
 use mio::Poll;
 use model::Position;
 use node::{Node, Outbox};
-use shard::{Shard, ShardSettings};
-use store::{Store, StoreConfig};
+use shard::sessions::UserCap;
+use shard::{Guard, Shard, ShardSettings};
+use store::{Restore, RestoreReport, Store, StoreConfig, Tuning};
 use tracing::{info, warn};
 
 use crate::accept::Listener;
@@ -21,7 +22,9 @@ use crate::disk::Disk;
 use crate::limits::raise_open_files;
 use crate::logs;
 use crate::message::Mailbox;
+use crate::pages::MappedPages;
 use crate::phase::{Phase, SharedPhase};
+use crate::restore;
 use crate::sockets::Sockets;
 use crate::turns::{LoopState, MESSAGES, Shell};
 
@@ -75,10 +78,13 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
     shell
         .run()
         .map_err(|error| system("wait for events", &error))?;
-    shell.seal();
-    directory
-        .mark_clean()
-        .map_err(|error| system("mark the data directory as clean", &error))?;
+    if shell.seal() {
+        directory
+            .mark_clean()
+            .map_err(|error| system("mark the data directory as clean", &error))?;
+    } else {
+        warn!("the disk had errors: the data directory is not marked as clean");
+    }
     info!("stopped");
     Ok(())
 }
@@ -131,28 +137,27 @@ fn start_node(
     listeners: &[Listener],
     clock: Clock,
 ) -> Result<Node, StartError> {
-    let mut seed = [0; 40];
+    let mut seed = [0; 48];
     getrandom::fill(&mut seed).map_err(|error| {
         StartError(format!(
             "cannot get random numbers from the system: {error}"
         ))
     })?;
-    let (index_seed, node_seed) = seed
+    let (index_seed, rest) = seed
+        .split_first_chunk::<8>()
+        .expect("48 bytes begin with 8");
+    let (shard_seed, node_seed) = rest
         .split_first_chunk::<8>()
         .expect("40 bytes begin with 8");
-    let store = Store::new(StoreConfig {
-        memory_bytes: config.memory_bytes as usize,
-        sync: config.sync,
-        seed: u64::from_le_bytes(*index_seed),
-    });
-    let epoch = directory.last_epoch + 1;
+    let (store, report) = restore_store(config, directory, u64::from_le_bytes(*index_seed), clock)?;
+    let epoch = directory.last_epoch.max(report.newest.epoch()) + 1;
     directory
         .record_epoch(epoch)
         .map_err(|error| system("record the epoch in the data directory", &error))?;
-    let shard_settings = ShardSettings {
-        max_value_bytes: config.max_value_bytes as usize,
-    };
-    let shard = Shard::new(store, Position::new(epoch, 1), shard_settings);
+    let shard_settings = shard_settings(config, u64::from_le_bytes(*shard_seed));
+    let now = clock.now().not_before(report.latest_ms);
+    let mut shard = Shard::new(store, Position::new(epoch, 1), shard_settings);
+    shard.rebuild(now);
     let settings = Settings {
         password: config.password.clone(),
         max_clients,
@@ -163,11 +168,65 @@ fn start_node(
             .first()
             .map_or_else(String::new, |l| l.address.to_string()),
         dir: config.dir.display().to_string(),
+        stopwatch: Some(crate::clock::nanoseconds),
     };
     let node_seed = node_seed
         .try_into()
-        .expect("the rest of 40 bytes after 8 is 32");
-    Ok(Node::new(shard, settings, node_seed, clock.now()))
+        .expect("the rest of 48 bytes after 16 is 32");
+    Ok(Node::new(shard, settings, node_seed, now))
+}
+
+/// The configuration as the shard wants it.
+fn shard_settings(config: &Config, seed: u64) -> ShardSettings {
+    let guard = |guard: &crate::config::Guard| Guard {
+        prefix: guard.prefix.clone().into_bytes(),
+        no_resurrection_ms: (guard.no_resurrection_ms > 0).then_some(guard.no_resurrection_ms),
+        lock_suffix: (!guard.lock_suffix.is_empty())
+            .then(|| guard.lock_suffix.clone().into_bytes()),
+    };
+    ShardSettings {
+        max_value_bytes: config.max_value_bytes as usize,
+        guards: config.guards.iter().map(guard).collect(),
+        user_cap: (config.user_cap > 0).then_some(UserCap {
+            most: config.user_cap as usize,
+            policy: config.user_cap_policy,
+        }),
+        gone_ms: config.gone_ms,
+        seed,
+    }
+}
+
+fn restore_store(
+    config: &Config,
+    directory: &Directory,
+    seed: u64,
+    clock: Clock,
+) -> Result<(Store, RestoreReport), StartError> {
+    let settings = StoreConfig {
+        memory_bytes: config.memory_bytes as usize,
+        sync: config.sync,
+        seed,
+    };
+    let tuning = Tuning {
+        directory: directory.id,
+        ..Tuning::default()
+    };
+    let restore = Restore::new(settings, tuning, Box::new(MappedPages));
+    let threads = match config.restore_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads as usize,
+    };
+    if !directory.was_clean {
+        info!(
+            "the last server on this directory did not shut down: its last writes may be unfinished"
+        );
+    }
+    restore::restore(restore, &directory.segments_path(), threads, clock).map_err(|error| {
+        StartError(format!(
+            "dir {}: cannot restore: {error}; nothing was changed, so it can be tried again",
+            config.dir.display()
+        ))
+    })
 }
 
 /// The one line on standard output, for scripts and people.

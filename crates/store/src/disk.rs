@@ -52,11 +52,33 @@ pub enum DiskOp {
         /// Its final length in bytes.
         len: u32,
     },
-    /// Delete the file.
+    /// Delete the file. Done when its absence survives a loss of power; a file that is not there is done at
+    /// once.
     Delete {
         /// Which segment.
         segment: SegmentId,
     },
+    /// Keep the damaged file for the operator under another name, which the store will not be shown again.
+    /// Done when that survives a loss of power.
+    Quarantine {
+        /// Which segment.
+        segment: SegmentId,
+    },
+}
+
+impl DiskOp {
+    /// Whose file it is about.
+    #[must_use]
+    pub const fn segment(&self) -> SegmentId {
+        match *self {
+            Self::Create { segment }
+            | Self::Write { segment, .. }
+            | Self::Sync { segment }
+            | Self::Close { segment, .. }
+            | Self::Delete { segment }
+            | Self::Quarantine { segment } => segment,
+        }
+    }
 }
 
 /// What became of a [`DiskOp`].

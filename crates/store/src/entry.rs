@@ -1,5 +1,7 @@
 //! Keys and entries as the store's callers see them.
 
+pub(crate) mod format;
+
 use model::time::Deadline;
 use model::{Db, Position, Version};
 

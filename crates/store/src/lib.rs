@@ -11,13 +11,29 @@
 
 extern crate alloc;
 
+mod batch;
+mod check;
+mod cleaner;
+mod crc;
 mod disk;
 mod entry;
-mod reference;
+mod expiry;
+mod files;
+mod index;
+mod log;
+mod pages;
+mod prefetch;
+mod restore;
+mod scan;
+mod segment;
+mod store;
 
 pub use disk::{DiskError, DiskEvent, DiskOp, LogPoint, SegmentId, SyncMode};
 pub use entry::{Entry, Key, Kind, Space};
-pub use reference::Store;
+pub use pages::{HeapPages, PAGE_BYTES, Pages, Region};
+pub use restore::{Restore, RestoreReport};
+pub use scan::{Range, ScannedSegment, Scanner};
+pub use store::{Store, Tuning};
 
 use model::time::Deadline;
 use model::{Db, Position, Version};

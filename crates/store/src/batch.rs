@@ -1,0 +1,405 @@
+//! Writing: a batch is planned, room is made for all of it, then it is appended to one head without failing.
+//!
+//! What keeps a restart from bringing back the dead (`docs/store.md`, "Deadlines and tombstones"): at any time,
+//! every older version of a key in some file expires no later than the current one, or is covered by a
+//! tombstone that lives at least as long as it does.
+
+use model::time::Deadline;
+use model::{Db, Position};
+
+use crate::disk::LogPoint;
+use crate::entry::format::{self, Control, HEADER_BYTES, Header, Note, What};
+use crate::expiry::class_of;
+use crate::index::Reference;
+use crate::store::{Count, Store};
+use crate::{Applied, Key, Op, Refused, Space};
+
+/// Bytes of a `State` entry's value.
+pub(crate) const STATE_BYTES: usize = 8 * model::limits::DATABASES as usize;
+/// How often the log is told the time.
+const CLOCK_EVERY_MS: u64 = 1_000;
+
+/// What a batch needs.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    /// At most this many bytes.
+    bytes: usize,
+    /// Its latest deadline: all of it goes to this class. `None` if it changes nothing.
+    deadline: Option<Deadline>,
+    /// It may use the reserve.
+    reserve: bool,
+    /// Size of the largest entry that an op so far has made current: a later op of the batch may have to
+    /// rewrite it.
+    largest: usize,
+    /// Where each database is by now.
+    place_of_db: [u8; model::limits::DATABASES as usize],
+}
+
+impl Plan {
+    fn add(&mut self, bytes: usize, deadline: Deadline) {
+        self.bytes += bytes;
+        self.deadline = self.deadline.max(Some(deadline));
+    }
+}
+
+/// A batch being appended.
+struct Batch {
+    slot: usize,
+    start: usize,
+    now_ms: u64,
+}
+
+impl Store {
+    /// Applies a batch, all of it or nothing. `first` is the position of its first entry and is past that of
+    /// every batch before it. An entry whose deadline has passed at `now_ms` counts as absent.
+    ///
+    /// # Errors
+    /// [`Refused`], and nothing has changed.
+    pub fn apply(
+        &mut self,
+        now_ms: u64,
+        first: Position,
+        ops: &[Op<'_>],
+    ) -> Result<Applied, Refused> {
+        self.now_ms = self.now_ms.max(now_ms);
+        let plan = self.plan(now_ms, ops);
+        let Some(deadline) = plan.deadline else {
+            return Ok(Applied {
+                last: Position::from_raw(first.raw().saturating_sub(1)),
+                log: LogPoint(self.appended),
+            });
+        };
+        assert!(first > self.newest, "positions only grow");
+        if plan.bytes > self.max_batch() {
+            return Err(Refused::BatchTooLarge);
+        }
+        let class = class_of(deadline, now_ms);
+        let slot = self.reserve(class, plan.bytes, plan.reserve)?;
+        Ok(self.append_batch(slot, now_ms, first, ops))
+    }
+
+    fn append_batch(
+        &mut self,
+        slot: usize,
+        now_ms: u64,
+        first: Position,
+        ops: &[Op<'_>],
+    ) -> Applied {
+        let start = self.segment(slot).tail;
+        let batch = Batch {
+            slot,
+            start,
+            now_ms,
+        };
+        let last = first.plus(ops.len() as u64 - 1);
+        self.newest = last;
+        for (i, op) in ops.iter().enumerate() {
+            self.append_op(&batch, first.plus(i as u64), op);
+        }
+        self.tell_time(slot, now_ms);
+        self.complete(slot, start);
+        Applied {
+            last,
+            log: LogPoint(self.appended),
+        }
+    }
+
+    fn plan(&self, now_ms: u64, ops: &[Op<'_>]) -> Plan {
+        let mut plan = Plan {
+            bytes: HEADER_BYTES,
+            deadline: None,
+            reserve: true,
+            largest: 0,
+            place_of_db: self.place_of_db,
+        };
+        for op in ops {
+            self.plan_op(&mut plan, now_ms, op);
+        }
+        plan
+    }
+
+    /// An op counts with the latest deadline of all ops before it, as one of them may have set its entry's.
+    fn plan_op(&self, plan: &mut Plan, now_ms: u64, op: &Op<'_>) {
+        match *op {
+            Op::Put {
+                ref key,
+                deadline,
+                value,
+                ..
+            } => {
+                plan.reserve &= matches!(key.space, Space::Hold | Space::Mark);
+                let small = HEADER_BYTES + key.bytes.len();
+                let len = small + value.iter().map(|part| part.len()).sum::<usize>();
+                let older = self
+                    .planned(plan, now_ms, key)
+                    .map(|header| header.deadline);
+                let tombstone = older
+                    .max(plan.deadline)
+                    .is_some_and(|older| older > deadline);
+                let small = if tombstone { small } else { 0 };
+                plan.add(
+                    len + small,
+                    older.map_or(deadline, |older| older.max(deadline)),
+                );
+                plan.largest = plan.largest.max(len);
+            }
+            Op::Delete { ref key } => {
+                let older = self
+                    .planned(plan, now_ms, key)
+                    .map(|header| header.deadline);
+                if let Some(deadline) = older.max(plan.deadline) {
+                    plan.add(HEADER_BYTES + key.bytes.len(), deadline);
+                }
+            }
+            Op::Touch { ref key, deadline } => {
+                let older = self.planned(plan, now_ms, key);
+                let latest = older.map(|header| header.deadline).max(plan.deadline);
+                let len = older.map_or(0, |header| header.len).max(plan.largest);
+                if let Some(latest) = latest {
+                    // Rewritten if it gets shorter. Touch and tombstone are of one length.
+                    let rewrite = if deadline < latest { len } else { 0 };
+                    plan.add(
+                        HEADER_BYTES + key.bytes.len() + rewrite,
+                        latest.max(deadline),
+                    );
+                    plan.largest = len;
+                }
+            }
+            Op::Flush { .. } => plan.add(HEADER_BYTES + STATE_BYTES, Deadline::NEVER),
+            Op::Swap { a, b } => {
+                plan.add(HEADER_BYTES + STATE_BYTES, Deadline::NEVER);
+                plan.place_of_db
+                    .swap(usize::from(a.number()), usize::from(b.number()));
+            }
+        }
+    }
+
+    /// The key's entry before the batch, if it is there.
+    fn planned(&self, plan: &Plan, now_ms: u64, key: &Key<'_>) -> Option<Header> {
+        let place = plan.place_of_db[usize::from(key.db.number())];
+        let hash = self.hash_at(key.hash, place, key.space);
+        let (_, reference) = self.find_at(hash, place, key.space, key.bytes)?;
+        let header = self.header_at(reference);
+        self.is_there(&header, now_ms).then_some(header)
+    }
+
+    fn append_op(&mut self, batch: &Batch, position: Position, op: &Op<'_>) {
+        match *op {
+            Op::Put {
+                ref key,
+                kind,
+                version,
+                deadline,
+                value,
+            } => {
+                let header = Header {
+                    len: HEADER_BYTES
+                        + key.bytes.len()
+                        + value.iter().map(|part| part.len()).sum::<usize>(),
+                    more: false,
+                    what: What::User(kind),
+                    db: self.place(key.db),
+                    space: key.space,
+                    position,
+                    version: version.raw(),
+                    deadline,
+                    key_len: key.bytes.len(),
+                };
+                self.put(batch, key, &header, value);
+            }
+            Op::Delete { ref key } => self.delete(batch, position, key),
+            Op::Touch { ref key, deadline } => self.touch(batch, position, key, deadline),
+            Op::Flush { db } => self.flush(batch.slot, position, db),
+            Op::Swap { a, b } => {
+                self.place_of_db
+                    .swap(usize::from(a.number()), usize::from(b.number()));
+                self.append_state(batch.slot, position);
+            }
+        }
+    }
+
+    fn put(&mut self, batch: &Batch, key: &Key<'_>, header: &Header, value: &[&[u8]]) {
+        let reference = self.append(batch.slot, header, key.bytes, value);
+        let hash = self.hash_at(key.hash, header.db, header.space);
+        match self.find_at(hash, header.db, header.space, key.bytes) {
+            None => self.index.insert(hash, reference),
+            Some((at, old)) => {
+                let older = self.header_at(old);
+                self.index.replace(at, reference);
+                self.count_out(old.slot(), &older);
+                if older.deadline > header.deadline && self.is_there(&older, batch.now_ms) {
+                    self.append_tombstone(batch.slot, header.position, key.bytes, &older);
+                }
+            }
+        }
+        self.count_in(batch.slot, header);
+    }
+
+    fn delete(&mut self, batch: &Batch, position: Position, key: &Key<'_>) {
+        let Some((at, reference)) = self.find(key) else {
+            return;
+        };
+        let header = self.header_at(reference);
+        if self.is_there(&header, batch.now_ms) {
+            self.append_tombstone(batch.slot, position, key.bytes, &header);
+            self.index.remove(at);
+            self.count_out(reference.slot(), &header);
+        }
+    }
+
+    fn touch(&mut self, batch: &Batch, position: Position, key: &Key<'_>, deadline: Deadline) {
+        let Some((at, reference)) = self.find(key) else {
+            return;
+        };
+        let header = self.header_at(reference);
+        if !self.is_there(&header, batch.now_ms) || header.deadline == deadline {
+            return;
+        }
+        if deadline > header.deadline {
+            self.append_touch(batch.slot, position, key.bytes, &header, deadline);
+            self.lengthen(reference, &header, deadline);
+            return;
+        }
+        let shorter = Header {
+            position,
+            deadline,
+            ..header
+        };
+        let copy = self.append_copy(reference, batch.slot, &shorter);
+        self.index.replace(at, copy);
+        self.count_out(reference.slot(), &header);
+        self.count_in(batch.slot, &shorter);
+        self.append_tombstone(batch.slot, position, key.bytes, &header);
+    }
+
+    /// Gives a current entry a later deadline where it stands.
+    pub(crate) fn lengthen(&mut self, reference: Reference, header: &Header, deadline: Deadline) {
+        self.count_touch(header, deadline);
+        let segment = self.segment_mut(reference.slot());
+        format::set_deadline(segment.entry_mut(reference.offset()), deadline);
+        segment.note_deadline(deadline);
+    }
+
+    fn flush(&mut self, slot: usize, position: Position, db: Option<Db>) {
+        match db {
+            Some(db) => {
+                let place = usize::from(self.place(db));
+                self.flushed[place] = position.raw();
+                self.counts[place] = Count::default();
+                self.cleaner.purge = Some(0);
+            }
+            None => {
+                self.flushed = [position.raw(); _];
+                self.counts = [Count::default(); _];
+                self.index.clear();
+                for segment in self.segments.iter_mut().flatten() {
+                    segment.live_bytes = 0;
+                    segment.live_entries = 0;
+                    segment.dead_floor = segment.dead_floor.min(segment.first_position);
+                }
+                self.cleaner.purge = None;
+            }
+        }
+        self.append_state(slot, position);
+    }
+
+    /// The end of a batch, or of an entry of the store's own, that began at `start`: checksums are computed, and
+    /// the disk gets to do.
+    pub(crate) fn complete(&mut self, slot: usize, start: usize) {
+        let before = self.appended;
+        let segment = self.segment_mut(slot);
+        let (salt, tail) = (segment.salt, segment.tail);
+        let mut at = start;
+        while at < tail {
+            let entry = segment.entry_mut(at);
+            let len = entry.len();
+            format::finish(entry, salt, at == start, at + len < tail);
+            at += len;
+        }
+        assert_eq!(at, tail, "a batch ends at the tail");
+        segment.file.unwritten_from.get_or_insert(before);
+        segment.file.unsynced_from.get_or_insert(before);
+        self.appended += (tail - start) as u64;
+        self.activate(slot);
+        self.reschedule(slot);
+    }
+
+    pub(crate) fn append_state(&mut self, slot: usize, position: Position) {
+        let mut places = 0;
+        for (db, place) in self.place_of_db.iter().enumerate() {
+            places |= u64::from(*place) << (4 * db);
+        }
+        let mut value = [0; STATE_BYTES];
+        for (bytes, position) in value.as_chunks_mut().0.iter_mut().zip(self.flushed) {
+            *bytes = position.to_le_bytes();
+        }
+        let header = control(Control::State, position, places, STATE_BYTES);
+        self.state = Some(self.append(slot, &header, b"", &[&value]));
+    }
+
+    /// Tells the log the time, if it was not told lately.
+    pub(crate) fn tell_time(&mut self, slot: usize, now_ms: u64) {
+        if now_ms >= self.clock_ms + CLOCK_EVERY_MS || self.clock.is_none() {
+            self.clock_ms = self.clock_ms.max(now_ms);
+            self.append_clock(slot);
+        }
+    }
+
+    pub(crate) fn append_clock(&mut self, slot: usize) {
+        let version = self.clock_ms << 8 | Note::Clock as u64;
+        let header = control(Control::Note, self.newest, version, 0);
+        self.clock = Some(self.append(slot, &header, b"", &[]));
+    }
+
+    /// What keeps the entry `dead` of this key, and all before it, dead after a restart.
+    fn append_tombstone(&mut self, slot: usize, position: Position, key: &[u8], dead: &Header) {
+        let header = Header {
+            db: dead.db,
+            space: dead.space,
+            deadline: dead.deadline,
+            key_len: key.len(),
+            ..control(Control::Tombstone, position, dead.position.raw(), key.len())
+        };
+        self.append_control(slot, &header, key);
+    }
+
+    fn append_touch(
+        &mut self,
+        slot: usize,
+        position: Position,
+        key: &[u8],
+        of: &Header,
+        deadline: Deadline,
+    ) {
+        let header = Header {
+            db: of.db,
+            space: of.space,
+            deadline,
+            key_len: key.len(),
+            ..control(Control::Touch, position, of.position.raw(), key.len())
+        };
+        self.append_control(slot, &header, key);
+    }
+
+    fn append_control(&mut self, slot: usize, header: &Header, key: &[u8]) {
+        self.append(slot, header, key, &[]);
+        if let What::Control(control) = header.what {
+            self.segment_mut(slot).count_control(control, header.len);
+        }
+    }
+}
+
+/// The header of a control entry. Its deadline has passed: it does not keep its segment.
+pub(crate) fn control(control: Control, position: Position, version: u64, rest: usize) -> Header {
+    Header {
+        len: HEADER_BYTES + rest,
+        more: false,
+        what: What::Control(control),
+        db: 0,
+        space: Space::Data,
+        position,
+        version,
+        deadline: Deadline::from_raw(0),
+        key_len: 0,
+    }
+}

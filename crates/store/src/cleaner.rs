@@ -1,0 +1,350 @@
+//! The cleaner, two-level as in RAMCloud (`docs/store.md`, "The cleaner").
+//!
+//! *Memory compaction* works in place: the live entries of a closed segment slide down within its own memory,
+//! and the pages behind them are given back. It needs no memory, so it cannot deadlock; the file stays as it is.
+//! *Disk cleaning* rewrites the live entries of a segment to the heads of their classes and deletes its file.
+//!
+//! All of it is done in small steps: by [`Store::maintain`], and, when memory is short, by the writes
+//! themselves, in proportion to what they take, so that no writer outruns the cleaner.
+
+mod compaction;
+mod relocation;
+
+use alloc::vec::Vec;
+
+use self::compaction::Compaction;
+use self::relocation::Relocation;
+use crate::entry::format::{Control, Header, What};
+use crate::expiry::Sweep;
+use crate::index::Reference;
+use crate::store::Store;
+use crate::{Entry, Refused};
+
+/// Bytes that background compaction may look at per millisecond.
+const CREDIT_PER_MS: usize = 64 << 10;
+/// Most credit that can be saved up.
+const MAX_CREDIT: usize = 4 << 20;
+/// While more than one in so many bytes is dead, background compaction goes on.
+const CALM_DEAD_SHARE: usize = 12;
+/// From one in so many on, it works in proportion to what is written, too.
+const BUSY_DEAD_SHARE: usize = 4;
+/// A segment is worth compacting from one dead byte in so many on.
+const WORTH_SHARE: usize = 32;
+/// Tombstones may take one in so many resident bytes before disk cleaning is used to get rid of them.
+const TOMBSTONE_SHARE: usize = 24;
+/// Controls that may have died are looked at again after this time.
+const RECHECK_MS: u64 = 10_000;
+
+/// What the maintenance is busy with.
+#[derive(Debug)]
+pub(crate) struct Cleaner {
+    pub(crate) sweep: Option<Sweep>,
+    /// Where the removal of flushed entries stands: a cursor of the index.
+    pub(crate) purge: Option<u64>,
+    compaction: Option<Compaction>,
+    relocation: Option<Relocation>,
+    /// Not all entries are in yet: no control entry may go.
+    pub(crate) restoring: bool,
+    /// There may be segments that hold nothing any more.
+    pub(crate) look: bool,
+    credit: usize,
+    credited_ms: u64,
+    credited_appended: u64,
+    pub(crate) moved_entries: u64,
+    pub(crate) moved_bytes: u64,
+    pub(crate) compactions: u64,
+    pub(crate) disk_passes: u64,
+}
+
+impl Cleaner {
+    pub(crate) fn new() -> Self {
+        Self {
+            sweep: None,
+            purge: None,
+            compaction: None,
+            relocation: None,
+            restoring: false,
+            look: false,
+            credit: 0,
+            credited_ms: 0,
+            credited_appended: 0,
+            moved_entries: 0,
+            moved_bytes: 0,
+            compactions: 0,
+            disk_passes: 0,
+        }
+    }
+}
+
+impl Store {
+    /// Does a bounded step of removing what has expired and of cleaning, at most about `budget_bytes` of
+    /// moving or looking at. Each entry that is removed because its deadline has passed is shown to `expired`
+    /// before. Returns whether there is more to do at once.
+    pub fn maintain(
+        &mut self,
+        now_ms: u64,
+        budget_bytes: usize,
+        expired: &mut dyn FnMut(Entry<'_>),
+    ) -> bool {
+        self.now_ms = self.now_ms.max(now_ms);
+        self.replace_failed();
+        self.free_dead();
+        let mut left = budget_bytes;
+        while left > 0 {
+            let done = self.maintain_once(now_ms, left, expired);
+            if done == 0 {
+                return false;
+            }
+            left = left.saturating_sub(done);
+        }
+        true
+    }
+
+    /// One piece of the most urgent work. Returns how much it was, 0 if there was none.
+    fn maintain_once(
+        &mut self,
+        now_ms: u64,
+        budget: usize,
+        expired: &mut dyn FnMut(Entry<'_>),
+    ) -> usize {
+        let before = self.expired_entries;
+        let done = self.sweep(now_ms, budget, expired);
+        if self.expired_entries > before {
+            self.tell_time_alone();
+        }
+        if done > 0 {
+            self.free_dead();
+            return done;
+        }
+        let done = self.purge(budget);
+        if done > 0 {
+            return done;
+        }
+        self.earn(now_ms);
+        let done = self.relocate(now_ms, budget, expired);
+        if done > 0 {
+            return done;
+        }
+        self.compact_in_background(budget)
+    }
+
+    /// When [`Store::maintain`] has something to do next, in wall-clock milliseconds.
+    #[must_use]
+    pub fn next_maintenance_ms(&self) -> Option<u64> {
+        let sweep = self.calendar.first().map(|(due, _)| *due);
+        let again = self.wants_compaction(CALM_DEAD_SHARE) || self.cleaner.relocation.is_some();
+        let again = again.then_some(self.now_ms + 1);
+        let disk = self.next_disk_ms();
+        sweep.into_iter().chain(again).chain(disk).min()
+    }
+
+    /// Background work is paid for by time that passes and, when much is dead, by what is written.
+    fn earn(&mut self, now_ms: u64) {
+        let cleaner = &mut self.cleaner;
+        let passed = now_ms.saturating_sub(cleaner.credited_ms) as usize;
+        let written = (self.appended - cleaner.credited_appended) as usize;
+        cleaner.credited_ms = cleaner.credited_ms.max(now_ms);
+        cleaner.credited_appended = self.appended;
+        let mut credit = passed.saturating_mul(CREDIT_PER_MS);
+        if self.wants_compaction(BUSY_DEAD_SHARE) {
+            credit = credit.saturating_add(written.saturating_mul(BUSY_DEAD_SHARE));
+        }
+        let cleaner = &mut self.cleaner;
+        cleaner.credit = cleaner.credit.saturating_add(credit).min(MAX_CREDIT);
+    }
+
+    /// Bytes of segments that are not known to be needed.
+    fn dead_bytes(&self) -> usize {
+        let live: usize = self.counts.iter().map(|count| count.live).sum();
+        self.resident.saturating_sub(live)
+    }
+
+    fn wants_compaction(&self, share: usize) -> bool {
+        let dead = self.dead_bytes();
+        dead > 4 * self.tuning.segment_bytes.min(1 << 20) && dead > self.resident / share
+    }
+
+    fn compact_in_background(&mut self, budget: usize) -> usize {
+        let started = self.cleaner.compaction.is_some();
+        if self.cleaner.credit == 0 || !(started || self.wants_compaction(CALM_DEAD_SHARE)) {
+            return 0;
+        }
+        let done = self.compact(budget.min(self.cleaner.credit));
+        self.cleaner.credit -= done.min(self.cleaner.credit);
+        done
+    }
+
+    /// Sees to it that `bytes` can be added.
+    pub(crate) fn make_room(&mut self, bytes: usize, reserve: bool) -> Result<(), Refused> {
+        let low = (2 * self.tuning.segment_bytes).min(self.config.memory_bytes / 16);
+        let room = self.room(reserve);
+        if room >= bytes + low {
+            return Ok(());
+        }
+        self.pay(bytes, room < bytes);
+        while self.room(reserve) < bytes {
+            if self.free_dead() == 0 && self.compact(self.tuning.segment_bytes) == 0 {
+                return Err(self.no_room());
+            }
+        }
+        Ok(())
+    }
+
+    /// A write's share of the cleaning: as much as frees what it takes.
+    fn pay(&mut self, bytes: usize, short: bool) {
+        let yields = self.compaction_yield().max(1);
+        let factor = (self.tuning.segment_bytes / yields).min(64) + 1;
+        if !short {
+            self.compact(bytes * factor);
+        }
+    }
+
+    /// Nothing can be freed now. If the disk's answers will let something be, the caller may try again.
+    fn no_room(&mut self) -> Refused {
+        let worth = self.tuning.segment_bytes / 4;
+        let slots: Vec<usize> = self.heads.iter().copied().flatten().collect();
+        for slot in slots {
+            let segment = self.segment(slot);
+            if segment.tail >= worth && self.likely_dead(slot, self.floor()) >= segment.tail / 4 {
+                self.seal_segment(slot);
+            }
+        }
+        let waiting = self.segments.iter().enumerate().any(|(slot, segment)| {
+            let sealed = segment.as_ref().is_some_and(|s| s.sealed && !s.is_closed());
+            sealed && self.likely_dead(slot, self.floor()) >= worth / 8
+        });
+        if waiting {
+            Refused::LogBusy
+        } else {
+            Refused::OutOfMemory
+        }
+    }
+
+    /// Below this position, no file holds a dead entry: tombstones of such entries are not needed.
+    fn floor(&self) -> u64 {
+        let floors = self
+            .segments
+            .iter()
+            .flatten()
+            .map(|segment| segment.dead_floor);
+        floors
+            .min()
+            .unwrap_or(u64::MAX)
+            .min(self.files.condemned_floor())
+    }
+
+    /// Bytes of the segment that compaction would free, as far as can be known without looking.
+    fn likely_dead(&self, slot: usize, floor: u64) -> usize {
+        let segment = self.segment(slot);
+        if segment.has_passed(self.now_ms) {
+            return segment.dead_bytes() + segment.controls;
+        }
+        let stale = self.now_ms >= segment.checked_ms + RECHECK_MS || segment.checked_ms == 0;
+        let touches = if stale {
+            segment.controls - segment.tombstones
+        } else {
+            0
+        };
+        let tombstones = if floor > segment.checked_floor {
+            segment.tombstones
+        } else {
+            0
+        };
+        segment.dead_bytes() + (touches + tombstones) / 2
+    }
+
+    /// Whether this entry of the store's own is still needed. `floor` was found after it was written.
+    fn is_needed(&self, reference: Reference, header: &Header, floor: u64) -> bool {
+        match header.what {
+            What::User(_) => false,
+            What::Control(Control::Tombstone | Control::Touch) if self.cleaner.restoring => true,
+            What::Control(Control::Tombstone) => {
+                !header.deadline.has_passed(self.now_ms)
+                    && header.version >= floor
+                    && header.version >= self.flushed[usize::from(header.db)]
+            }
+            What::Control(Control::Touch) => self.is_touch_needed(reference, header),
+            What::Control(Control::State) => self.state == Some(reference),
+            What::Control(Control::Note) => self.clock == Some(reference),
+        }
+    }
+
+    fn is_touch_needed(&self, reference: Reference, header: &Header) -> bool {
+        let entry = self.bytes_at(reference);
+        let hash = self.hash_of(header, entry);
+        let current = self.find_at(hash, header.db, header.space, header.key(entry));
+        current.is_some_and(|(_, current)| {
+            let current = self.header_at(current);
+            current.position.raw() == header.version && current.deadline == header.deadline
+        })
+    }
+
+    /// Removes entries that a flush has done away with. Returns the work that this was.
+    fn purge(&mut self, budget: usize) -> usize {
+        let Some(cursor) = self.cleaner.purge else {
+            return 0;
+        };
+        let mut found = Vec::new();
+        let mut looked = 0;
+        let next = self.index.scan(cursor, (budget / 64).max(64), |reference| {
+            looked += 64;
+            if self.is_flushed(&self.header_at(reference)) {
+                found.push(reference);
+            }
+        });
+        for reference in found {
+            self.remove(reference);
+        }
+        self.cleaner.purge = (next != 0).then_some(next);
+        self.cleaner.look = true;
+        looked + 64
+    }
+
+    /// Takes a current entry out of the index.
+    pub(crate) fn remove(&mut self, reference: Reference) {
+        let header = self.header_at(reference);
+        let hash = self.hash_of(&header, self.bytes_at(reference));
+        if let Some(at) = self.index.find_reference(hash, reference) {
+            self.index.remove(at);
+            self.count_out(reference.slot(), &header);
+        }
+    }
+
+    /// Frees the segments that hold nothing any more. Returns how many bytes that were.
+    pub(crate) fn free_dead(&mut self) -> usize {
+        if self.cleaner.restoring || !core::mem::take(&mut self.cleaner.look) {
+            return 0;
+        }
+        let before = self.resident;
+        let now_ms = self.now_ms;
+        for slot in 0..self.segments.len() {
+            let empty = self.segments[slot].as_ref().is_some_and(|segment| {
+                segment.is_closed() && !segment.busy && segment.is_dead(now_ms)
+            });
+            if empty {
+                self.free_segment(slot);
+            }
+        }
+        before - self.resident
+    }
+
+    /// Frees a segment's memory and condemns its file. Nothing in it is needed but, possibly, the newest notes,
+    /// which are written again.
+    fn free_segment(&mut self, slot: usize) {
+        if !self.rescue_notes(slot) {
+            self.cleaner.look = true;
+            return;
+        }
+        self.unschedule(slot);
+        let whole = self.segment(slot).has_passed(self.now_ms);
+        self.segments_expired_whole += u64::from(whole);
+        let segment = self.segments[slot]
+            .take()
+            .expect("only segments in memory are freed");
+        assert!(segment.is_closed() && segment.live_bytes == 0);
+        self.resident -= segment.resident;
+        self.free_slots.push(slot);
+        self.files.open.remove(&segment.id);
+        self.condemn(segment.id, segment.file_len, segment.first_position, false);
+    }
+}

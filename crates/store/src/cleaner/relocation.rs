@@ -1,0 +1,265 @@
+//! Disk cleaning: the live entries of a segment are rewritten to the heads of their classes, so that its file
+//! can go.
+
+use super::TOMBSTONE_SHARE;
+use crate::Entry;
+use crate::entry::format::{self, Header, SEGMENT_HEADER, What};
+use crate::expiry::{NEVER, class_of};
+use crate::index::Reference;
+use crate::log::Spares;
+use crate::pages::{PAGE_BYTES, whole_pages};
+use crate::segment::{Gap, Segment};
+use crate::store::Store;
+
+/// The disk may hold this many times the live data before it is cleaned.
+const DISK_EXPANSION: usize = 2;
+/// Segments with more live data than this, in hundredths, are never rewritten for their space.
+const FULL_PERCENT: usize = 98;
+/// Small files that are not worth a thought.
+const SMALL_CHANGE: usize = 8;
+
+/// A segment being emptied: what is before `at` has been moved.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Relocation {
+    slot: usize,
+    at: usize,
+    floor: u64,
+}
+
+impl Store {
+    /// Cleans the disk for about `budget` bytes. Returns the bytes that it looked at, 0 if there was nothing to
+    /// do, or no room or file to do it.
+    pub(super) fn relocate(
+        &mut self,
+        now_ms: u64,
+        budget: usize,
+        expired: &mut dyn FnMut(Entry<'_>),
+    ) -> usize {
+        if self.files.broken.is_some() {
+            return 0;
+        }
+        let Some(mut job) = self
+            .cleaner
+            .relocation
+            .take()
+            .or_else(|| self.next_relocation())
+        else {
+            return 0;
+        };
+        let mut work = 0;
+        while work < budget {
+            let Some(offset) = self.segment(job.slot).next(job.at) else {
+                self.end_relocation(job);
+                return work + 1;
+            };
+            let header = Header::read(self.segment(job.slot).from(offset));
+            let reference = Reference::new(job.slot, offset);
+            if !self.relocate_entry(now_ms, reference, &header, job.floor, expired) {
+                break;
+            }
+            job.at = offset + header.len;
+            work += header.len;
+        }
+        self.empty_up_to(job);
+        self.cleaner.relocation = Some(job);
+        work
+    }
+
+    /// Moves one entry to its class's head, if anybody needs it. False if that cannot be done now.
+    fn relocate_entry(
+        &mut self,
+        now_ms: u64,
+        reference: Reference,
+        header: &Header,
+        floor: u64,
+        expired: &mut dyn FnMut(Entry<'_>),
+    ) -> bool {
+        match header.what {
+            What::User(_) => {
+                let hash = self.hash_of(header, self.bytes_at(reference));
+                let Some(at) = self.index.find_reference(hash, reference) else {
+                    return true;
+                };
+                if self.is_flushed(header) || header.deadline.has_passed(now_ms) {
+                    self.expire(reference, header, expired);
+                    return true;
+                }
+                let Some(copy) = self.copy_to_head(now_ms, reference, header) else {
+                    return false;
+                };
+                self.index.replace(at, copy);
+                self.count_out(reference.slot(), header);
+                self.count_in(copy.slot(), header);
+            }
+            What::Control(control) => {
+                let slot = reference.slot();
+                let needed = self.is_needed(reference, header, floor);
+                let is_note = self.state == Some(reference) || self.clock == Some(reference);
+                if needed && !is_note {
+                    let Some(copy) = self.copy_to_head(now_ms, reference, header) else {
+                        return false;
+                    };
+                    self.segment_mut(copy.slot())
+                        .count_control(control, header.len);
+                }
+                self.forget_control(slot, control, header.len);
+            }
+        }
+        true
+    }
+
+    /// A copy of the entry that stands alone at the tail of its class's head. `None` if there is no room.
+    fn copy_to_head(&mut self, now_ms: u64, from: Reference, header: &Header) -> Option<Reference> {
+        if self.room(true) < header.len + 128 {
+            return None;
+        }
+        let class = class_of(header.deadline, now_ms);
+        let slot = self.head(class, header.len, Spares::TakeLast).ok()?;
+        let salt = self.segment(from.slot()).salt;
+        assert!(
+            format::verify(self.bytes_at(from), salt).is_some(),
+            "memory holds only entries that pass"
+        );
+        let start = self.segment(slot).tail;
+        let header = Header {
+            more: false,
+            ..*header
+        };
+        let copy = self.append_copy(from, slot, &header);
+        self.complete(slot, start);
+        self.cleaner.moved_entries += 1;
+        self.cleaner.moved_bytes += header.len as u64;
+        Some(copy)
+    }
+
+    /// Gives back the pages that the job has emptied.
+    fn empty_up_to(&mut self, job: Relocation) {
+        let segment = self.segment_mut(job.slot);
+        segment.gap = Some(Gap {
+            from: SEGMENT_HEADER,
+            to: job.at,
+        });
+        let before = segment.resident;
+        let empty = (job.at / PAGE_BYTES * PAGE_BYTES).saturating_sub(PAGE_BYTES);
+        segment.region.give_back(PAGE_BYTES, PAGE_BYTES + empty);
+        segment.resident = whole_pages(segment.tail) - empty;
+        let freed = before - segment.resident;
+        self.resident -= freed;
+    }
+
+    fn end_relocation(&mut self, job: Relocation) {
+        self.cleaner.disk_passes += 1;
+        let tail = self.segment(job.slot).tail;
+        self.empty_up_to(Relocation { at: tail, ..job });
+        let segment = self.segment_mut(job.slot);
+        segment.busy = false;
+        assert!(
+            segment.live_bytes == 0 && segment.controls == 0,
+            "all that lives has moved"
+        );
+        self.cleaner.look = true;
+        self.free_dead();
+    }
+
+    fn next_relocation(&mut self) -> Option<Relocation> {
+        let slot = self
+            .choose_for_disk()
+            .or_else(|| self.choose_for_tombstones())?;
+        self.unschedule(slot);
+        let floor = self.floor();
+        self.segment_mut(slot).busy = true;
+        let at = SEGMENT_HEADER;
+        Some(Relocation { slot, at, floor })
+    }
+
+    /// When the files hold much more than what lives, the segment whose cleaning pays best.
+    fn choose_for_disk(&self) -> Option<usize> {
+        let segment_bytes = self.tuning.segment_bytes;
+        let closed = || {
+            self.segments
+                .iter()
+                .flatten()
+                .filter(|segment| segment.is_closed())
+        };
+        let bytes: usize = closed().map(|segment| segment.file_len).sum();
+        let needed: usize = closed().map(Segment::needed_bytes).sum();
+        let full = bytes > DISK_EXPANSION * needed + SMALL_CHANGE * segment_bytes;
+        let many = closed().count() > 2 * DISK_EXPANSION * (needed / segment_bytes + SMALL_CHANGE);
+        if full || many {
+            self.best(|segment| self.benefit(segment))
+        } else {
+            None
+        }
+    }
+
+    /// When tombstones take much memory, the segment with the oldest dead entry: as long as its file is there,
+    /// no tombstone younger than that entry can go.
+    fn choose_for_tombstones(&self) -> Option<usize> {
+        let tombstones: usize = self.segments.iter().flatten().map(|s| s.tombstones).sum();
+        let much = tombstones > self.resident / TOMBSTONE_SHARE
+            && tombstones > self.tuning.segment_bytes / 4;
+        if !much || self.cleaner.credit == 0 || !self.files.is_condemned_empty() {
+            return None;
+        }
+        self.best(|segment| u64::MAX - segment.dead_floor)
+    }
+
+    fn best(&self, score: impl Fn(&Segment) -> u64) -> Option<usize> {
+        let segments = self.segments.iter().enumerate();
+        let scores = segments.filter_map(|(slot, segment)| {
+            let segment = segment.as_ref()?;
+            let score = score(segment);
+            (segment.is_closed() && !segment.busy && score > 0).then_some((score, slot))
+        });
+        scores.max().map(|(_, slot)| slot)
+    }
+
+    /// Cost and benefit as in LFS and RAMCloud: (1 - u) * age / u.
+    fn benefit(&self, segment: &Segment) -> u64 {
+        let bytes = self.tuning.segment_bytes;
+        let used = (segment.needed_bytes() * 100 / bytes).max(1);
+        if used > FULL_PERCENT {
+            return 0;
+        }
+        let age = self.now_ms.saturating_sub(segment.created_ms) / 100 + 1;
+        (100 - used) as u64 * age / used as u64 + 1
+    }
+
+    /// Writes the newest notes again if they stand in this segment, which is going to be freed. False if that
+    /// cannot be done now.
+    pub(super) fn rescue_notes(&mut self, slot: usize) -> bool {
+        let here = |note: Option<Reference>| note.is_some_and(|note| note.slot() == slot);
+        let (state, clock) = (here(self.state), here(self.clock));
+        if !state && !clock {
+            return true;
+        }
+        let Ok(head) = self.head(NEVER, 1024, Spares::TakeLast) else {
+            return false;
+        };
+        if state {
+            let start = self.segment(head).tail;
+            let position = self.newest;
+            self.append_state(head, position);
+            self.complete(head, start);
+        }
+        if clock {
+            let start = self.segment(head).tail;
+            self.append_clock(head);
+            self.complete(head, start);
+        }
+        true
+    }
+
+    /// Tells the log the time although nothing is written: something has expired, and must not come back with a
+    /// clock that was set back.
+    pub(super) fn tell_time_alone(&mut self) {
+        let Ok(head) = self.head(NEVER, 1024, Spares::TakeLast) else {
+            return;
+        };
+        let start = self.segment(head).tail;
+        self.tell_time(head, self.now_ms);
+        if self.segment(head).tail > start {
+            self.complete(head, start);
+        }
+    }
+}

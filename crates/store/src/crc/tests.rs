@@ -1,0 +1,31 @@
+use alloc::vec::Vec;
+
+use super::{chain, portable, step};
+
+#[test]
+fn check_value_of_the_polynomial() {
+    assert_eq!(!chain(!0, [b"1234", b"", b"56789"]), 0xE306_9283);
+    assert_eq!(!portable(!0, b"123456789"), 0xE306_9283);
+}
+
+#[test]
+fn hardware_and_tables_agree_at_every_length() {
+    let bytes: Vec<u8> = (0..2000u32).map(|i| (i * i >> 3) as u8).collect();
+    for len in 0..bytes.len() {
+        let bytes = &bytes[..len];
+        assert_eq!(
+            chain(7, [bytes, b"xyz", bytes]),
+            portable(portable(portable(7, bytes), b"xyz"), bytes),
+            "{len}"
+        );
+    }
+}
+
+#[test]
+fn the_effect_of_the_last_word_does_not_depend_on_what_is_before() {
+    for before in [&b"a"[..], b"some other bytes"] {
+        let state = portable(!0, before);
+        let (old, new) = (0x0123_4567_89ab_cdef, 0xfedc_0000_1111_2222);
+        assert_eq!(step(state, old) ^ step(0, old ^ new), step(state, new));
+    }
+}

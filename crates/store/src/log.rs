@@ -1,0 +1,221 @@
+//! The log: making room for what is to be written, and appending it to heads.
+
+use model::Position;
+
+use crate::Refused;
+use crate::batch::control;
+use crate::disk::{DiskError, SegmentId};
+use crate::entry::format::{
+    Control, HEADER_BYTES, Header, Note, SEAL_BYTES, SEGMENT_HEADER, Salt, SegmentHeader,
+};
+use crate::index::{MAX_SLOTS, Reference};
+use crate::pages::whole_pages;
+use crate::segment::Segment;
+use crate::store::Store;
+
+impl Store {
+    /// Longest batch, in bytes.
+    pub(crate) fn max_batch(&self) -> usize {
+        self.tuning.segment_bytes - SEGMENT_HEADER - SEAL_BYTES
+    }
+
+    /// Memory that only what frees memory may use: deletes, holds, and the cleaner, which takes a segment at a
+    /// time.
+    fn reserve_bytes(&self) -> usize {
+        let limit = self.config.memory_bytes;
+        (self.tuning.segment_bytes + limit / 64).min(limit / 8)
+    }
+
+    /// Bytes of memory that are left.
+    pub(crate) fn room(&self, reserve: bool) -> usize {
+        let kept = if reserve { 0 } else { self.reserve_bytes() };
+        self.config.memory_bytes.saturating_sub(self.used() + kept)
+    }
+
+    /// A head of the class that has room for `bytes`.
+    pub(crate) fn reserve(
+        &mut self,
+        class: usize,
+        bytes: usize,
+        reserve: bool,
+    ) -> Result<usize, Refused> {
+        if let Some(error) = self.files.broken {
+            return Err(Refused::LogUnavailable(error));
+        }
+        // What may be touched anew: the bytes, and the cells.
+        self.make_room(bytes + 128, reserve)?;
+        self.head(class, bytes, Spares::KeepOne)
+    }
+
+    /// The head of the class, or a new one, with room for `bytes`.
+    pub(crate) fn head(
+        &mut self,
+        class: usize,
+        bytes: usize,
+        spares: Spares,
+    ) -> Result<usize, Refused> {
+        if let Some(slot) = self.heads[class] {
+            if self.segment(slot).tail + bytes + SEAL_BYTES <= self.tuning.segment_bytes {
+                return Ok(slot);
+            }
+        }
+        let id = self.take_spare(spares).map_err(|wait| match wait {
+            None => Refused::LogBusy,
+            Some(error) => Refused::LogUnavailable(error),
+        })?;
+        let Some(slot) = self.new_segment(id, class) else {
+            self.put_spare_back(id);
+            return Err(Refused::OutOfMemory);
+        };
+        if let Some(full) = self.heads[class].replace(slot) {
+            self.seal_segment(full);
+        }
+        Ok(slot)
+    }
+
+    fn new_segment(&mut self, id: SegmentId, class: usize) -> Option<usize> {
+        let region = self.pages.allocate(self.tuning.segment_bytes)?;
+        let salt = Salt::new(self.tuning.directory, id);
+        let mut segment = Segment::new(region, id, salt, class);
+        segment.created_ms = self.now_ms;
+        segment.file.unwritten_from = Some(self.appended);
+        segment.file.unsynced_from = Some(self.appended);
+        let slot = self.add_segment(segment)?;
+        self.write_header(slot);
+        self.activate(slot);
+        Some(slot)
+    }
+
+    pub(crate) fn add_segment(&mut self, segment: Segment) -> Option<usize> {
+        let slot = match self.free_slots.pop() {
+            Some(slot) => slot,
+            None if self.segments.len() < MAX_SLOTS => {
+                self.segments.push(None);
+                self.segments.len() - 1
+            }
+            None => return None,
+        };
+        self.resident += segment.resident;
+        self.files.open.insert(segment.id, slot);
+        self.segments[slot] = Some(segment);
+        Some(slot)
+    }
+
+    pub(crate) fn write_header(&mut self, slot: usize) {
+        let (directory, epoch) = (self.tuning.directory, self.newest.epoch());
+        let bytes = self.tuning.segment_bytes as u32;
+        let segment = self.segment_mut(slot);
+        let header = SegmentHeader {
+            class: segment.class as u32,
+            segment: segment.id,
+            directory,
+            created_ms: segment.created_ms,
+            epoch,
+            bytes,
+        };
+        header.write(segment.region.bytes_mut());
+    }
+
+    /// Ends a segment: nothing is appended to it any more.
+    pub(crate) fn seal_segment(&mut self, slot: usize) {
+        assert!(!self.segment(slot).sealed);
+        for head in &mut self.heads {
+            head.take_if(|head| *head == slot);
+        }
+        let start = self.segment(slot).tail;
+        let header = control(Control::Note, self.newest, Note::Seal as u64, 0);
+        self.append(slot, &header, b"", &[]);
+        self.complete(slot, start);
+        let segment = self.segment_mut(slot);
+        segment.sealed = true;
+        segment.file_len = segment.tail;
+    }
+
+    /// Appends an entry to a segment that has room for it. Its checksum comes with [`Store::complete`].
+    #[inline]
+    pub(crate) fn append(
+        &mut self,
+        slot: usize,
+        header: &Header,
+        key: &[u8],
+        value: &[&[u8]],
+    ) -> Reference {
+        let segment = self.segment_mut(slot);
+        let start = segment.tail;
+        let entry = &mut segment.region.bytes_mut()[start..start + header.len];
+        header.write(entry);
+        let (into, mut rest) = entry[HEADER_BYTES..].split_at_mut(key.len());
+        into.copy_from_slice(key);
+        for part in value {
+            let (into, after) = rest.split_at_mut(part.len());
+            into.copy_from_slice(part);
+            rest = after;
+        }
+        self.grow(slot, header);
+        Reference::new(slot, start)
+    }
+
+    /// Appends a copy of an entry under another header of the same lengths.
+    pub(crate) fn append_copy(
+        &mut self,
+        from: Reference,
+        slot: usize,
+        header: &Header,
+    ) -> Reference {
+        let start = self.segment(slot).tail;
+        let (offset, end) = (from.offset(), from.offset() + header.len);
+        if from.slot() == slot {
+            let bytes = self.segment_mut(slot).region.bytes_mut();
+            bytes.copy_within(offset..end, start);
+        } else {
+            let [from, to] = self
+                .segments
+                .get_disjoint_mut([from.slot(), slot])
+                .expect("two different slots that exist");
+            let from = from.as_ref().expect("the entry's segment is in memory");
+            let to = to.as_mut().expect("the head is in memory");
+            let into = &mut to.region.bytes_mut()[start..start + header.len];
+            into.copy_from_slice(&from.region.bytes()[offset..end]);
+        }
+        header.write(&mut self.segment_mut(slot).region.bytes_mut()[start..]);
+        self.grow(slot, header);
+        Reference::new(slot, start)
+    }
+
+    #[inline]
+    fn grow(&mut self, slot: usize, header: &Header) {
+        let segment = self.segment_mut(slot);
+        segment.tail += header.len;
+        segment.note(header);
+        let resident = whole_pages(segment.tail);
+        let more = resident - segment.resident;
+        segment.resident = resident;
+        self.resident += more;
+    }
+
+    /// Ends all heads, so that after a restart any damage to them is known from a torn tail. For a clean
+    /// shutdown: until what [`Store::take_disk_ops`] then gives is done.
+    pub fn seal(&mut self) {
+        for slot in self.heads.into_iter().flatten() {
+            self.seal_segment(slot);
+        }
+    }
+
+    /// The newest position that was ever appended.
+    #[must_use]
+    pub fn newest(&self) -> Position {
+        self.newest
+    }
+}
+
+/// How many spare files whoever takes one must leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spares {
+    /// Writers leave one for the cleaner, which needs one to free any.
+    KeepOne,
+    /// The cleaner and the replacement of a failed file.
+    TakeLast,
+}
+
+/// Why there is no spare file: one is on its way, or none can be made.
+pub(crate) type Wait = Option<DiskError>;

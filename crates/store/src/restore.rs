@@ -1,0 +1,340 @@
+//! A store from its segment files.
+//!
+//! Segments come in any order. Of each key the entry with the highest position is the current one; among copies
+//! of one entry, which the cleaner makes, the one with the latest deadline. Flushes, tombstones and touches are
+//! applied at the end, when every entry is in: none of them depends on the order of the others.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use model::Position;
+
+use crate::StoreConfig;
+use crate::disk::SegmentId;
+use crate::entry::format::{self, Control, Header, Note, Salt, What};
+use crate::expiry::NEVER;
+use crate::index::Reference;
+use crate::pages::{Pages, Region, whole_pages};
+use crate::scan::{End, Found, Range, ScannedSegment, Scanner};
+use crate::segment::{File, Segment, Stage};
+use crate::store::{Store, Tuning};
+
+/// Entries whose index buckets are fetched together.
+const AHEAD: usize = 16;
+
+/// What a restart found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RestoreReport {
+    /// Segment files that held anything.
+    pub segments: usize,
+    /// Bytes of them.
+    pub bytes: u64,
+    /// Entries that passed, dead ones and the store's own included.
+    pub entries: u64,
+    /// Current entries of the caller's.
+    pub live: u64,
+    /// Unfinished ends of segments that were being written: dropped.
+    pub torn: Vec<Range>,
+    /// Damaged pieces: their files are quarantined, what passes in them is served.
+    pub damaged: Vec<Range>,
+    /// Files of another directory or under a wrong name: quarantined, nothing of them is served.
+    pub foreign: Vec<SegmentId>,
+    /// Segments that should be there and are not.
+    pub missing: Vec<SegmentId>,
+    /// The newest position found: the caller begins an epoch past it.
+    pub newest: Position,
+    /// The latest time that the log knows to have come, in wall-clock milliseconds.
+    pub latest_ms: u64,
+}
+
+/// A store being restored.
+pub struct Restore {
+    store: Store,
+    report: RestoreReport,
+    /// By slot: the entries of the caller's that its file holds.
+    entries: Vec<usize>,
+    /// The newest `State`.
+    state: Position,
+}
+
+impl Restore {
+    /// Begins with nothing.
+    #[must_use]
+    pub fn new(config: StoreConfig, tuning: Tuning, pages: Box<dyn Pages>) -> Self {
+        let mut store = Store::with(config, tuning, pages);
+        // What the files hold counts as appended before everything else.
+        store.appended = 1;
+        store.cleaner.restoring = true;
+        Self {
+            store,
+            report: RestoreReport::default(),
+            entries: Vec::new(),
+            state: Position::ZERO,
+        }
+    }
+
+    /// What reads the files.
+    #[must_use]
+    pub fn scanner(&self) -> Scanner {
+        self.store.scanner()
+    }
+
+    /// Memory to read a file into.
+    #[must_use]
+    pub fn region(&mut self) -> Option<Region> {
+        self.store.pages.allocate(self.store.tuning.segment_bytes)
+    }
+
+    /// Takes a segment in.
+    pub fn add(&mut self, scanned: ScannedSegment) {
+        self.store.files.taken(scanned.id);
+        if scanned.empty {
+            self.store
+                .condemn(scanned.id, scanned.file_len, u64::MAX, false);
+            return;
+        }
+        self.report.bytes += scanned.file_len as u64;
+        self.report.segments += 1;
+        if scanned.foreign {
+            self.report.foreign.push(scanned.id);
+            self.store
+                .condemn(scanned.id, scanned.file_len, u64::MAX, true);
+            return;
+        }
+        self.report.torn.extend(scanned.torn);
+        self.report.damaged.extend(&scanned.damage);
+        self.report.entries += scanned.found.len() as u64;
+        self.adopt(scanned);
+        self.keep_to_limit();
+    }
+
+    fn adopt(&mut self, scanned: ScannedSegment) {
+        let damaged = !scanned.damage.is_empty();
+        let ScannedSegment {
+            id,
+            mut region,
+            header,
+            file_len,
+            found,
+            tail,
+            end,
+            ..
+        } = scanned;
+        region.give_back(tail + format::SEAL_BYTES, region.bytes().len());
+        let salt = Salt::new(self.store.tuning.directory, id);
+        let class = header.map_or(NEVER, |header| (header.class as usize).min(NEVER));
+        let mut segment = Segment::new(region, id, salt, class);
+        segment.created_ms = header.map_or(0, |header| header.created_ms);
+        segment.tail = tail;
+        segment.resident = whole_pages(tail);
+        segment.file_len = file_len;
+        match end {
+            End::Cut => segment.file = File::closed(file_len),
+            End::Sealed | End::Open => segment.file.emitted = tail,
+        }
+        segment.sealed = end != End::Open;
+        segment.file.unsynced_from = (end != End::Cut).then_some(0);
+        let slot = self
+            .store
+            .add_segment(segment)
+            .expect("there are slots for a terabyte");
+        self.index(slot, &found);
+        match end {
+            End::Cut => (),
+            End::Sealed => self.store.activate(slot),
+            End::Open if damaged => self.store.stand_alone(slot),
+            End::Open => self.store.seal_segment(slot),
+        }
+        if damaged {
+            self.store.give_up_file(slot);
+        }
+    }
+
+    fn index(&mut self, slot: usize, found: &[Found]) {
+        let mut entries = 0;
+        for (i, one) in found.iter().enumerate() {
+            if i % AHEAD == 0 {
+                for ahead in &found[i..found.len().min(i + AHEAD)] {
+                    let header = Header::read(self.store.segment(slot).from(ahead.offset));
+                    let hash = self.store.hash_at(ahead.hash, header.db, header.space);
+                    self.store.index.prefetch(hash);
+                }
+            }
+            entries += self.index_one(Reference::new(slot, one.offset), one.hash);
+        }
+        if self.entries.len() <= slot {
+            self.entries.resize(slot + 1, 0);
+        }
+        self.entries[slot] = entries;
+    }
+
+    fn index_one(&mut self, reference: Reference, hash: u64) -> usize {
+        let header = self.store.header_at(reference);
+        self.store.segment_mut(reference.slot()).note(&header);
+        self.store.newest = self.store.newest.max(header.position);
+        match header.what {
+            What::User(_) => {
+                self.store.restore_entry(reference, &header, hash);
+                return 1;
+            }
+            What::Control(control @ (Control::Tombstone | Control::Touch)) => {
+                self.store
+                    .segment_mut(reference.slot())
+                    .count_control(control, header.len);
+            }
+            What::Control(Control::State) if header.position >= self.state => {
+                self.state = header.position;
+                self.store.state = Some(reference);
+            }
+            What::Control(Control::State) => (),
+            What::Control(Control::Note) => self.note(reference, &header),
+        }
+        0
+    }
+
+    fn note(&mut self, reference: Reference, header: &Header) {
+        let ms = header.version >> 8;
+        if header.note() == Some(Note::Clock) && ms >= self.store.clock_ms {
+            self.store.clock_ms = ms;
+            self.store.clock = Some(reference);
+        }
+    }
+
+    /// Files hold more than memory may: what is known to be dead already is compacted away.
+    fn keep_to_limit(&mut self) {
+        while self.store.room(false) < self.store.tuning.segment_bytes {
+            if self.store.compact(self.store.tuning.segment_bytes) == 0 {
+                return;
+            }
+        }
+    }
+
+    /// The store, as it is at `now_ms`. What has expired is gone at once for readers, and shown to the first
+    /// calls of [`Store::maintain`].
+    #[must_use]
+    pub fn finish(mut self, now_ms: u64) -> (Store, RestoreReport) {
+        self.store.settle_compaction();
+        self.store.cleaner.restoring = false;
+        self.store.restore_state();
+        self.store.restore_controls();
+        self.store.now_ms = now_ms.max(self.store.clock_ms);
+        for slot in 0..self.store.segments.len() {
+            let entries = self.entries.get(slot).copied().unwrap_or(0);
+            let Some(segment) = &mut self.store.segments[slot] else {
+                continue;
+            };
+            if segment.live_entries < entries {
+                segment.dead_floor = segment.first_position;
+            }
+            self.store.schedule(slot);
+        }
+        self.store.cleaner.look = true;
+        self.report.live = self.store.index.cells() as u64;
+        self.report.newest = self.store.newest;
+        self.report.latest_ms = self.store.clock_ms;
+        (self.store, self.report)
+    }
+}
+
+impl Store {
+    /// An entry read back becomes the current one of its key, unless there is a newer one.
+    fn restore_entry(&mut self, reference: Reference, header: &Header, hash: u64) {
+        let hash = self.hash_at(hash, header.db, header.space);
+        let key = header.key(self.bytes_at(reference));
+        match self.find_at(hash, header.db, header.space, key) {
+            None => self.index.insert(hash, reference),
+            Some((at, other)) => {
+                let older = self.header_at(other);
+                if (older.position, older.deadline) >= (header.position, header.deadline) {
+                    return;
+                }
+                self.index.replace(at, reference);
+                self.count_out(other.slot(), &older);
+            }
+        }
+        self.count_in(reference.slot(), header);
+    }
+
+    /// Takes over the newest `State`, and removes what was flushed.
+    fn restore_state(&mut self) {
+        let Some(reference) = self.state else {
+            return;
+        };
+        let entry = self.bytes_at(reference);
+        let header = Header::read(entry);
+        let place_of_db = core::array::from_fn(|db| (header.version >> (4 * db) & 0xf) as u8);
+        let mut flushed = [0; _];
+        for (position, bytes) in flushed.iter_mut().zip(header.value(entry).as_chunks().0) {
+            *position = u64::from_le_bytes(*bytes);
+        }
+        self.place_of_db = place_of_db;
+        let mut gone = Vec::new();
+        self.index.scan(0, usize::MAX, |reference| {
+            let header = self.header_at(reference);
+            if header.position.raw() < flushed[usize::from(header.db)] {
+                gone.push(reference);
+            }
+        });
+        for reference in gone {
+            self.remove(reference);
+        }
+        self.flushed = flushed;
+    }
+
+    /// Applies all tombstones and touches.
+    fn restore_controls(&mut self) {
+        for slot in 0..self.segments.len() {
+            let Some(segment) = self.segments[slot].as_ref().filter(|s| s.controls > 0) else {
+                continue;
+            };
+            let offsets: Vec<usize> = segment.offsets().collect();
+            for offset in offsets {
+                self.restore_control(Reference::new(slot, offset));
+            }
+        }
+    }
+
+    fn restore_control(&mut self, reference: Reference) {
+        let header = self.header_at(reference);
+        let What::Control(control @ (Control::Tombstone | Control::Touch)) = header.what else {
+            return;
+        };
+        let entry = self.bytes_at(reference);
+        let hash = self.hash_of(&header, entry);
+        let Some((at, target)) = self.find_at(hash, header.db, header.space, header.key(entry))
+        else {
+            return;
+        };
+        let current = self.header_at(target);
+        let position = current.position.raw();
+        if control == Control::Tombstone && position <= header.version {
+            self.index.remove(at);
+            self.count_out(target.slot(), &current);
+        } else if control == Control::Touch
+            && position == header.version
+            && current.deadline < header.deadline
+        {
+            self.lengthen(target, &current, header.deadline);
+        }
+    }
+
+    /// Ends a segment whose damage was cut out of its memory: none of its entries is part of a batch any more.
+    fn stand_alone(&mut self, slot: usize) {
+        let segment = self.segment_mut(slot);
+        let salt = segment.salt;
+        let offsets: Vec<usize> = segment.offsets().collect();
+        for offset in offsets {
+            format::finish(segment.entry_mut(offset), salt, true, false);
+        }
+        self.seal_segment(slot);
+    }
+
+    /// The file is damaged: it is to be replaced, and kept aside.
+    fn give_up_file(&mut self, slot: usize) {
+        let file = &mut self.segment_mut(slot).file;
+        file.stage = Stage::Failed;
+        file.quarantine = true;
+        self.activate(slot);
+        self.files.to_replace(slot);
+    }
+}

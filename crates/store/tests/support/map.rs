@@ -1,0 +1,143 @@
+//! What a store promises, as a map: slow and obviously right.
+//!
+//! The model remembers every state that a key ever had, with the log point of the batch that gave it. After a
+//! crash a key may be in its last persisted state or in any later one, and no batch may be there in part.
+
+use std::collections::BTreeMap;
+
+use model::time::Deadline;
+use model::{Db, Position, Version};
+use store::{Entry, Kind, LogPoint, Space, Store};
+
+pub type Id = (Db, Space, Vec<u8>);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    pub kind: Kind,
+    pub version: Version,
+    pub deadline: Deadline,
+    pub value: Vec<u8>,
+}
+
+impl Record {
+    pub fn of(entry: &Entry<'_>) -> Self {
+        Self {
+            kind: entry.kind(),
+            version: entry.version(),
+            deadline: entry.deadline(),
+            value: entry.value().to_vec(),
+        }
+    }
+}
+
+/// One change, owned.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Put { id: Id, record: Record },
+    Delete { id: Id },
+    Touch { id: Id, deadline: Deadline },
+    Flush { db: Option<Db> },
+    Swap { a: Db, b: Db },
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Model {
+    pub records: BTreeMap<Id, (Record, Position)>,
+}
+
+impl Model {
+    pub fn apply(&mut self, now_ms: u64, first: Position, changes: &[Change]) {
+        for (i, change) in changes.iter().enumerate() {
+            self.one(now_ms, Position::from_raw(first.raw() + i as u64), change);
+        }
+    }
+
+    fn one(&mut self, now_ms: u64, position: Position, change: &Change) {
+        match change {
+            Change::Put { id, record } => {
+                self.records.insert(id.clone(), (record.clone(), position));
+            }
+            Change::Delete { id } => {
+                self.records.remove(id);
+            }
+            Change::Touch { id, deadline } => {
+                if let Some((record, at)) = self.records.get_mut(id)
+                    && !record.deadline.has_passed(now_ms)
+                {
+                    if *deadline < record.deadline {
+                        *at = position;
+                    }
+                    record.deadline = *deadline;
+                }
+            }
+            Change::Flush { db } => self.records.retain(|id, _| db.is_some_and(|db| db != id.0)),
+            Change::Swap { a, b } => {
+                let swapped = |db| match db {
+                    db if db == *a => *b,
+                    db if db == *b => *a,
+                    db => db,
+                };
+                let records = std::mem::take(&mut self.records);
+                let records = records.into_iter();
+                self.records = records
+                    .map(|((d, s, k), r)| ((swapped(d), s, k), r))
+                    .collect();
+            }
+        }
+    }
+
+    /// The record, if it is there.
+    pub fn get(&self, id: &Id, now_ms: u64) -> Option<&(Record, Position)> {
+        let found = self.records.get(id)?;
+        (!found.0.deadline.has_passed(now_ms)).then_some(found)
+    }
+
+    pub fn forget_expired(&mut self, now_ms: u64) {
+        self.records
+            .retain(|_, (record, _)| !record.deadline.has_passed(now_ms));
+    }
+
+    /// Asserts that the store holds exactly this.
+    pub fn compare(&self, store: &Store, now_ms: u64) {
+        let mut seen = BTreeMap::new();
+        let mut cursor = 0;
+        loop {
+            cursor = store.scan(cursor, 7, &mut |entry| {
+                if !entry.deadline().has_passed(now_ms) {
+                    let id = (entry.db(), entry.space(), entry.key().to_vec());
+                    seen.insert(id, (Record::of(&entry), entry.position()));
+                }
+            });
+            if cursor == 0 {
+                break;
+            }
+        }
+        let there = self
+            .records
+            .iter()
+            .filter(|(_, r)| !r.0.deadline.has_passed(now_ms));
+        let there: BTreeMap<_, _> = there.map(|(id, r)| (id.clone(), r.clone())).collect();
+        for (id, record) in &there {
+            assert_eq!(seen.get(id), Some(record), "{id:?} at {now_ms}");
+        }
+        for (id, record) in &seen {
+            assert!(
+                there.contains_key(id),
+                "{id:?} should be gone, but is {record:?} at {now_ms}"
+            );
+        }
+        for (id, record) in &there {
+            let entry = store
+                .get(&store.key(id.0, id.1, &id.2), now_ms)
+                .expect("found by key");
+            assert_eq!(Record::of(&entry), record.0);
+        }
+    }
+}
+
+/// What was applied and when: for what may be there after a crash.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    /// States after each batch since (and including) the one that was surely persisted.
+    pub states: Vec<(LogPoint, Model)>,
+}
