@@ -22,6 +22,14 @@ pub struct Commits {
 }
 
 impl Commits {
+    /// Everything before `next` is committed: it was read back from the log.
+    pub(crate) fn from(next: Position) -> Self {
+        Self {
+            committed: Position::from_raw(next.raw() - 1),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn begin(&mut self) {
         self.observed = Position::ZERO;
     }

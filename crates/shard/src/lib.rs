@@ -83,7 +83,7 @@ impl Shard {
         Self {
             store,
             next,
-            commits: Commits::default(),
+            commits: Commits::from(next),
             holds: Holds::default(),
             settings,
             woken: Vec::new(),
