@@ -202,8 +202,10 @@ pub fn unblock(call: &mut Call<'_>) -> Ran {
         }
         _ => return Err(call.wrong_arity()),
     }
-    arguments.integer(2)?;
-    // No command waits yet.
-    call.reply.integer(0);
+    // Either way the command that waits answers as if its time were over: what it says then is of more use than that
+    // somebody ended the wait.
+    let id = arguments.integer(2)?.cast_unsigned();
+    let waited = call.shard.stop_waiting(model::ConnectionId(id));
+    call.reply.integer(i64::from(waited));
     Ok(Flow::Done)
 }

@@ -205,6 +205,7 @@ fn check(call: &mut Call<'_>, authenticated: bool) -> Result<(), Failure> {
         return Err(Failure::text("NOAUTH Authentication required."));
     }
     if spec.flags.has(Flags::WRITE) {
+        call.shard.begin_write(call.connection);
         for key_spec in spec.key_specs {
             check_keys(call, key_spec)?;
         }
@@ -219,6 +220,8 @@ fn check_keys(call: &mut Call<'_>, key_spec: &KeySpec) -> Result<(), Failure> {
         return Ok(());
     }
     let checks_itself = call.spec.flags.has(Flags::HOLDS);
+    // What may need memory makes keys, and so does what replaces one (the second key of RENAME).
+    let makes = call.spec.flags.has(Flags::DENYOOM) || key_spec.access.has(Access::OW);
     for index in key_spec.indices(call.arguments) {
         let key = call.arguments.at(index);
         if key.len() > model::limits::MAX_USER_KEY_BYTES {
@@ -226,7 +229,7 @@ fn check_keys(call: &mut Call<'_>, key_spec: &KeySpec) -> Result<(), Failure> {
         }
         if !checks_itself {
             call.shard
-                .check_write(call.now, call.connection, call.db, key)?;
+                .check_write(call.now, call.connection, call.db, key, makes)?;
         }
     }
     Ok(())

@@ -100,7 +100,7 @@ pub fn copy(call: &mut Call<'_>) -> Ran {
         return Err(SAME);
     }
     call.shard
-        .check_write(call.now, call.connection, db, to.key)?;
+        .check_write(call.now, call.connection, db, to.key, true)?;
     let free = replaces || !exists_at(call, db, to.key);
     let copied = free && call.shard.copy(call.now, from, to)?;
     call.reply.integer(i64::from(copied));
@@ -120,7 +120,8 @@ pub fn r#move(call: &mut Call<'_>) -> Ran {
     if db == call.db {
         return Err(SAME);
     }
-    call.shard.check_write(call.now, call.connection, db, key)?;
+    call.shard
+        .check_write(call.now, call.connection, db, key, true)?;
     let free = !exists_at(call, db, key);
     let moved = free
         && call

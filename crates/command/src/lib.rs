@@ -28,6 +28,7 @@ mod latency;
 mod memory;
 mod number;
 mod server;
+mod session;
 mod slowlog;
 mod strings;
 pub mod table;

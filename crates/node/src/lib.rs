@@ -182,6 +182,12 @@ impl Node {
         &self.shard
     }
 
+    /// What was stored: all that is left of a node that is gone.
+    #[must_use]
+    pub fn into_store(self) -> store::Store {
+        self.shard.into_store()
+    }
+
     /// Settings, counters and so on, to look at.
     #[must_use]
     pub fn server(&self) -> &Server {

@@ -61,12 +61,11 @@ impl Shard {
         db: Db,
         key: &'a [u8],
     ) -> Result<Option<Hash<'a>>, WrongType> {
-        let found = self.record(now, db, key).is_some();
-        if !found {
+        if self.record(now, db, key).is_none() {
             return Ok(None);
         }
-        self.peek(now, db, key)
-            .map(|record| Hash::of(self, now, db, key, record))
+        self.current(now, db, key)
+            .map(|record| Hash::of(self, now, db, record.key, record))
             .transpose()
     }
 

@@ -14,22 +14,33 @@ extern crate std;
 
 pub mod batch;
 mod commit;
+mod effects;
+pub mod guards;
 pub mod hash;
 pub mod holds;
+mod marks;
 pub mod record;
+mod session_key;
+pub mod sessions;
+pub mod users;
 mod writes;
 
 pub use commit::Commits;
+pub use guards::Guard;
 pub use hash::{Changed, FieldChange, Hash, Unchanged, WrongType};
 pub use record::{Meta, Record, Type};
-pub use writes::{Change, Place, Unwritable};
+pub use effects::Unwritable;
+pub use writes::{Change, Place};
 
 use alloc::vec::Vec;
 
 use model::{ConnectionId, Db, Now, Position};
 use store::{Entry, Key, Refused, Space, Store};
 
-use crate::holds::Holds;
+use crate::holds::{HoldCounts, Holds};
+use crate::marks::Marks;
+use crate::sessions::UserCap;
+use crate::users::Users;
 
 /// What a scan may look at to find what it was asked for, where most of the index is empty or belongs to others.
 const LEAST_SCAN_WORK: usize = 10_000;
@@ -39,15 +50,33 @@ const LEAST_SCAN_WORK: usize = 10_000;
 pub struct ShardSettings {
     /// Longest value of a write, in bytes.
     pub max_value_bytes: usize,
+    /// What is done for keys by their prefixes; the first that fits applies.
+    pub guards: Vec<Guard>,
+    /// How many sessions a user may have; `None` for any number.
+    pub user_cap: Option<UserCap>,
+    /// For how long the old id of a rotated session cannot be used again after its grace, in milliseconds.
+    pub gone_ms: u64,
+    /// Secret of the hash tables, so that nobody can choose ids that collide.
+    pub seed: u64,
 }
+
+/// Default of [`ShardSettings::gone_ms`]: longer than any request that still carries an old id should take.
+pub const DEFAULT_GONE_MS: u64 = 60_000;
 
 impl Default for ShardSettings {
     fn default() -> Self {
         Self {
             max_value_bytes: model::limits::DEFAULT_VALUE_BYTES,
+            guards: Vec::new(),
+            user_cap: None,
+            gone_ms: DEFAULT_GONE_MS,
+            seed: 0,
         }
     }
 }
+
+/// Timers of holds and waits that one call of [`Shard::maintain`] runs at most.
+const TIMERS_AT_ONCE: usize = 1024;
 
 /// Why a command that had to wait runs again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,9 +99,11 @@ pub struct Shard {
     next: Position,
     commits: Commits,
     pub(crate) holds: Holds,
+    pub(crate) users: Users,
+    pub(crate) marks: Marks,
+    /// The connection whose command is writing; `None` when the shard writes by itself.
+    pub(crate) writer: Option<ConnectionId>,
     pub(crate) settings: ShardSettings,
-    /// Connections whose waiting command shall run again, in this order.
-    pub(crate) woken: Vec<(ConnectionId, Attempt)>,
 }
 
 impl Shard {
@@ -84,9 +115,11 @@ impl Shard {
             store,
             next,
             commits: Commits::from(next),
-            holds: Holds::default(),
+            holds: Holds::new(settings.seed),
+            users: Users::default(),
+            marks: Marks::default(),
+            writer: None,
             settings,
-            woken: Vec::new(),
         }
     }
 
@@ -94,6 +127,12 @@ impl Shard {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// The store, when nothing else is wanted any more.
+    #[must_use]
+    pub fn into_store(self) -> Store {
+        self.store
     }
 
     /// The store, for its disk ops and events only. Changing entries goes through the shard.
@@ -127,10 +166,14 @@ impl Shard {
         self.store.key(db, Space::Data, key)
     }
 
-    /// The current record of a key. What was read is noted in [`Shard::observed`], also that there is none.
+    /// The current record of a key, or of the session that it was the id of until a short while ago (see
+    /// `marks`). What was read is noted in [`Shard::observed`], also that there is none.
     #[inline]
     pub fn record(&mut self, now: Now, db: Db, key: &[u8]) -> Option<Record<'_>> {
         let key = self.data_key(db, key);
+        if self.marks.possible(now.unix_ms) && self.store.get(&key, now.unix_ms).is_none() {
+            return self.record_by_alias(now, db, key.bytes());
+        }
         let entry = self.store.get(&key, now.unix_ms);
         self.commits.observe(entry.as_ref().map(Entry::position));
         entry.map(Record::of)
@@ -213,7 +256,7 @@ impl Shard {
 
     /// Connections whose waiting command shall run again, in the order they became so.
     pub fn take_woken(&mut self) -> Vec<(ConnectionId, Attempt)> {
-        core::mem::take(&mut self.woken)
+        self.holds.take_woken()
     }
 
     /// A connection is gone: its places in lines are given up. Its holds stay until they expire, since a
@@ -225,17 +268,54 @@ impl Shard {
     /// Does what is due: holds that have expired, waits that are over, and a bounded step of the store's
     /// maintenance. Returns whether there is more to do at once.
     pub fn maintain(&mut self, now: Now, budget_bytes: usize) -> bool {
-        self.store.maintain(now.unix_ms, budget_bytes, &mut |_| {})
+        self.writer = None;
+        let more_due = self.holds.run_timers(now.unix_ms, TIMERS_AT_ONCE);
+        let more_stored = self.maintain_store(now, budget_bytes);
+        self.write_pending_marks(now);
+        more_due || more_stored
     }
 
     /// When [`Shard::maintain`] has something to do next, in wall-clock milliseconds.
     #[must_use]
     pub fn next_maintenance_ms(&self) -> Option<u64> {
-        self.store.next_maintenance_ms()
+        let (store, holds) = (self.store.next_maintenance_ms(), self.holds.next_timer_ms());
+        store.into_iter().chain(holds).min()
     }
 
-    /// Hands a batch to the store under the next positions. Every change of the shard goes through here.
+    /// What has happened to holds, and how many there are.
+    #[must_use]
+    pub fn hold_counts(&self) -> HoldCounts {
+        self.holds.counts()
+    }
+
+    /// Whose sessions are whose.
+    #[must_use]
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// Ends the wait of a connection as if its time were over. Returns whether it waited.
+    pub fn stop_waiting(&mut self, connection: ConnectionId) -> bool {
+        self.holds.stop_waiting(connection)
+    }
+
+    /// A command of this connection is about to write.
+    #[inline]
+    pub fn begin_write(&mut self, connection: ConnectionId) {
+        self.writer = Some(connection);
+    }
+
+    /// Applies a batch with all that follows from it. Every change of the shard goes through here.
     pub(crate) fn apply(&mut self, now: Now, ops: &[store::Op<'_>]) -> Result<Position, Refused> {
+        if self.has_effects(ops) {
+            self.apply_with_effects(now, ops)
+        } else {
+            self.apply_bare(now, ops)
+        }
+    }
+
+    /// Hands a batch to the store under the next positions.
+    fn apply_bare(&mut self, now: Now, ops: &[store::Op<'_>]) -> Result<Position, Refused> {
         let first = self.next;
         let applied = self.store.apply(now.unix_ms, first, ops)?;
         assert!(

@@ -8,25 +8,13 @@
 use alloc::vec::Vec;
 
 use model::time::Deadline;
-use model::{ConnectionId, Db, Now, Version};
+use model::{Db, Now, Version};
 use store::{Op, Refused, Space};
 
 use crate::batch::{Batch, Header};
 use crate::hash::directory::{ChunkKey, Directory};
 use crate::record::{CHUNK, Meta, Type, kind_of};
 use crate::{Record, Shard};
-
-/// Why a key may not be written by this connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unwritable {
-    /// Another connection holds it, for this much longer.
-    Held {
-        /// What is left of the hold.
-        remaining_ms: u64,
-    },
-    /// The id was destroyed or has expired, and may not come back for a while.
-    Gone,
-}
 
 /// What becomes of a record.
 #[derive(Clone, Copy, Debug)]
@@ -39,6 +27,14 @@ pub struct Change<'a> {
     pub body: &'a [&'a [u8]],
 }
 
+/// What a copy has besides the value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Copied<'a> {
+    pub(crate) deadline: Deadline,
+    pub(crate) meta: Option<Meta<'a>>,
+    pub(crate) version: Version,
+}
+
 /// A key in a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
@@ -49,22 +45,6 @@ pub struct Place<'a> {
 }
 
 impl Shard {
-    /// Whether `connection` may write the key now. The dispatcher asks this for every key of every plain command
-    /// that writes, so no command can forget to.
-    ///
-    /// # Errors
-    /// [`Unwritable`].
-    #[inline]
-    pub fn check_write(
-        &mut self,
-        _now: Now,
-        _connection: ConnectionId,
-        _db: Db,
-        _key: &[u8],
-    ) -> Result<(), Unwritable> {
-        Ok(())
-    }
-
     /// The current record of a key, without noting that it was read.
     #[inline]
     pub(crate) fn peek(&self, now: Now, db: Db, key: &[u8]) -> Option<Record<'_>> {
@@ -227,12 +207,21 @@ impl Shard {
     /// [`Refused`], and nothing has changed.
     pub fn copy(&mut self, now: Now, from: Place<'_>, to: Place<'_>) -> Result<bool, Refused> {
         assert!(from != to, "a copy onto itself");
+        let by_alias = self.alias(now, from.db, from.key);
+        let from = Place {
+            key: by_alias.as_deref().unwrap_or(from.key),
+            ..from
+        };
         let Some(record) = self.record(now, from.db, from.key) else {
             return Ok(false);
         };
-        let deadline = record.deadline;
+        let copied = Copied {
+            deadline: record.deadline,
+            meta: None,
+            version: record.version.next(),
+        };
         let mut batch = Batch::default();
-        self.plan_copy(now, from, to, deadline, None, &mut batch);
+        self.plan_copy_as(now, from, to, copied, &mut batch);
         self.apply_batch(now, &batch)?;
         Ok(true)
     }
@@ -252,22 +241,25 @@ impl Shard {
         let Some(record) = self.peek(now, from.db, from.key) else {
             return Ok(false);
         };
+        let moved = Copied {
+            deadline: record.deadline,
+            meta: record.meta,
+            version: record.version.next(),
+        };
         let mut batch = Batch::default();
-        self.plan_copy(now, from, to, record.deadline, record.meta, &mut batch);
+        self.plan_copy_as(now, from, to, moved, &mut batch);
         self.plan_delete(now, from, &mut batch);
         self.apply_batch(now, &batch)?;
         Ok(true)
     }
 
-    /// Adds a copy of the value at `from` under `to`, with this deadline and this meta, replacing what is there.
-    /// The version goes on from that of `from`.
-    pub(crate) fn plan_copy(
+    /// Adds a copy of the value at `from` under `to`, replacing what is there.
+    pub(crate) fn plan_copy_as(
         &self,
         now: Now,
         from: Place<'_>,
         to: Place<'_>,
-        deadline: Deadline,
-        meta: Option<Meta<'_>>,
+        copied: Copied<'_>,
         batch: &mut Batch,
     ) {
         let Some(record) = self.peek(now, from.db, from.key) else {
@@ -275,14 +267,14 @@ impl Shard {
         };
         self.plan_drop_chunks(to, self.peek(now, to.db, to.key), batch);
         if let Some(directory) = chunks_of(Some(record)) {
-            self.plan_copy_chunks(now, from, to, deadline, &directory, batch);
+            self.plan_copy_chunks(now, from, to, copied.deadline, &directory, batch);
         }
         let change = Change {
             r#type: record.r#type,
-            deadline,
+            deadline: copied.deadline,
             body: &[record.body],
         };
-        plan_record(to, change, record.version.next(), meta, batch);
+        plan_record(to, change, copied.version, copied.meta, batch);
     }
 
     fn plan_copy_chunks(
