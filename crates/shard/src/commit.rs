@@ -22,6 +22,14 @@ pub struct Commits {
 }
 
 impl Commits {
+    /// Everything up to this position was there at the start, so it is committed.
+    pub(crate) fn starting_after(committed: Position) -> Self {
+        Self {
+            committed,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn begin(&mut self) {
         self.observed = Position::ZERO;
     }

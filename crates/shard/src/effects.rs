@@ -24,12 +24,12 @@ use model::time::Deadline;
 use model::{ConnectionId, Db, Fence, Now, Position, Version};
 use store::{Op, Refused, Space};
 
+use crate::Shard;
 use crate::guards::{Guarded, guarded};
 use crate::holds::{End, HeldBy, Hold, Standing};
 use crate::marks::{self, Leads};
 use crate::record::{HOLD, Meta, Record, has_meta};
 use crate::session_key::{Named, SessionKey};
-use crate::Shard;
 
 /// Why a key may not be written by this connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,13 +59,14 @@ enum After {
 }
 
 /// What a batch brings about.
-#[derive(Default)]
 struct Effects<'a> {
     ops: Vec<Op<'a>>,
     after: Vec<After>,
+    /// The value of a hold that a lock takes.
+    lock_hold: &'a [&'a [u8]],
 }
 
-/// The value of a hold's entry: what made it, and its fence, zero for its own position.
+/// The value of a hold's entry: what made it, and its fence.
 ///
 /// ```text
 /// by:u8 fence:u64
@@ -81,16 +82,12 @@ pub(crate) fn hold_value(by: HeldBy, fence: Fence) -> [u8; 9] {
 }
 
 /// The hold that an entry tells of.
-pub(crate) fn hold_of(entry: &store::Entry<'_>, owner: Option<ConnectionId>) -> Hold {
+fn hold_of(entry: &store::Entry<'_>, owner: Option<ConnectionId>) -> Hold {
     let (by, fence) = entry.value().split_at(1);
     let mut raw = [0; 8];
     raw.copy_from_slice(fence);
-    let own = Fence::from(entry.position());
     Hold {
-        fence: match u64::from_le_bytes(raw) {
-            0 => own,
-            moved => Fence(moved),
-        },
+        fence: Fence(u64::from_le_bytes(raw)),
         position: entry.position(),
         deadline: entry.deadline(),
         owner,
@@ -145,8 +142,7 @@ impl Shard {
             }
         }
         let standing = self.standing(now, key);
-        let is_owner =
-            matches!(standing, Standing::Held(hold) if hold.owner == Some(connection));
+        let is_owner = matches!(standing, Standing::Held(hold) if hold.owner == Some(connection));
         if !is_owner && self.holds.has_lapsed(connection, key) {
             return Err(Unwritable::Lapsed);
         }
@@ -206,7 +202,13 @@ impl Shard {
         now: Now,
         ops: &[Op<'_>],
     ) -> Result<Position, Refused> {
-        let mut effects = Effects::default();
+        let lock_hold = hold_value(HeldBy::Lock, self.next_fence());
+        let lock_hold: [&[u8]; 1] = [&lock_hold];
+        let mut effects = Effects {
+            ops: Vec::new(),
+            after: Vec::new(),
+            lock_hold: &lock_hold,
+        };
         for op in ops {
             self.plan_effects(now, op, ops, &mut effects);
         }
@@ -222,13 +224,7 @@ impl Shard {
         Ok(last)
     }
 
-    fn plan_effects<'a>(
-        &self,
-        now: Now,
-        op: &Op<'a>,
-        all: &[Op<'a>],
-        effects: &mut Effects<'a>,
-    ) {
+    fn plan_effects<'a>(&self, now: Now, op: &Op<'a>, all: &[Op<'a>], effects: &mut Effects<'a>) {
         match *op {
             Op::Put {
                 key,
@@ -271,10 +267,14 @@ impl Shard {
             entry.and_then(|record| record.meta).map(|meta| meta.user)
         };
         if let Some(old) = old.filter(|old| !old.is_empty() && *old != user) {
-            effects.after.push(After::UserLoses(db, old.to_vec(), id.to_vec()));
+            effects
+                .after
+                .push(After::UserLoses(db, old.to_vec(), id.to_vec()));
         }
         if !user.is_empty() && old != Some(user) {
-            effects.after.push(After::UserGains(db, user.to_vec(), id.to_vec()));
+            effects
+                .after
+                .push(After::UserGains(db, user.to_vec(), id.to_vec()));
         }
     }
 
@@ -293,7 +293,9 @@ impl Shard {
         {
             let key = self.store.key(key.db(), Space::Hold, key.bytes());
             effects.ops.push(Op::Touch { key, deadline });
-            effects.after.push(After::Renew(session.to_owned(), deadline));
+            effects
+                .after
+                .push(After::Renew(session.to_owned(), deadline));
         }
     }
 
@@ -328,7 +330,14 @@ impl Shard {
                 effects.after.push(After::Mark(deadline));
             }
             Some(Guarded::LockOf(session)) => {
-                self.plan_lock_removed(now, Named { db: key.db(), id: session }, effects);
+                self.plan_lock_removed(
+                    now,
+                    Named {
+                        db: key.db(),
+                        id: session,
+                    },
+                    effects,
+                );
             }
             Some(Guarded::Session { .. }) | None => {}
         }
@@ -351,7 +360,10 @@ impl Shard {
         let Some(Guarded::LockOf(session)) = guarded(&self.settings.guards, key.bytes()) else {
             return;
         };
-        let session = Named { db: key.db(), id: session };
+        let session = Named {
+            db: key.db(),
+            id: session,
+        };
         let was_locked = self.store.get(key, now.unix_ms).is_some();
         let hold = self.holds.peek(now.unix_ms, session);
         let takes = match hold {
@@ -368,7 +380,7 @@ impl Shard {
                 kind: HOLD,
                 version: Version::FIRST,
                 deadline,
-                value: LOCK_HOLD,
+                value: effects.lock_hold,
             });
             effects.after.push(After::TakeLock(session.to_owned()));
         }
@@ -382,7 +394,10 @@ impl Shard {
         effects: &mut Effects<'a>,
     ) {
         if let Some(Guarded::LockOf(session)) = guarded(&self.settings.guards, key.bytes()) {
-            let session = Named { db: key.db(), id: session };
+            let session = Named {
+                db: key.db(),
+                id: session,
+            };
             let hold = self.holds.peek(now.unix_ms, session);
             if hold.is_some_and(|hold| hold.by == HeldBy::Lock) {
                 self.plan_lock_renewed(session, deadline, effects);
@@ -398,7 +413,9 @@ impl Shard {
     ) {
         let key = self.store.key(session.db, Space::Hold, session.id);
         effects.ops.push(Op::Touch { key, deadline });
-        effects.after.push(After::Renew(session.to_owned(), deadline));
+        effects
+            .after
+            .push(After::Renew(session.to_owned(), deadline));
     }
 
     fn plan_lock_removed<'a>(&self, now: Now, session: Named<'a>, effects: &mut Effects<'a>) {
@@ -414,7 +431,11 @@ impl Shard {
         match after {
             After::Cancel(key) => self.holds.cancel(key.borrowed()),
             After::Release(key) => {
-                self.holds.end(key.borrowed(), End::Released(self.writer));
+                // By itself the shard deletes a lock key only to break its hold.
+                let how = self
+                    .writer
+                    .map_or(End::Broken, |by| End::Released(Some(by)));
+                self.holds.end(key.borrowed(), how);
             }
             After::Renew(key, deadline) => self.holds.renew(key.borrowed(), deadline),
             After::TakeLock(key) => {
@@ -435,6 +456,12 @@ impl Shard {
         }
     }
 
+    /// The fence of a hold that the next batch grants: the batch's first position. So it is larger than that of
+    /// every hold of the shard before it, whatever became of them and of their sessions.
+    pub(crate) fn next_fence(&self) -> Fence {
+        Fence::from(self.next)
+    }
+
     /// The hold that was just put into the log for the connection that is writing.
     pub(crate) fn stored_hold(&self, session: Named<'_>) -> Hold {
         let key = self.store.key(session.db, Space::Hold, session.id);
@@ -447,21 +474,23 @@ impl Shard {
     pub(crate) fn maintain_store(&mut self, now: Now, budget_bytes: usize) -> bool {
         let mut expired: Vec<(SessionKey, Deadline, Vec<u8>)> = Vec::new();
         let guards = &self.settings.guards;
-        let more = self.store.maintain(now.unix_ms, budget_bytes, &mut |entry| {
-            if entry.space() != Space::Data {
-                return;
-            }
-            let is_guarded = !guards.is_empty() && guarded(guards, entry.key()).is_some();
-            let user = if has_meta(entry.kind()) {
-                Meta::split(entry.value()).0.user
-            } else {
-                &[]
-            };
-            if is_guarded || !user.is_empty() {
-                let key = SessionKey::new(entry.db(), entry.key());
-                expired.push((key, entry.deadline(), user.to_vec()));
-            }
-        });
+        let more = self
+            .store
+            .maintain(now.unix_ms, budget_bytes, &mut |entry| {
+                if entry.space() != Space::Data {
+                    return;
+                }
+                let is_guarded = !guards.is_empty() && guarded(guards, entry.key()).is_some();
+                let user = if has_meta(entry.kind()) {
+                    Meta::split(entry.value()).0.user
+                } else {
+                    &[]
+                };
+                if is_guarded || !user.is_empty() {
+                    let key = SessionKey::new(entry.db(), entry.key());
+                    expired.push((key, entry.deadline(), user.to_vec()));
+                }
+            });
         for (key, deadline, user) in expired {
             self.session_expired(now, key, deadline, &user);
         }
@@ -524,9 +553,6 @@ const SCAN_AT_ONCE: usize = 4096;
 const HELD_BRIEFLY: Unwritable = Unwritable::Held {
     remaining_ms: Some(0),
 };
-
-/// The value of a lock's hold: [`hold_value`] of [`HeldBy::Lock`] with its own position as fence.
-const LOCK_HOLD: &[&[u8]] = &[&[1, 0, 0, 0, 0, 0, 0, 0, 0]];
 
 fn may_write(hold: &Hold, connection: ConnectionId, now: Now) -> Result<(), Unwritable> {
     if hold.owner == Some(connection) {

@@ -26,10 +26,10 @@ pub mod users;
 mod writes;
 
 pub use commit::Commits;
+pub use effects::Unwritable;
 pub use guards::Guard;
 pub use hash::{Changed, FieldChange, Hash, Unchanged, WrongType};
 pub use record::{Meta, Record, Type};
-pub use effects::Unwritable;
 pub use writes::{Change, Place};
 
 use alloc::vec::Vec;
@@ -111,7 +111,7 @@ impl Shard {
         Self {
             store,
             next,
-            commits: Commits::default(),
+            commits: Commits::starting_after(Position::from_raw(next.raw().saturating_sub(1))),
             holds: Holds::new(settings.seed),
             users: Users::default(),
             marks: Marks::default(),

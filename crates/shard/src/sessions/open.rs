@@ -267,7 +267,7 @@ impl Shard {
             version: Version::FIRST,
             deadline,
         };
-        let value = hold_value(HeldBy::Session, Fence(0));
+        let value = hold_value(HeldBy::Session, self.next_fence());
         batch.put(caller.db, Space::Hold, id, header, &[&value]);
         self.apply_batch(caller.now, &batch)?;
         let session = Named { db: caller.db, id };
@@ -296,7 +296,9 @@ impl Shard {
         };
         let old = record.meta_or_new(caller.now);
         let meta = terms.applied(caller.now, old);
-        let held = self.holds.peek(caller.now.unix_ms, Named { db: caller.db, id });
+        let held = self
+            .holds
+            .peek(caller.now.unix_ms, Named { db: caller.db, id });
         let hold = hold.or(held
             .filter(|held| held.by == HeldBy::Session)
             .map(|held| held.deadline));
