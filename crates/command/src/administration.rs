@@ -70,7 +70,9 @@ pub fn role(call: &mut Call<'_>) -> Ran {
 /// `WAIT numreplicas timeout`: there are no copies to wait for.
 pub fn wait(call: &mut Call<'_>) -> Ran {
     call.arguments.integer(1)?;
-    let timeout = call.arguments.integer(2)?;
+    let timeout = crate::arguments::integer(call.arguments.at(2)).ok_or(Failure::text(
+        "ERR timeout is not an integer or out of range",
+    ))?;
     if timeout < 0 {
         return Err(Failure::text("ERR timeout is negative"));
     }

@@ -10,7 +10,7 @@ use store::Refused;
 
 use crate::client::ReplyMode;
 use crate::table::{self, Access, Flags, Found, KeySpec, Keys, Spec};
-use crate::{Arguments, Call, Clients, Failure, Flow, Server};
+use crate::{Arguments, Call, Clients, Failure, Flow, Server, SlowEntry};
 
 /// A command that was looked up, before it runs: a node prepares a whole pipeline, fetching what the
 /// commands will need, and then runs it.
@@ -108,7 +108,12 @@ pub fn execute(
 
 /// Runs the handler and counts it.
 fn run(call: &mut Call<'_>, index: usize, before: usize) -> Ended {
-    let ended = match (call.spec.handler)(call) {
+    let started_ns = start_timing(call);
+    let ran = (call.spec.handler)(call);
+    if let Some(started_ns) = started_ns {
+        end_timing(call, index, started_ns);
+    }
+    let ended = match ran {
         Ok(Flow::Done) => Ended::Replied,
         Ok(Flow::Close) => Ended::ReplyThenClose,
         Ok(Flow::Wait) => {
@@ -132,6 +137,38 @@ fn run(call: &mut Call<'_>, index: usize, before: usize) -> Ended {
     call.server.stats.calls += 1;
     call.server.stats.commands[index].calls += 1;
     ended
+}
+
+/// Of commands that cost next to nothing one call in this many is timed: reading the clock costs as much as they do.
+const TIMED_CALLS: u64 = 64;
+
+/// Reads the clock, if there is one and this call is to be timed.
+#[inline]
+fn start_timing(call: &Call<'_>) -> Option<u64> {
+    let stopwatch = call.server.settings.stopwatch?;
+    let timed = call.spec.may_take_long
+        || call.server.stats.calls.is_multiple_of(TIMED_CALLS)
+        || call.server.settings.slowlog_slower_than_us == 0;
+    timed.then(stopwatch)
+}
+
+/// Takes note of how long a command took: for the histograms, and for the slow log.
+#[cold]
+fn end_timing(call: &mut Call<'_>, index: usize, started_ns: u64) {
+    let Some(stopwatch) = call.server.settings.stopwatch else {
+        return;
+    };
+    let duration_ns = stopwatch().saturating_sub(started_ns);
+    call.server.stats.commands[index]
+        .latency
+        .record(duration_ns);
+    let limit_us = call.server.settings.slowlog_slower_than_us;
+    let is_slow = u64::try_from(limit_us).is_ok_and(|limit_us| duration_ns / 1000 >= limit_us);
+    if is_slow && !call.spec.flags.has(Flags::SKIP_SLOWLOG) {
+        let entry = SlowEntry::of(call, duration_ns / 1000);
+        let max_len = call.server.settings.slowlog_max_len;
+        call.server.slow_log.add(entry, max_len);
+    }
 }
 
 /// Replaces what was written by an error, and counts that.

@@ -244,7 +244,7 @@ fn commandstats(call: &Call<'_>, text: &mut Text) {
         }
         // Where only a sample of the calls was timed, the sum is scaled up to all.
         let timed = stats.latency.count().max(1);
-        let each_us = stats.latency.total_us() as f64 / timed as f64;
+        let each_us = stats.latency.total_ns() as f64 / 1000.0 / timed as f64;
         let value = alloc::format!(
             "calls={},usec={:.0},usec_per_call={each_us:.2},rejected_calls={},failed_calls={}",
             stats.calls,
@@ -270,8 +270,9 @@ fn latencystats(call: &Call<'_>, text: &mut Text) {
         if stats.latency.count() == 0 {
             continue;
         }
-        let [p50, p99, p999] = [0.5, 0.99, 0.999].map(|share| stats.latency.percentile_us(share));
-        let value = alloc::format!("p50={p50}.000,p99={p99}.000,p99.9={p999}.000");
+        let [p50, p99, p999] =
+            [0.5, 0.99, 0.999].map(|share| stats.latency.percentile_ns(share) as f64 / 1000.0);
+        let value = alloc::format!("p50={p50:.3},p99={p99:.3},p99.9={p999:.3}");
         text.line(
             alloc::format!("latency_percentiles_usec_{}", spec.name),
             value,

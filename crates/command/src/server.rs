@@ -7,9 +7,8 @@ use alloc::vec::Vec;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use crate::SlowLog;
 use crate::histogram::Histogram;
-use crate::table::Found;
-use crate::{Arguments, Client, Prepared, SlowLog};
 
 /// What an operator sets, for commands. Names and defaults are those of the configuration file.
 #[derive(Clone, Debug)]
@@ -28,6 +27,9 @@ pub struct Settings {
     pub listen: String,
     /// Where the data lives, for `CONFIG GET dir`.
     pub dir: String,
+    /// Reads a clock that never goes back, in nanoseconds, to tell how long commands take; nothing else depends on it.
+    /// `None` where there is no such clock: nothing is timed then.
+    pub stopwatch: Option<fn() -> u64>,
 }
 
 impl Default for Settings {
@@ -40,6 +42,7 @@ impl Default for Settings {
             slowlog_max_len: 128,
             listen: String::from("127.0.0.1:6379"),
             dir: String::from("./tenure-data"),
+            stopwatch: None,
         }
     }
 }
@@ -78,7 +81,7 @@ pub struct CommandStats {
     pub failures: u64,
     /// Times it was not run: wrong number of words, not authenticated, key not writable.
     pub rejections: u64,
-    /// How long it took; recorded by whoever has a clock, for all calls or a sample of them.
+    /// How long it took: of commands that may take long each call, of the others a sample.
     pub latency: Histogram,
 }
 
@@ -177,31 +180,6 @@ impl Server {
             slow_log: SlowLog::default(),
             process: Process::default(),
             pause: None,
-        }
-    }
-}
-
-impl Server {
-    /// Takes note of how long a command took: for `LATENCY`, `INFO latencystats`, and the slow log.
-    pub fn record_duration(
-        &mut self,
-        prepared: Prepared,
-        arguments: Arguments<'_>,
-        client: &Client,
-        now: model::Now,
-        duration_us: u64,
-    ) {
-        let Found::Entry(index) = prepared.command else {
-            return;
-        };
-        let index = usize::from(index);
-        self.stats.commands[index].latency.record(duration_us);
-        let limit_us = self.settings.slowlog_slower_than_us;
-        if u64::try_from(limit_us).is_ok_and(|limit_us| duration_us >= limit_us) {
-            let max_len = self.settings.slowlog_max_len;
-            let spec = &crate::table::TABLE[index];
-            self.slow_log
-                .add(spec, arguments, client, now.unix_ms, duration_us, max_len);
         }
     }
 }

@@ -7,8 +7,8 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::table::{Flags, Spec};
-use crate::{Arguments, Call, Client, Failure, Flow, Ran};
+use crate::table::Spec;
+use crate::{Arguments, Call, Failure, Flow, Ran};
 
 /// Arguments of one entry; of the rest the number is told.
 const MAX_ARGUMENTS: usize = 32;
@@ -40,34 +40,34 @@ pub struct SlowLog {
 }
 
 impl SlowLog {
-    /// Keeps a command, and at most `max_len` in all.
-    pub fn add(
-        &mut self,
-        spec: &Spec,
-        arguments: Arguments<'_>,
-        client: &Client,
-        unix_ms: u64,
-        duration_us: u64,
-        max_len: usize,
-    ) {
-        if spec.flags.has(Flags::SKIP_SLOWLOG) {
-            return;
-        }
-        self.entries.push_front(SlowEntry {
-            id: self.next_id,
-            unix_ms,
-            duration_us,
-            words: words(spec, arguments),
-            address: client.address.clone(),
-            client_name: client.name.clone(),
-        });
+    /// Keeps an entry, and at most `max_len` in all. Its number is given here.
+    pub(crate) fn add(&mut self, mut entry: SlowEntry, max_len: usize) {
+        entry.id = self.next_id;
         self.next_id += 1;
+        self.entries.push_front(entry);
         self.entries.truncate(max_len);
     }
 
     /// Newest first.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = &SlowEntry> {
         self.entries.iter()
+    }
+}
+
+impl SlowEntry {
+    /// The command of this call, which took this long.
+    pub(crate) fn of(call: &mut Call<'_>, duration_us: u64) -> Self {
+        let words = words(call.spec, call.arguments);
+        let unix_ms = call.now.unix_ms;
+        let client = call.client();
+        Self {
+            id: 0,
+            unix_ms,
+            duration_us,
+            words,
+            address: client.address.clone(),
+            client_name: client.name.clone(),
+        }
     }
 }
 

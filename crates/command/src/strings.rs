@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use model::time::Deadline;
 use shard::{Change, Record, Type};
 
-use crate::keys::expiry;
+use crate::keys::expiry::{self, Moment};
 use crate::{Call, Failure, Flow, Ran};
 
 /// The record, if it is there and is a string.
@@ -88,17 +88,19 @@ pub fn getdel(call: &mut Call<'_>) -> Ran {
 /// `GETEX key [EX s | PX ms | EXAT s | PXAT ms | PERSIST]`
 pub fn getex(call: &mut Call<'_>) -> Ran {
     let (arguments, key) = (call.arguments, call.arguments.at(1));
-    let deadline = match arguments.len() {
-        2 => None,
-        3 if arguments.is(2, "PERSIST") => Some(expiry::Moment::Never),
-        4 => Some(expiry::option(call, 2)?.ok_or(Failure::Syntax)?),
+    let changes = match arguments.len() {
+        2 => false,
+        3 if arguments.is(2, "PERSIST") => true,
+        4 if expiry::is_option(call, 2) => true,
         _ => return Err(Failure::Syntax),
     };
     let is_there = string_of(call.shard.record(call.now, call.db, key))?.is_some();
+    let moment = match is_there && arguments.len() == 4 {
+        true => expiry::option(call, 2)?,
+        false => Moment::Never,
+    };
     get(call)?;
-    if let Some(moment) = deadline
-        && is_there
-    {
+    if changes && is_there {
         expiry::move_deadline(call, key, moment)?;
     }
     Ok(Flow::Done)

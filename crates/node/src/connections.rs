@@ -54,6 +54,7 @@ impl Node {
         } else if stream.input.is_empty() && self.may_run(&stream) {
             let used = self.run(now, &mut stream, bytes);
             stream.input.extend_from_slice(&bytes[used..]);
+            stream.put_back();
         } else {
             stream.input.extend_from_slice(bytes);
             self.run_input(now, &mut stream);
@@ -128,6 +129,7 @@ impl Node {
 
     /// Moves the connections that have something to send to `outbox`. Those that wait for a commit stay.
     pub fn take_sendable(&mut self, outbox: &mut Outbox) {
+        self.unsent = false;
         let committed = self.shard.committed();
         let (streams, send) = (&mut self.streams, &mut outbox.send);
         self.dirty.retain(|&connection| {
@@ -179,6 +181,7 @@ impl Node {
         let used = self.run(now, stream, &mut input);
         stream.input = input;
         stream.consume(used);
+        stream.put_back();
     }
 
     pub(crate) fn may_run(&self, stream: &Stream) -> bool {
@@ -211,6 +214,7 @@ impl Node {
         }
         if !stream.dirty && stream.backlog() > 0 {
             stream.dirty = true;
+            self.unsent = true;
             self.dirty.push(connection);
         }
         if stream.state == State::WaitingForLog && !self.waiting_for_log.contains(&connection) {

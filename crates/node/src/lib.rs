@@ -111,7 +111,10 @@ pub struct Node {
     /// When idle connections are looked for next, in microseconds of the monotonic clock.
     next_sweep_us: u64,
     draining: bool,
+    /// Maintenance has more to do.
     busy: bool,
+    /// Something was written since [`Node::take_sendable`].
+    unsent: bool,
 }
 
 impl Node {
@@ -130,6 +133,7 @@ impl Node {
             next_sweep_us: now.mono_us,
             draining: false,
             busy: false,
+            unsent: false,
         }
     }
 
@@ -190,16 +194,21 @@ impl Node {
         &self.server
     }
 
+    /// The same, for what the shell knows of the process and tells now and then.
+    pub fn server_mut(&mut self) -> &mut Server {
+        &mut self.server
+    }
+
     /// Connections, to look at.
     #[must_use]
     pub fn clients(&self) -> &Clients {
         &self.clients
     }
 
-    /// Whether maintenance has more to do at once: the shell then does not wait for events.
+    /// Whether there is more to do at once: the shell then does not wait for events.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.busy
+        self.busy || self.unsent
     }
 
     /// When [`Input::EndOfTurn`] is wanted at the latest, in wall-clock milliseconds.
@@ -211,6 +220,12 @@ impl Node {
     /// From now on nobody is accepted, and connections are closed as they fall silent.
     pub fn drain(&mut self) {
         self.draining = true;
+    }
+
+    /// Ends the log, so that a restart can tell any damage from an unfinished end. To be followed by turns until
+    /// the disk has done what they ask for; nothing may be written afterwards.
+    pub fn seal(&mut self) {
+        self.shard.store_mut().seal();
     }
 
     /// Whether [`Node::drain`] was called and every connection that had work has been served.

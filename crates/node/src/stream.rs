@@ -34,6 +34,8 @@ pub(crate) struct Stream {
     pub(crate) parser: Parser,
     /// Received, not yet run; begins with the command that waits, if one does.
     pub(crate) input: Vec<u8>,
+    /// A command that waits and was taken out of what was received, to be put before it again.
+    pub(crate) kept: Vec<u8>,
     pub(crate) output: Vec<u8>,
     sent: usize,
     /// Output from this byte on may leave when this position is committed.
@@ -55,6 +57,7 @@ impl Stream {
             connection,
             parser: Parser::default(),
             input: Vec::new(),
+            kept: Vec::new(),
             output: Vec::new(),
             sent: 0,
             gates: VecDeque::new(),
@@ -123,6 +126,15 @@ impl Stream {
             }
         } else {
             self.input.drain(..bytes);
+        }
+    }
+
+    /// Puts the command that was taken out back before the input.
+    pub(crate) fn put_back(&mut self) {
+        if !self.kept.is_empty() {
+            let mut input = core::mem::take(&mut self.kept);
+            input.append(&mut self.input);
+            self.input = input;
         }
     }
 }

@@ -8,7 +8,7 @@ use mio::Poll;
 use model::Position;
 use node::{Node, Outbox};
 use shard::{Shard, ShardSettings};
-use store::{Store, StoreConfig};
+use store::{Restore, RestoreReport, Store, StoreConfig, Tuning};
 use tracing::{info, warn};
 
 use crate::accept::Listener;
@@ -21,7 +21,9 @@ use crate::disk::Disk;
 use crate::limits::raise_open_files;
 use crate::logs;
 use crate::message::Mailbox;
+use crate::pages::MappedPages;
 use crate::phase::{Phase, SharedPhase};
+use crate::restore;
 use crate::sockets::Sockets;
 use crate::turns::{LoopState, MESSAGES, Shell};
 
@@ -75,10 +77,13 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
     shell
         .run()
         .map_err(|error| system("wait for events", &error))?;
-    shell.seal();
-    directory
-        .mark_clean()
-        .map_err(|error| system("mark the data directory as clean", &error))?;
+    if shell.seal() {
+        directory
+            .mark_clean()
+            .map_err(|error| system("mark the data directory as clean", &error))?;
+    } else {
+        warn!("the disk had errors: the data directory is not marked as clean");
+    }
     info!("stopped");
     Ok(())
 }
@@ -140,12 +145,8 @@ fn start_node(
     let (index_seed, node_seed) = seed
         .split_first_chunk::<8>()
         .expect("40 bytes begin with 8");
-    let store = Store::new(StoreConfig {
-        memory_bytes: config.memory_bytes as usize,
-        sync: config.sync,
-        seed: u64::from_le_bytes(*index_seed),
-    });
-    let epoch = directory.last_epoch + 1;
+    let (store, report) = restore_store(config, directory, u64::from_le_bytes(*index_seed), clock)?;
+    let epoch = directory.last_epoch.max(report.newest.epoch()) + 1;
     directory
         .record_epoch(epoch)
         .map_err(|error| system("record the epoch in the data directory", &error))?;
@@ -163,11 +164,46 @@ fn start_node(
             .first()
             .map_or_else(String::new, |l| l.address.to_string()),
         dir: config.dir.display().to_string(),
+        stopwatch: Some(crate::clock::nanoseconds),
     };
     let node_seed = node_seed
         .try_into()
         .expect("the rest of 40 bytes after 8 is 32");
-    Ok(Node::new(shard, settings, node_seed, clock.now()))
+    let now = clock.now().not_before(report.latest_ms);
+    Ok(Node::new(shard, settings, node_seed, now))
+}
+
+fn restore_store(
+    config: &Config,
+    directory: &Directory,
+    seed: u64,
+    clock: Clock,
+) -> Result<(Store, RestoreReport), StartError> {
+    let settings = StoreConfig {
+        memory_bytes: config.memory_bytes as usize,
+        sync: config.sync,
+        seed,
+    };
+    let tuning = Tuning {
+        directory: directory.id,
+        ..Tuning::default()
+    };
+    let restore = Restore::new(settings, tuning, Box::new(MappedPages));
+    let threads = match config.restore_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads as usize,
+    };
+    if !directory.was_clean {
+        info!(
+            "the last server on this directory did not shut down: its last writes may be unfinished"
+        );
+    }
+    restore::restore(restore, &directory.segments_path(), threads, clock).map_err(|error| {
+        StartError(format!(
+            "dir {}: cannot restore: {error}; nothing was changed, so it can be tried again",
+            config.dir.display()
+        ))
+    })
 }
 
 /// The one line on standard output, for scripts and people.

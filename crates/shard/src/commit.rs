@@ -22,10 +22,10 @@ pub struct Commits {
 }
 
 impl Commits {
-    /// Everything up to this position was there at the start, so it is committed.
-    pub(crate) fn starting_after(committed: Position) -> Self {
+    /// Everything before `next` is committed: it was read back from the log.
+    pub(crate) fn from(next: Position) -> Self {
         Self {
-            committed,
+            committed: Position::from_raw(next.raw() - 1),
             ..Self::default()
         }
     }

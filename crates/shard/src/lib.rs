@@ -111,7 +111,7 @@ impl Shard {
         Self {
             store,
             next,
-            commits: Commits::starting_after(Position::from_raw(next.raw().saturating_sub(1))),
+            commits: Commits::from(next),
             holds: Holds::new(settings.seed),
             users: Users::default(),
             marks: Marks::default(),

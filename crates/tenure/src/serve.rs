@@ -45,7 +45,8 @@ fn option(key: &'static Key) -> Arg {
         .long(key.name)
         .value_name(key.value)
         .help(help)
-        .allow_hyphen_values(true);
+        .allow_hyphen_values(true)
+        .overrides_with(key.name);
     if key.value == "true|false" {
         option.num_args(0..=1).default_missing_value("true")
     } else {

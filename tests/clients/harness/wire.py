@@ -93,7 +93,10 @@ class Connection:
 
     def shutdown_write(self):
         """Tells the peer that nothing more comes, and leaves the reading side open."""
-        self._socket.shutdown(socket.SHUT_WR)
+        try:
+            self._socket.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise Closed(f"cannot shut down: {error}") from error
 
     def _read_string(self, line, kind, rest):
         if rest == b"-1":

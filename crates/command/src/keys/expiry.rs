@@ -71,24 +71,33 @@ pub fn positive(call: &Call<'_>, number: i64, unit: Unit, base: Base) -> Result<
     Ok(moment(call, unix_ms(call, number, unit, base)?))
 }
 
-/// Reads `EX s`, `PX ms`, `EXAT s` or `PXAT ms` at `at`; `None` if there is something else. The number must be there.
+fn option_kind(call: &Call<'_>, at: usize) -> Option<(Unit, Base)> {
+    if call.arguments.is(at, "EX") {
+        Some((Unit::Seconds, Base::Now))
+    } else if call.arguments.is(at, "PX") {
+        Some((Unit::Milliseconds, Base::Now))
+    } else if call.arguments.is(at, "EXAT") {
+        Some((Unit::Seconds, Base::Epoch))
+    } else if call.arguments.is(at, "PXAT") {
+        Some((Unit::Milliseconds, Base::Epoch))
+    } else {
+        None
+    }
+}
+
+/// Whether one of `EX`, `PX`, `EXAT` and `PXAT` is at `at`.
+pub fn is_option(call: &Call<'_>, at: usize) -> bool {
+    option_kind(call, at).is_some()
+}
+
+/// Reads `EX s`, `PX ms`, `EXAT s` or `PXAT ms` at `at`; the number must be there.
 ///
 /// # Errors
 /// The number is none, not positive, or too large.
-pub fn option(call: &Call<'_>, at: usize) -> Result<Option<Moment>, Failure> {
-    let (unit, base) = if call.arguments.is(at, "EX") {
-        (Unit::Seconds, Base::Now)
-    } else if call.arguments.is(at, "PX") {
-        (Unit::Milliseconds, Base::Now)
-    } else if call.arguments.is(at, "EXAT") {
-        (Unit::Seconds, Base::Epoch)
-    } else if call.arguments.is(at, "PXAT") {
-        (Unit::Milliseconds, Base::Epoch)
-    } else {
-        return Ok(None);
-    };
+pub fn option(call: &Call<'_>, at: usize) -> Result<Moment, Failure> {
+    let (unit, base) = option_kind(call, at).ok_or(Failure::Syntax)?;
     let number = call.arguments.integer(at + 1)?;
-    positive(call, number, unit, base).map(Some)
+    positive(call, number, unit, base)
 }
 
 /// Gives a key another deadline, or removes it if that has passed.

@@ -20,11 +20,14 @@ pub struct ScanOptions<'a> {
     pub no_values: bool,
 }
 
-/// A cursor that a client sends back.
+/// A cursor that a client sends back; as in Redis, nothing stands for the beginning.
 ///
 /// # Errors
 /// It is no number.
 pub fn scan_cursor(word: &[u8]) -> Result<u64, Failure> {
+    if word.is_empty() {
+        return Ok(0);
+    }
     core::str::from_utf8(word)
         .ok()
         .filter(|text| !text.starts_with('+'))

@@ -27,7 +27,6 @@ struct Options {
 
 /// `LCS key1 key2 [LEN] [IDX] [MINMATCHLEN len] [WITHMATCHLEN]`
 pub fn lcs(call: &mut Call<'_>) -> Ran {
-    let options = options(call)?;
     let mut string = |index: usize| {
         let record = call
             .shard
@@ -40,6 +39,7 @@ pub fn lcs(call: &mut Call<'_>) -> Ran {
         }
     };
     let (a, b) = (string(1)?, string(2)?);
+    let options = options(call)?;
     if (a.len() + 1).saturating_mul(b.len() + 1) > MAX_CELLS {
         return Err(Failure::text(
             "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",

@@ -77,7 +77,7 @@ fn set_with_old(call: &mut Call<'_>, key: &[u8], value: &[u8], options: &Options
 }
 
 /// Reads the options from the third argument on: told apart by length and first letter before they are
-/// compared.
+/// compared. The time is looked at last, so that a syntax error is told first.
 fn options<'a>(call: &Call<'a>) -> Result<Options<'a>, Failure> {
     let arguments = call.arguments;
     let mut options = Options {
@@ -85,46 +85,53 @@ fn options<'a>(call: &Call<'a>) -> Result<Options<'a>, Failure> {
         deadline: Some(Moment::Never),
         returns_old: false,
     };
-    let (mut at, mut has_expiry) = (3, false);
+    // Where the time stands; `KEEPTTL` has none.
+    let (mut at, mut expiry_at, mut keeps) = (3, None, false);
     while at < arguments.len() {
         let word = arguments.at(at);
         let first = word.first().map_or(0, |byte| byte | 0x20);
-        let (condition, words) = match (word.len(), first) {
-            (2, b'n') if arguments.is(at, "NX") => (Condition::IfAbsent, 1),
-            (2, b'x') if arguments.is(at, "XX") => (Condition::IfPresent, 1),
+        let mut words = 1;
+        match (word.len(), first) {
+            (2, b'n') if arguments.is(at, "NX") => options.require(Condition::IfAbsent)?,
+            (2, b'x') if arguments.is(at, "XX") => options.require(Condition::IfPresent)?,
+            (3, b'g') if arguments.is(at, "GET") => options.returns_old = true,
             (4, b'i') if arguments.is(at, "IFEQ") => {
                 let value = arguments.get(at + 1).ok_or(Failure::Syntax)?;
-                (Condition::IfEqual(value), 2)
+                options.require(Condition::IfEqual(value))?;
+                words = 2;
             }
-            (3, b'g') if arguments.is(at, "GET") => {
-                options.returns_old = true;
-                at += 1;
-                continue;
-            }
-            (7, b'k') if arguments.is(at, "KEEPTTL") && !has_expiry => {
-                (options.deadline, has_expiry) = (None, true);
-                at += 1;
-                continue;
-            }
-            (2 | 4, b'e' | b'p') if !has_expiry && arguments.len() > at + 1 => {
-                let moment = expiry::option(call, at)?.ok_or(Failure::Syntax)?;
-                (options.deadline, has_expiry) = (Some(moment), true);
-                at += 2;
-                continue;
+            (7, b'k') if arguments.is(at, "KEEPTTL") && expiry_at.is_none() => keeps = true,
+            (2 | 4, b'e' | b'p')
+                if expiry::is_option(call, at) && !keeps && at + 1 < arguments.len() =>
+            {
+                let same = |before: usize| word.eq_ignore_ascii_case(arguments.at(before));
+                if !expiry_at.is_none_or(same) {
+                    return Err(Failure::Syntax);
+                }
+                expiry_at = Some(at);
+                words = 2;
             }
             _ => return Err(Failure::Syntax),
-        };
-        let repeated = match (options.condition, condition) {
-            (Condition::Always, _) => true,
-            (old, new) => old == new,
-        };
-        if !repeated {
-            return Err(Failure::Syntax);
         }
-        options.condition = condition;
         at += words;
     }
+    options.deadline = match expiry_at {
+        _ if keeps => None,
+        None => Some(Moment::Never),
+        Some(at) => Some(expiry::option(call, at)?),
+    };
     Ok(options)
+}
+
+impl<'a> Options<'a> {
+    /// Sets the condition. It may be repeated, but not changed.
+    fn require(&mut self, condition: Condition<'a>) -> Result<(), Failure> {
+        if self.condition != Condition::Always && self.condition != condition {
+            return Err(Failure::Syntax);
+        }
+        self.condition = condition;
+        Ok(())
+    }
 }
 
 /// `SETNX key value`

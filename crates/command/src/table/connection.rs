@@ -60,13 +60,17 @@ const CLIENT: &[Spec] = &[
         "O(1)",
         "Where invalidations of this connection go: nowhere.",
     ),
-    client("client|help", 2, connection::help).doc("5.0.0", "O(1)", "These lines."),
+    Spec::new("client|help", 2, Group::Connection, connection::help)
+        .flags(&[Flags::LOADING, Flags::STALE])
+        .doc("5.0.0", "O(1)", "These lines."),
     client("client|id", 2, clients::id).doc("5.0.0", "O(1)", "The number of this connection."),
-    client("client|info", 2, clients::info).doc(
-        "6.2.0",
-        "O(1)",
-        "What CLIENT LIST says about this connection.",
-    ),
+    client("client|info", 2, clients::info)
+        .tips(&["nondeterministic_output"])
+        .doc(
+            "6.2.0",
+            "O(1)",
+            "What CLIENT LIST says about this connection.",
+        ),
     for_operators(client("client|kill", -3, clients::kill))
         .doc("2.4.0", "O(N) in connections", "Closes connections.")
         .arguments(&[one_of(
@@ -77,6 +81,7 @@ const CLIENT: &[Spec] = &[
             ],
         )]),
     for_operators(client("client|list", -2, clients::list))
+        .tips(&["nondeterministic_output"])
         .doc(
             "2.4.0",
             "O(N) in connections",
@@ -194,7 +199,7 @@ pub(super) const SPECS: &[Spec] = &[
         )
         .arguments(&[string("username").optional(), string("password")]),
     Spec::new("client", -2, Group::Connection, connection::container)
-        .category(Categories::SLOW)
+        .only_categories(Categories::NONE)
         .doc("2.4.0", "Depends on subcommand.", "Connections.")
         .subcommands(CLIENT),
     Spec::new("echo", 2, Group::Connection, connection::echo)

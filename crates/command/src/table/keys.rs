@@ -15,6 +15,10 @@ const FAST_WRITE: &[Flags] = &[Flags::WRITE, Flags::FAST];
 const LOOKS: &[KeySpec] = &[KeySpec::one(1, Access::RO)];
 const READS: &[KeySpec] = &[KeySpec::one(1, Access::RO.and(Access::ACCESS))];
 const UPDATES: &[KeySpec] = &[KeySpec::one(1, Access::RW.and(Access::UPDATE))];
+const EXCHANGES: &[KeySpec] = &[KeySpec::one(
+    1,
+    Access::RW.and(Access::ACCESS).and(Access::UPDATE),
+)];
 const MOVES_AWAY: Access = Access::RW.and(Access::ACCESS).and(Access::DELETE);
 const REMOVES: &[KeySpec] = &[KeySpec::range(1, -1, 1, Access::RM.and(Access::DELETE))];
 const LOOKS_AT_ALL: &[KeySpec] = &[KeySpec::range(1, -1, 1, Access::RO)];
@@ -39,6 +43,7 @@ const fn object(name: &'static str, handler: Handler) -> Spec {
     command(name, 3, handler)
         .flags(READ)
         .keys(Keys::SECOND, LOOKS_AT_SECOND)
+        .tips(&["nondeterministic_output"])
         .arguments(&[KEY])
 }
 
@@ -132,7 +137,7 @@ pub(super) const SPECS: &[Spec] = &[
         .arguments(&[pattern("pattern")]),
     command("move", 3, keys::r#move)
         .flags(FAST_WRITE)
-        .keys(Keys::ONE, UPDATES)
+        .keys(Keys::ONE, EXCHANGES)
         .doc(
             "1.0.0",
             "O(N) in the size",
@@ -140,6 +145,7 @@ pub(super) const SPECS: &[Spec] = &[
         )
         .arguments(&[KEY, integer("db")]),
     command("object", -2, connection::container)
+        .only_categories(Categories::NONE)
         .doc("2.2.3", "Depends on subcommand.", "How values are kept.")
         .subcommands(OBJECT),
     command("persist", 2, expiry::persist)
@@ -246,7 +252,7 @@ pub(super) const SPECS: &[Spec] = &[
         .arguments(&[KEY.multiple()]),
     command("wait", 3, administration::wait)
         .flags(&[Flags::NOSCRIPT])
-        .category(Categories::CONNECTION)
+        .only_categories(Categories::CONNECTION)
         .tips(&["request_policy:all_shards", "response_policy:agg_min"])
         .doc(
             "3.0.0",

@@ -25,6 +25,10 @@ const fn config(name: &'static str, arity: i8, handler: Handler) -> Spec {
     server(name, arity, handler).flags(OPERATOR)
 }
 
+const fn log(name: &'static str, arity: i8, handler: Handler) -> Spec {
+    server(name, arity, handler).flags(&[Flags::ADMIN, Flags::LOADING, Flags::STALE])
+}
+
 const FLUSH: &[Argument] = &[one_of(
     "flush-type",
     &[word("async", "ASYNC"), word("sync", "SYNC")],
@@ -41,6 +45,7 @@ const COMMAND: &[Spec] = &[
         "How many commands there are.",
     ),
     command("command|docs", -2, introspection::docs)
+        .tips(&["nondeterministic_output_order"])
         .doc("7.0.0", "O(N) in commands", "What commands are for.")
         .arguments(COMMAND_NAMES),
     command("command|getkeys", -3, introspection::getkeys)
@@ -59,6 +64,7 @@ const COMMAND: &[Spec] = &[
     .arguments(FULL_COMMAND),
     command("command|help", 2, connection::help).doc("5.0.0", "O(1)", "These lines."),
     command("command|info", -2, introspection::info)
+        .tips(&["nondeterministic_output_order"])
         .doc(
             "2.8.13",
             "O(N) in commands",
@@ -66,6 +72,7 @@ const COMMAND: &[Spec] = &[
         )
         .arguments(COMMAND_NAMES),
     command("command|list", -2, introspection::list)
+        .tips(&["nondeterministic_output_order"])
         .doc("7.0.0", "O(N) in commands", "The names of the commands.")
         .arguments(&[one_of(
             "filterby",
@@ -83,7 +90,9 @@ const CONFIG: &[Spec] = &[
     config("config|get", -3, config::get)
         .doc("2.0.0", "O(N) in settings", "Settings whose names match.")
         .arguments(&[pattern("parameter").multiple()]),
-    config("config|help", 2, connection::help).doc("5.0.0", "O(1)", "These lines."),
+    server("config|help", 2, connection::help)
+        .flags(ALIVE)
+        .doc("5.0.0", "O(1)", "These lines."),
     config("config|resetstat", 2, config::resetstat).doc(
         "2.0.0",
         "O(1)",
@@ -95,6 +104,7 @@ const CONFIG: &[Spec] = &[
         "Refused: the server never writes its configuration file.",
     ),
     config("config|set", -4, config::set)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .doc(
             "2.0.0",
             "O(N) in settings",
@@ -104,31 +114,53 @@ const CONFIG: &[Spec] = &[
 ];
 
 const LATENCY: &[Spec] = &[
-    config("latency|doctor", 2, latency::doctor).doc(
-        "2.8.13",
-        "O(1)",
-        "What the latencies look like, in words.",
-    ),
+    config("latency|doctor", 2, latency::doctor)
+        .tips(&[
+            "nondeterministic_output",
+            "request_policy:all_nodes",
+            "response_policy:special",
+        ])
+        .doc("2.8.13", "O(1)", "What the latencies look like, in words."),
     config("latency|graph", 3, latency::graph)
+        .tips(&[
+            "nondeterministic_output",
+            "request_policy:all_nodes",
+            "response_policy:special",
+        ])
         .doc("2.8.13", "O(1)", "Refused: latency events are not sampled.")
         .arguments(&[string("event")]),
-    config("latency|help", 2, connection::help).doc("2.8.13", "O(1)", "These lines."),
+    server("latency|help", 2, connection::help)
+        .flags(ALIVE)
+        .doc("2.8.13", "O(1)", "These lines."),
     config("latency|histogram", -2, latency::histogram)
+        .tips(&[
+            "nondeterministic_output",
+            "request_policy:all_nodes",
+            "response_policy:special",
+        ])
         .doc("7.0.0", "O(N) in commands", "How long commands have taken.")
         .arguments(&[string("command").optional().multiple()]),
     config("latency|history", 3, latency::history)
+        .tips(&[
+            "nondeterministic_output",
+            "request_policy:all_nodes",
+            "response_policy:special",
+        ])
         .doc(
             "2.8.13",
             "O(1)",
             "Samples of an event: none, see HISTOGRAM.",
         )
         .arguments(&[string("event")]),
-    config("latency|latest", 2, latency::latest).doc(
-        "2.8.13",
-        "O(1)",
-        "Latest samples: none, see HISTOGRAM.",
-    ),
+    config("latency|latest", 2, latency::latest)
+        .tips(&[
+            "nondeterministic_output",
+            "request_policy:all_nodes",
+            "response_policy:special",
+        ])
+        .doc("2.8.13", "O(1)", "Latest samples: none, see HISTOGRAM."),
     config("latency|reset", -2, latency::reset)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
         .doc(
             "2.8.13",
             "O(1)",
@@ -138,25 +170,37 @@ const LATENCY: &[Spec] = &[
 ];
 
 const MEMORY: &[Spec] = &[
-    server("memory|doctor", 2, memory::doctor).doc(
-        "4.0.0",
-        "O(1)",
-        "What the memory looks like, in words.",
-    ),
+    server("memory|doctor", 2, memory::doctor)
+        .tips(&[
+            "nondeterministic_output",
+            "request_policy:all_shards",
+            "response_policy:special",
+        ])
+        .doc("4.0.0", "O(1)", "What the memory looks like, in words."),
     server("memory|help", 2, connection::help)
         .flags(ALIVE)
         .doc("4.0.0", "O(1)", "These lines."),
-    server("memory|malloc-stats", 2, memory::malloc_stats).doc(
-        "4.0.0",
-        "O(1)",
-        "What the log-structured memory has done.",
-    ),
-    server("memory|purge", 2, memory::purge).doc(
-        "4.0.0",
-        "O(1)",
-        "Accepted: free memory is given back all the time.",
-    ),
-    server("memory|stats", 2, memory::stats).doc("4.0.0", "O(1)", "What the memory is used for."),
+    server("memory|malloc-stats", 2, memory::malloc_stats)
+        .tips(&[
+            "nondeterministic_output",
+            "request_policy:all_shards",
+            "response_policy:special",
+        ])
+        .doc("4.0.0", "O(1)", "What the log-structured memory has done."),
+    server("memory|purge", 2, memory::purge)
+        .tips(&["request_policy:all_shards", "response_policy:all_succeeded"])
+        .doc(
+            "4.0.0",
+            "O(1)",
+            "Accepted: free memory is given back all the time.",
+        ),
+    server("memory|stats", 2, memory::stats)
+        .tips(&[
+            "nondeterministic_output",
+            "request_policy:all_shards",
+            "response_policy:special",
+        ])
+        .doc("4.0.0", "O(1)", "What the memory is used for."),
     server("memory|usage", -3, memory::usage)
         .flags(&[Flags::READONLY])
         .keys(Keys::SECOND, ONE_SECOND)
@@ -169,16 +213,28 @@ const MEMORY: &[Spec] = &[
 ];
 
 const SLOWLOG: &[Spec] = &[
-    config("slowlog|get", -2, slowlog::get)
+    log("slowlog|get", -2, slowlog::get)
+        .tips(&["nondeterministic_output", "request_policy:all_nodes"])
         .doc("2.2.12", "O(N) in entries", "Commands that took long.")
         .arguments(&[integer("count").optional()]),
-    config("slowlog|help", 2, connection::help).doc("6.2.0", "O(1)", "These lines."),
-    config("slowlog|len", 2, slowlog::len).doc("2.2.12", "O(1)", "How many commands are kept."),
-    config("slowlog|reset", 2, slowlog::reset).doc("2.2.12", "O(N) in entries", "Forgets them."),
+    server("slowlog|help", 2, connection::help)
+        .flags(ALIVE)
+        .doc("6.2.0", "O(1)", "These lines."),
+    log("slowlog|len", 2, slowlog::len)
+        .tips(&[
+            "nondeterministic_output",
+            "request_policy:all_nodes",
+            "response_policy:agg_sum",
+        ])
+        .doc("2.2.12", "O(1)", "How many commands are kept."),
+    log("slowlog|reset", 2, slowlog::reset)
+        .tips(&["request_policy:all_nodes", "response_policy:all_succeeded"])
+        .doc("2.2.12", "O(N) in entries", "Forgets them."),
 ];
 
 pub(super) const SPECS: &[Spec] = &[
     command("command", -1, introspection::all)
+        .tips(&["nondeterministic_output_order"])
         .doc(
             "2.8.13",
             "O(N) in commands",

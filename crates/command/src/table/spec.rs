@@ -68,7 +68,7 @@ set_type! {
         /// Not in a transaction.
         NO_MULTI = 11, "no_multi";
         /// Not kept in the slow log: its arguments are secret.
-        SKIP_SLOWLOG = 12, "skip_slowlog";
+        SKIP_SLOWLOG = 12, "";
         /// The table alone does not tell which arguments are keys.
         MOVABLE_KEYS = 13, "movablekeys";
         /// Runs although clients are paused.
@@ -243,6 +243,10 @@ impl Group {
     }
 }
 
+const fn is_constant(complexity: &str) -> bool {
+    matches!(complexity.as_bytes(), b"O(1)")
+}
+
 /// One command.
 #[derive(Clone, Copy)]
 pub struct Spec {
@@ -272,6 +276,8 @@ pub struct Spec {
     pub tips: &'static [&'static str],
     /// Remarks of the documentation.
     pub doc_flags: DocFlags,
+    /// Whether it may take long, so that each call is timed: its cost is not constant.
+    pub may_take_long: bool,
     /// What does the same, if deprecated.
     pub replaced_by: &'static str,
     /// Its subcommands, if it is a container.
@@ -313,6 +319,7 @@ impl Spec {
             arguments: &[],
             tips: &[],
             doc_flags: DocFlags::NONE,
+            may_take_long: false,
             replaced_by: "",
             subcommands: &[],
             first_subcommand: 0,
@@ -338,6 +345,13 @@ impl Spec {
         self
     }
 
+    /// In no category but those that follow from its flags, and in these.
+    #[must_use]
+    pub const fn only_categories(mut self, categories: Categories) -> Self {
+        self.categories = categories;
+        self
+    }
+
     /// With these keys.
     #[must_use]
     pub const fn keys(mut self, keys: Keys, specs: &'static [KeySpec]) -> Self {
@@ -356,6 +370,7 @@ impl Spec {
     ) -> Self {
         self.since = since;
         self.complexity = complexity;
+        self.may_take_long = !is_constant(complexity);
         self.summary = summary;
         self
     }

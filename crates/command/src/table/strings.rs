@@ -195,6 +195,7 @@ pub(super) const SPECS: &[Spec] = &[
         )
         .arguments(PAIRS),
     command("msetnx", -3, strings::msetnx)
+        .tips(&["request_policy:multi_shard", "response_policy:agg_min"])
         .flags(WRITE)
         .keys(
             Keys::PAIRS,
