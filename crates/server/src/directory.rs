@@ -81,7 +81,6 @@ impl Directory {
         })
     }
 
-
     /// Where the segment files are.
     pub fn segments_path(&self) -> PathBuf {
         self.path.join("segments")
