@@ -140,7 +140,8 @@ impl Restore {
             .expect("there are slots for a terabyte");
         self.index(slot, &found);
         match end {
-            End::Cut => (),
+            End::Cut if damaged => (),
+            End::Cut => self.store.files.to_resync(id),
             End::Sealed => self.store.activate(slot),
             End::Open if damaged => self.store.stand_alone(slot),
             End::Open => self.store.seal_segment(slot),
