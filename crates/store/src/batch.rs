@@ -356,7 +356,13 @@ impl Store {
     }
 
     /// What keeps the entry `dead` of this key, and all before it, dead after a restart.
-    fn append_tombstone(&mut self, slot: usize, position: Position, key: &[u8], dead: &Header) {
+    pub(crate) fn append_tombstone(
+        &mut self,
+        slot: usize,
+        position: Position,
+        key: &[u8],
+        dead: &Header,
+    ) {
         let header = Header {
             db: dead.db,
             space: dead.space,

@@ -226,7 +226,11 @@ impl Store {
 
     fn take_file_ops(&mut self, slot: usize, sync: bool, ops: &mut Vec<DiskOp>) {
         // One at a time groups commits; every second, what is late shall not delay what comes after it.
-        let most_syncs = if self.config.sync == SyncMode::Always { 1 } else { 3 };
+        let most_syncs = if self.config.sync == SyncMode::Always {
+            1
+        } else {
+            3
+        };
         let segment = self.segment_mut(slot);
         let (id, tail, sealed) = (segment.id, segment.tail, segment.sealed);
         let file = &mut segment.file;
@@ -394,7 +398,12 @@ impl Store {
     }
 
     fn on_file(&mut self, id: SegmentId, event: DiskEvent) {
-        if let Some(i) = self.files.resyncing.iter().position(|segment| *segment == id) {
+        if let Some(i) = self
+            .files
+            .resyncing
+            .iter()
+            .position(|segment| *segment == id)
+        {
             self.files.resyncing.swap_remove(i);
             self.on_resync(id, event.result);
             return;
@@ -431,7 +440,13 @@ impl Store {
         };
         self.settle_compaction();
         // What is being emptied anyway needs no other file.
-        if let Some(slot) = self.files.open.get(&id).copied().filter(|s| !self.is_relocating(*s)) {
+        if let Some(slot) = self
+            .files
+            .open
+            .get(&id)
+            .copied()
+            .filter(|s| !self.is_relocating(*s))
+        {
             self.activate(slot);
             self.fail(slot, error);
             self.replace_failed();

@@ -41,7 +41,7 @@ fn random_batches_agree_with_the_model() {
         "refused for memory, by the log, expired, compactions, disk passes, expired whole: {totals:?}"
     ));
     assert!(
-        !all || totals.iter().all(|n| *n > 0),
+        !all || totals[1..].iter().all(|n| *n > 0),
         "the test has seen everything"
     );
 }
