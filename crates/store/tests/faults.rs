@@ -15,7 +15,7 @@ use world::{Replay, World, seeds};
 
 /// Lets time pass until writes are taken again and everything is persisted.
 fn recover(world: &mut World) {
-    for _ in 0..40 {
+    for _ in 0..400 {
         world.now_ms += 1_000;
         world.maintain();
         world.disk.drain(&mut world.store);
@@ -27,7 +27,11 @@ fn recover(world: &mut World) {
         world.disk.take(&mut world.store);
         world.disk.work(&mut world.store, usize::MAX);
     }
-    assert_eq!(world.refused, refused, "writes are taken again");
+    assert_eq!(
+        world.refused, refused,
+        "writes are taken again: {:?}",
+        world.last_refused
+    );
     world.compare();
 }
 
@@ -91,7 +95,10 @@ fn a_full_disk_refuses_writes_and_takes_them_again_when_there_is_space() {
         world.disk.drain(&mut world.store);
         world.disk.space = Some(world.tuning.segment_bytes * (8 + world.random.below(20) as usize));
         let mut unavailable = 0;
-        for _ in 0..1_500 {
+        for _ in 0..20_000 {
+            if unavailable > 50 {
+                break;
+            }
             let changes = world.batch();
             let refused = world::apply(&mut world.store, world.now_ms, world.next, &changes);
             match refused {

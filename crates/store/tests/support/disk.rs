@@ -114,6 +114,13 @@ impl Disk {
             return Err(error);
         }
         match op {
+            // A file whose creation failed is not there.
+            DiskOp::Write { segment, .. } | DiskOp::Sync { segment } | DiskOp::Close { segment, .. }
+                if !self.files.contains_key(&segment) =>
+            {
+                self.failures += 1;
+                return Err(DiskError::Io(2));
+            }
             DiskOp::Create { segment } => {
                 let used: usize = self.files.values().map(|f| f.bytes.len()).sum();
                 if self

@@ -24,6 +24,7 @@ pub struct World {
     pub next: Position,
     pub keys: u64,
     pub refused: u64,
+    pub last_refused: Option<Refused>,
     pub out_of_memory: u64,
     pub expired: u64,
     pub cleaned: [u64; 3],
@@ -59,6 +60,7 @@ impl World {
             next: Position::new(1, 1),
             keys: [20, 200, 2_000][random.below(3) as usize],
             refused: 0,
+            last_refused: None,
             out_of_memory: 0,
             expired: 0,
             cleaned: [0; 3],
@@ -165,7 +167,10 @@ impl World {
                 self.out_of_memory += 1;
                 self.check_really_full();
             }
-            Err(_) => self.refused += 1,
+            Err(refused) => {
+                self.refused += 1;
+                self.last_refused = Some(refused);
+            }
         }
     }
 
