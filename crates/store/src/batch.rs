@@ -309,6 +309,10 @@ impl Store {
         let before = self.appended;
         let segment = self.segment_mut(slot);
         let (salt, tail) = (segment.salt, segment.tail);
+        if start == tail {
+            // Nothing that was asked for changed anything.
+            return;
+        }
         let mut at = start;
         while at < tail {
             let entry = segment.entry_mut(at);
