@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use model::ConnectionId;
+use model::time::SteadyClock;
 use node::{Input, Outbox};
 use store::{RestoreReport, SegmentId, SyncMode};
 
@@ -83,7 +84,6 @@ impl World {
         self.now.mono_us += us;
         self.now.unix_ms += us / 1000;
         self.stood_still_us = self.now.mono_us;
-        self.floor_ms = 0;
     }
 
     fn start_again(&mut self, damaged: bool, how: Crash) -> Result<(), String> {
@@ -99,7 +99,7 @@ impl World {
         }
         let (node, report) = boot::again(&self.plan, images, self.epoch, self.now)?;
         self.node = node;
-        self.floor_ms = self.now.unix_ms.max(report.latest_ms);
+        self.clock = SteadyClock::new(self.now.not_before(report.latest_ms));
         self.trace.line(|| format!("restarted: {report:?}"));
         self.judge_report(&report, damaged, how)
     }
@@ -197,7 +197,7 @@ impl World {
             connection: auditor,
             bytes: &mut bytes,
         };
-        self.floor_ms = self.node_ms();
+        self.clock.tell(self.now);
         self.node.handle(self.now, received, &mut Outbox::default());
         let reply = &self.node.unsent(auditor)[before..];
         let (reply, len) = Reply::parse(reply)?.ok_or("the auditor was not answered")?;
