@@ -117,7 +117,9 @@ fn unwritable_text(f: &mut fmt::Formatter<'_>, unwritable: Unwritable) -> fmt::R
 fn denied_text(f: &mut fmt::Formatter<'_>, denied: Denied) -> fmt::Result {
     match denied {
         Denied::Exists => f.write_str("EXISTS there is a session with this id"),
-        Denied::Fenced(Fenced::NoSession) => f.write_str("FENCED there is no such session any more"),
+        Denied::Fenced(Fenced::NoSession) => {
+            f.write_str("FENCED there is no such session any more")
+        }
         Denied::Fenced(Fenced::NotHeld) => {
             f.write_str("FENCED the hold has expired, was released or was broken")
         }
@@ -125,7 +127,10 @@ fn denied_text(f: &mut fmt::Formatter<'_>, denied: Denied) -> fmt::Result {
             f.write_str("FENCED the session is held under another fence")
         }
         Denied::Version(current) => write!(f, "VERSION {current}"),
-        Denied::UserCap(most) => write!(f, "USERCAP the user has {most} sessions, as many as allowed"),
+        Denied::UserCap(most) => write!(
+            f,
+            "USERCAP the user has {most} sessions, as many as allowed"
+        ),
         Denied::LineFull => f.write_str("ERR too many connections wait for this session"),
         Denied::Unwritable(unwritable) => unwritable_text(f, unwritable),
         Denied::Refused(refused) => refused_text(f, refused),

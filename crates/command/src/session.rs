@@ -201,9 +201,9 @@ pub fn rotate(call: &mut Call<'_>) -> Ran {
     }
     let new = ids::successor(id, &mut call.server.random);
     let grace_ms = options.grace_ms.unwrap_or(0);
-    let was_there =
-        call.shard
-            .rotate_session(caller(call), id, &new, options.fence, grace_ms)?;
+    let was_there = call
+        .shard
+        .rotate_session(caller(call), id, &new, options.fence, grace_ms)?;
     if was_there {
         call.reply.bulk(&new);
     } else {

@@ -89,6 +89,17 @@ impl Node {
         }
     }
 
+    /// Everything that is written to the connection and not sent, whether it may leave or not: for whoever checks a node
+    /// from outside. What may be sent is [`Node::output`].
+    #[must_use]
+    pub fn unsent(&self, connection: ConnectionId) -> &[u8] {
+        let stream = self.streams.get(place(connection)).and_then(Option::as_ref);
+        match stream {
+            Some(stream) if stream.connection == connection => stream.unsent(),
+            Some(_) | None => &[],
+        }
+    }
+
     pub(crate) fn sent(
         &mut self,
         now: Now,

@@ -214,7 +214,8 @@ impl Node {
                 break;
             }
         }
-        if self.shard.observed() > self.shard.committed() {
+        // A command that has to wait has written nothing: then there is nothing to gate.
+        if stream.output.len() > gated_from && self.shard.observed() > self.shard.committed() {
             stream.gate(gated_from, self.shard.observed());
         }
         if batch

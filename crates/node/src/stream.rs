@@ -74,6 +74,11 @@ impl Stream {
         self.output.len() - self.sent
     }
 
+    /// The bytes that [`Stream::backlog`] counts.
+    pub(crate) fn unsent(&self) -> &[u8] {
+        &self.output[self.sent..]
+    }
+
     /// Nothing to run and nothing to send.
     pub(crate) fn is_quiet(&self) -> bool {
         self.backlog() == 0 && (self.state != State::Ready || self.input.is_empty())

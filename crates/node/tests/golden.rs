@@ -263,15 +263,16 @@ fn fits(want: &str, have: &str, bound: &mut BTreeMap<String, String>) -> bool {
     let Some(rest) = have.strip_prefix(before) else {
         return false;
     };
-    *bound.entry(name.to_owned()).or_insert_with(|| rest.to_owned()) == rest
+    *bound
+        .entry(name.to_owned())
+        .or_insert_with(|| rest.to_owned())
+        == rest
 }
 
 /// A command with what its `?name`s stand for.
 fn filled(command: &str, bound: &BTreeMap<String, String>) -> String {
     let words = command.split(' ').map(|word| match word.strip_prefix('?') {
-        Some(name) => bound
-            .get(name)
-            .map_or(word, |value| value.as_str()),
+        Some(name) => bound.get(name).map_or(word, |value| value.as_str()),
         None => word,
     });
     words.collect::<Vec<_>>().join(" ")
@@ -296,7 +297,8 @@ fn is_setting(line: &str, settings: &mut Settings, shard_settings: &mut ShardSet
             let after = |word| what.iter().position(|w| *w == word).map(|at| what[at + 1]);
             shard_settings.guards.push(Guard {
                 prefix: prefix.as_bytes().to_vec(),
-                no_resurrection_ms: after("no-resurrection").map(|ms| ms.parse().expect("a number")),
+                no_resurrection_ms: after("no-resurrection")
+                    .map(|ms| ms.parse().expect("a number")),
                 lock_suffix: after("lock-suffix").map(|suffix| suffix.as_bytes().to_vec()),
             });
         }

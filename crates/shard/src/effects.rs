@@ -24,12 +24,12 @@ use model::time::Deadline;
 use model::{ConnectionId, Db, Fence, Now, Position, Version};
 use store::{Op, Refused, Space};
 
+use crate::Shard;
 use crate::guards::{Guarded, guarded};
 use crate::holds::{End, HeldBy, Hold, Standing};
 use crate::marks::{self, Leads};
 use crate::record::{HOLD, Meta, Record, has_meta};
 use crate::session_key::{Named, SessionKey};
-use crate::Shard;
 
 /// Why a key may not be written by this connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,8 +145,7 @@ impl Shard {
             }
         }
         let standing = self.standing(now, key);
-        let is_owner =
-            matches!(standing, Standing::Held(hold) if hold.owner == Some(connection));
+        let is_owner = matches!(standing, Standing::Held(hold) if hold.owner == Some(connection));
         if !is_owner && self.holds.has_lapsed(connection, key) {
             return Err(Unwritable::Lapsed);
         }
@@ -222,13 +221,7 @@ impl Shard {
         Ok(last)
     }
 
-    fn plan_effects<'a>(
-        &self,
-        now: Now,
-        op: &Op<'a>,
-        all: &[Op<'a>],
-        effects: &mut Effects<'a>,
-    ) {
+    fn plan_effects<'a>(&self, now: Now, op: &Op<'a>, all: &[Op<'a>], effects: &mut Effects<'a>) {
         match *op {
             Op::Put {
                 key,
@@ -271,10 +264,14 @@ impl Shard {
             entry.and_then(|record| record.meta).map(|meta| meta.user)
         };
         if let Some(old) = old.filter(|old| !old.is_empty() && *old != user) {
-            effects.after.push(After::UserLoses(db, old.to_vec(), id.to_vec()));
+            effects
+                .after
+                .push(After::UserLoses(db, old.to_vec(), id.to_vec()));
         }
         if !user.is_empty() && old != Some(user) {
-            effects.after.push(After::UserGains(db, user.to_vec(), id.to_vec()));
+            effects
+                .after
+                .push(After::UserGains(db, user.to_vec(), id.to_vec()));
         }
     }
 
@@ -293,7 +290,9 @@ impl Shard {
         {
             let key = self.store.key(key.db(), Space::Hold, key.bytes());
             effects.ops.push(Op::Touch { key, deadline });
-            effects.after.push(After::Renew(session.to_owned(), deadline));
+            effects
+                .after
+                .push(After::Renew(session.to_owned(), deadline));
         }
     }
 
@@ -328,7 +327,14 @@ impl Shard {
                 effects.after.push(After::Mark(deadline));
             }
             Some(Guarded::LockOf(session)) => {
-                self.plan_lock_removed(now, Named { db: key.db(), id: session }, effects);
+                self.plan_lock_removed(
+                    now,
+                    Named {
+                        db: key.db(),
+                        id: session,
+                    },
+                    effects,
+                );
             }
             Some(Guarded::Session { .. }) | None => {}
         }
@@ -351,7 +357,10 @@ impl Shard {
         let Some(Guarded::LockOf(session)) = guarded(&self.settings.guards, key.bytes()) else {
             return;
         };
-        let session = Named { db: key.db(), id: session };
+        let session = Named {
+            db: key.db(),
+            id: session,
+        };
         let was_locked = self.store.get(key, now.unix_ms).is_some();
         let hold = self.holds.peek(now.unix_ms, session);
         let takes = match hold {
@@ -382,7 +391,10 @@ impl Shard {
         effects: &mut Effects<'a>,
     ) {
         if let Some(Guarded::LockOf(session)) = guarded(&self.settings.guards, key.bytes()) {
-            let session = Named { db: key.db(), id: session };
+            let session = Named {
+                db: key.db(),
+                id: session,
+            };
             let hold = self.holds.peek(now.unix_ms, session);
             if hold.is_some_and(|hold| hold.by == HeldBy::Lock) {
                 self.plan_lock_renewed(session, deadline, effects);
@@ -398,7 +410,9 @@ impl Shard {
     ) {
         let key = self.store.key(session.db, Space::Hold, session.id);
         effects.ops.push(Op::Touch { key, deadline });
-        effects.after.push(After::Renew(session.to_owned(), deadline));
+        effects
+            .after
+            .push(After::Renew(session.to_owned(), deadline));
     }
 
     fn plan_lock_removed<'a>(&self, now: Now, session: Named<'a>, effects: &mut Effects<'a>) {
@@ -447,21 +461,23 @@ impl Shard {
     pub(crate) fn maintain_store(&mut self, now: Now, budget_bytes: usize) -> bool {
         let mut expired: Vec<(SessionKey, Deadline, Vec<u8>)> = Vec::new();
         let guards = &self.settings.guards;
-        let more = self.store.maintain(now.unix_ms, budget_bytes, &mut |entry| {
-            if entry.space() != Space::Data {
-                return;
-            }
-            let is_guarded = !guards.is_empty() && guarded(guards, entry.key()).is_some();
-            let user = if has_meta(entry.kind()) {
-                Meta::split(entry.value()).0.user
-            } else {
-                &[]
-            };
-            if is_guarded || !user.is_empty() {
-                let key = SessionKey::new(entry.db(), entry.key());
-                expired.push((key, entry.deadline(), user.to_vec()));
-            }
-        });
+        let more = self
+            .store
+            .maintain(now.unix_ms, budget_bytes, &mut |entry| {
+                if entry.space() != Space::Data {
+                    return;
+                }
+                let is_guarded = !guards.is_empty() && guarded(guards, entry.key()).is_some();
+                let user = if has_meta(entry.kind()) {
+                    Meta::split(entry.value()).0.user
+                } else {
+                    &[]
+                };
+                if is_guarded || !user.is_empty() {
+                    let key = SessionKey::new(entry.db(), entry.key());
+                    expired.push((key, entry.deadline(), user.to_vec()));
+                }
+            });
         for (key, deadline, user) in expired {
             self.session_expired(now, key, deadline, &user);
         }

@@ -209,9 +209,7 @@ impl Holds {
         match self.table.get(&session) {
             None => true,
             Some(slot) => match slot.state {
-                State::Held(hold, _) => {
-                    hold.deadline.has_passed(now_ms) && slot.line.is_empty()
-                }
+                State::Held(hold, _) => hold.deadline.has_passed(now_ms) && slot.line.is_empty(),
                 State::Turn(_) => false,
             },
         }
@@ -490,7 +488,12 @@ impl Holds {
 
     /// The sessions that are not free, in an order that does not depend on the table's hashes.
     fn keys(&self, wanted: impl Fn(&SessionKey) -> bool) -> Vec<SessionKey> {
-        let mut keys: Vec<_> = self.table.keys().filter(|key| wanted(key)).cloned().collect();
+        let mut keys: Vec<_> = self
+            .table
+            .keys()
+            .filter(|key| wanted(key))
+            .cloned()
+            .collect();
         keys.sort_unstable();
         keys
     }

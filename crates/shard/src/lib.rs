@@ -26,10 +26,10 @@ pub mod users;
 mod writes;
 
 pub use commit::Commits;
+pub use effects::Unwritable;
 pub use guards::Guard;
 pub use hash::{Changed, FieldChange, Hash, Unchanged, WrongType};
 pub use record::{Meta, Record, Type};
-pub use effects::Unwritable;
 pub use writes::{Change, Place};
 
 use alloc::vec::Vec;
@@ -108,10 +108,12 @@ impl Shard {
     /// on disk already.
     #[must_use]
     pub fn new(store: Store, next: Position, settings: ShardSettings) -> Self {
+        let mut commits = Commits::after_restart(next, store.appended());
+        commits.advance(store.persisted());
         Self {
             store,
             next,
-            commits: Commits::from(next),
+            commits,
             holds: Holds::new(settings.seed),
             users: Users::default(),
             marks: Marks::default(),

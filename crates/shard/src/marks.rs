@@ -16,8 +16,8 @@ use model::{Db, Now};
 use store::{Entry, Op, Space};
 
 use crate::record::{ALIAS, GONE};
-use crate::{Record, Shard};
 use crate::session_key::{Named, SessionKey};
+use crate::{Record, Shard};
 
 /// An alias leads to an id that may be an alias itself: so many times a session can be rotated within one
 /// grace period before its oldest id is forgotten.

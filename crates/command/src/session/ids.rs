@@ -114,7 +114,12 @@ mod tests {
         ] {
             for _ in 0..50 {
                 let new = successor(old, &mut random);
-                assert_eq!(Slot::of(&new), Slot::of(old), "{:?}", core::str::from_utf8(&new));
+                assert_eq!(
+                    Slot::of(&new),
+                    Slot::of(old),
+                    "{:?}",
+                    core::str::from_utf8(&new)
+                );
                 assert!(new.starts_with(start));
                 assert_ne!(new, successor(old, &mut random));
             }

@@ -6,12 +6,12 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use model::Fence;
-use model::limits::{MAX_HOLD_MS, MAX_USER_KEY_BYTES, MAX_USER_BYTES};
+use model::limits::{MAX_HOLD_MS, MAX_USER_BYTES, MAX_USER_KEY_BYTES};
 use model::time::Deadline;
 use shard::FieldChange;
 
-use crate::arguments::{Arguments, integer};
 use crate::Failure;
+use crate::arguments::{Arguments, integer};
 
 /// A word that begins an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,7 +116,13 @@ impl<'a> Options<'a> {
         words: &[Word],
     ) -> Result<Self, Failure> {
         let mut options = Self::default();
-        let (mut rest, mut seen) = (Rest { arguments, at: from }, 0u32);
+        let (mut rest, mut seen) = (
+            Rest {
+                arguments,
+                at: from,
+            },
+            0u32,
+        );
         while let Some(text) = rest.next() {
             let word = words
                 .iter()
@@ -146,7 +152,9 @@ impl<'a> Options<'a> {
             Word::Max => self.max_ms = Some(lifetime_ms(name, rest.value(name)?)?),
             Word::Hold => self.hold_ms = Some(hold_ms(name, rest.value(name)?)?),
             Word::Keep => self.keep_ms = Some(hold_ms(name, rest.value(name)?)?),
-            Word::Wait => self.wait_ms = Some(milliseconds(name, rest.value(name)?, 0, MAX_HOLD_MS)?),
+            Word::Wait => {
+                self.wait_ms = Some(milliseconds(name, rest.value(name)?, 0, MAX_HOLD_MS)?)
+            }
             Word::Grace => {
                 self.grace_ms = Some(milliseconds(name, rest.value(name)?, 0, MAX_HOLD_MS)?);
             }
@@ -273,7 +281,8 @@ fn milliseconds(name: &str, text: &[u8], least: u64, most: u64) -> Result<u64, F
         .filter(|value| (least..=most).contains(value))
         .ok_or_else(|| {
             Failure::Text(
-                format!("ERR {name} must be a number of milliseconds from {least} to {most}").into(),
+                format!("ERR {name} must be a number of milliseconds from {least} to {most}")
+                    .into(),
             )
         })
 }

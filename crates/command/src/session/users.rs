@@ -22,11 +22,7 @@ fn user<'a>(options: &Options<'a>) -> Result<&'a [u8], Failure> {
 
 /// `SESSION.LIST USER u [CURSOR c] [COUNT n]`
 pub fn list(call: &mut Call<'_>) -> Ran {
-    let options = Options::read(
-        call.arguments,
-        1,
-        &[Word::User, Word::Cursor, Word::Count],
-    )?;
+    let options = Options::read(call.arguments, 1, &[Word::User, Word::Cursor, Word::Count])?;
     let after = match options.cursor {
         None => None,
         Some(cursor) if cursor == END => None,

@@ -39,7 +39,11 @@ const DATA: Argument = string("blob").after("DATA").optional();
 const FENCE: Argument = integer("fence").after("FENCE").optional();
 
 /// All of them write, if only a deadline, and all of them check holds themselves.
-const fn spec(name: &'static str, arity: i8, handler: fn(&mut crate::Call<'_>) -> crate::Ran) -> Spec {
+const fn spec(
+    name: &'static str,
+    arity: i8,
+    handler: fn(&mut crate::Call<'_>) -> crate::Ran,
+) -> Spec {
     Spec::new(name, arity, Group::Session, handler).flags(&[Flags::WRITE, Flags::HOLDS])
 }
 
@@ -47,7 +51,11 @@ pub(super) const SPECS: &[Spec] = &[
     spec("session.create", -1, session::create)
         .flags(&[Flags::DENYOOM, Flags::MOVABLE_KEYS])
         .keys(Keys::NONE, NEW_ID)
-        .doc("0.1.0", "O(N) for N fields", "Makes a session, with an id of the server's if none is given.")
+        .doc(
+            "0.1.0",
+            "O(N) for N fields",
+            "Makes a session, with an id of the server's if none is given.",
+        )
         .arguments(&[
             super::arguments::key("id", 0).after("ID").optional(),
             USER,
@@ -83,7 +91,11 @@ pub(super) const SPECS: &[Spec] = &[
         ]),
     spec("session.read", -2, session::read)
         .keys(Keys::ONE, READS)
-        .doc("0.1.0", "O(N) for N fields", "Reads a session, held or not.")
+        .doc(
+            "0.1.0",
+            "O(N) for N fields",
+            "Reads a session, held or not.",
+        )
         .arguments(&[
             KEY,
             block("fields", &[integer("numfields"), FIELDS])
@@ -120,12 +132,20 @@ pub(super) const SPECS: &[Spec] = &[
     spec("session.renew", 4, session::renew)
         .flags(&[Flags::FAST])
         .keys(Keys::ONE, UPDATES)
-        .doc("0.1.0", "O(log N) for N holds", "Lets a hold last for so long from now.")
+        .doc(
+            "0.1.0",
+            "O(log N) for N holds",
+            "Lets a hold last for so long from now.",
+        )
         .arguments(&[KEY, integer("fence"), integer("hold-ms")]),
     spec("session.release", 3, session::release)
         .flags(&[Flags::FAST])
         .keys(Keys::ONE, UPDATES)
-        .doc("0.1.0", "O(log N) for N holds", "Ends a hold without changing the session.")
+        .doc(
+            "0.1.0",
+            "O(log N) for N holds",
+            "Ends a hold without changing the session.",
+        )
         .arguments(&[KEY, integer("fence")]),
     spec("session.touch", -2, session::touch)
         .flags(&[Flags::FAST])
@@ -136,7 +156,11 @@ pub(super) const SPECS: &[Spec] = &[
         .flags(&[Flags::ADMIN, Flags::FAST])
         .category(Categories::DANGEROUS)
         .keys(Keys::ONE, UPDATES)
-        .doc("0.1.0", "O(log N) for N holds", "Ends a hold, whoever has it; the next in line gets it.")
+        .doc(
+            "0.1.0",
+            "O(log N) for N holds",
+            "Ends a hold, whoever has it; the next in line gets it.",
+        )
         .arguments(&[KEY]),
     spec("session.destroy", -2, session::destroy)
         .keys(Keys::ONE, REMOVES)
@@ -158,18 +182,30 @@ pub(super) const SPECS: &[Spec] = &[
     Spec::new("session.info", 2, Group::Session, session::info)
         .flags(&[Flags::READONLY, Flags::FAST])
         .keys(Keys::ONE, READS)
-        .doc("0.1.0", "O(1)", "What there is to know of a session besides its value.")
+        .doc(
+            "0.1.0",
+            "O(1)",
+            "What there is to know of a session besides its value.",
+        )
         .arguments(&[KEY]),
     Spec::new("session.list", -3, Group::Session, session::list)
         .flags(&[Flags::READONLY])
-        .doc("0.1.0", "O(log M + N) for N of M sessions", "Ids of a user's sessions.")
+        .doc(
+            "0.1.0",
+            "O(log M + N) for N of M sessions",
+            "Ids of a user's sessions.",
+        )
         .arguments(&[
             string("user").after("USER"),
             string("cursor").after("CURSOR").optional(),
             integer("count").after("COUNT").optional(),
         ]),
     spec("session.revoke", -3, session::revoke)
-        .doc("0.1.0", "O(N) for N sessions", "Destroys all sessions of a user, except one if it is named.")
+        .doc(
+            "0.1.0",
+            "O(N) for N sessions",
+            "Destroys all sessions of a user, except one if it is named.",
+        )
         .arguments(&[
             string("user").after("USER"),
             string("except").after("EXCEPT").optional(),

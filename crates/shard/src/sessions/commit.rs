@@ -51,7 +51,9 @@ impl Shard {
             return Err(Denied::Fenced(Fenced::NoSession));
         };
         let digest = commit.change.digest(commit.idle_ms);
-        let last = record.meta.filter(|meta| meta.fence == fence && fence.0 != 0);
+        let last = record
+            .meta
+            .filter(|meta| meta.fence == fence && fence.0 != 0);
         let same = last.filter(|last| last.fence_digest == 0 || last.fence_digest == digest);
         let same = same.map(|last| last.fence_version);
         let now_at = record.version.counter();

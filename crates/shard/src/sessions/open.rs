@@ -296,7 +296,9 @@ impl Shard {
         };
         let old = record.meta_or_new(caller.now);
         let meta = terms.applied(caller.now, old);
-        let held = self.holds.peek(caller.now.unix_ms, Named { db: caller.db, id });
+        let held = self
+            .holds
+            .peek(caller.now.unix_ms, Named { db: caller.db, id });
         let hold = hold.or(held
             .filter(|held| held.by == HeldBy::Session)
             .map(|held| held.deadline));

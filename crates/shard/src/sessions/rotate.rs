@@ -74,14 +74,7 @@ impl Shard {
         self.plan_delete(caller.now, from, batch);
     }
 
-    fn plan_alias(
-        &self,
-        caller: Caller,
-        id: &[u8],
-        new: &[u8],
-        grace_ms: u64,
-        batch: &mut Batch,
-    ) {
+    fn plan_alias(&self, caller: Caller, id: &[u8], new: &[u8], grace_ms: u64, batch: &mut Batch) {
         let until = Deadline::after(caller.now.unix_ms, grace_ms);
         let header = Header {
             kind: ALIAS,
