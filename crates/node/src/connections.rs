@@ -89,6 +89,17 @@ impl Node {
         }
     }
 
+    /// Everything that is written to the connection and not sent, whether it may leave or not: for whoever checks a node
+    /// from outside. What may be sent is [`Node::output`].
+    #[must_use]
+    pub fn unsent(&self, connection: ConnectionId) -> &[u8] {
+        let stream = self.streams.get(place(connection)).and_then(Option::as_ref);
+        match stream {
+            Some(stream) if stream.connection == connection => stream.unsent(),
+            Some(_) | None => &[],
+        }
+    }
+
     pub(crate) fn sent(
         &mut self,
         now: Now,
@@ -219,6 +230,9 @@ impl Node {
         }
         if stream.state == State::WaitingForLog && !self.waiting_for_log.contains(&connection) {
             self.waiting_for_log.push(connection);
+        }
+        if stream.state == State::Paused && !self.paused.contains(&connection) {
+            self.paused.push(connection);
         }
         self.streams[place(connection)] = Some(stream);
     }

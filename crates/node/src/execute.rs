@@ -202,6 +202,7 @@ impl Node {
                 Ended::ReplyThenClose => self.clients.expect(stream.connection).closing = true,
                 Ended::Waits => stream.state = State::Waiting,
                 Ended::WaitsForLog => stream.state = State::WaitingForLog,
+                Ended::Paused => stream.state = State::Paused,
             }
             if stream.state != State::Ready {
                 break;
@@ -214,7 +215,8 @@ impl Node {
                 break;
             }
         }
-        if self.shard.observed() > self.shard.committed() {
+        // A command that has to wait has written nothing: then there is nothing to gate.
+        if stream.output.len() > gated_from && self.shard.observed() > self.shard.committed() {
             stream.gate(gated_from, self.shard.observed());
         }
         if batch

@@ -22,10 +22,13 @@ pub struct Commits {
 }
 
 impl Commits {
-    /// Everything before `next` is committed: it was read back from the log.
-    pub(crate) fn from(next: Position) -> Self {
+    /// Everything before `next` is in the log already, up to `log`. What a restart found may have reached the operating
+    /// system only: it is shown when the store has persisted it anew.
+    pub(crate) fn after_restart(next: Position, log: LogPoint) -> Self {
+        let last = Position::from_raw(next.raw() - 1);
         Self {
-            committed: Position::from_raw(next.raw() - 1),
+            last_removal: last,
+            in_flight: VecDeque::from([(last, log)]),
             ..Self::default()
         }
     }

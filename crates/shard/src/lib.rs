@@ -111,10 +111,12 @@ impl Shard {
     /// on disk already.
     #[must_use]
     pub fn new(store: Store, next: Position, settings: ShardSettings) -> Self {
+        let mut commits = Commits::after_restart(next, store.appended());
+        commits.advance(store.persisted());
         Self {
             store,
             next,
-            commits: Commits::from(next),
+            commits,
             holds: Holds::new(settings.seed),
             users: Users::default(),
             marks: Marks::default(),
