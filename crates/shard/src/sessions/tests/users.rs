@@ -72,26 +72,27 @@ impl Index {
         };
         // Refusals are the others' tests; here only the index counts.
         match self.below(14) {
-            0 | 1 => drop(self.shard.create_session(caller, id, &terms, None, &[])),
-            2 | 3 => drop(self.shard.open_session(caller, id, &open, Attempt::First)),
-            4 => drop(self.shard.destroy_session(caller, id, None)),
-            5 => drop(self.shard.delete(now, db, id)),
-            6 => drop(
-                self.shard
-                    .r#move(now, Place { db, key: id }, Place { db, key: to }),
-            ),
-            7 => drop(
-                self.shard
-                    .r#move(now, Place { db, key: id }, Place { db: other, key: id }),
-            ),
+            0 | 1 => _ = self.shard.create_session(caller, id, &terms, None, &[]),
+            2 | 3 => _ = self.shard.open_session(caller, id, &open, Attempt::First),
+            4 => _ = self.shard.destroy_session(caller, id, None),
+            5 => _ = self.shard.delete(now, db, id),
+            6 => {
+                _ = self
+                    .shard
+                    .r#move(now, Place { db, key: id }, Place { db, key: to })
+            }
+            7 => {
+                _ = self
+                    .shard
+                    .r#move(now, Place { db, key: id }, Place { db: other, key: id })
+            }
             8 if id != to => {
-                drop(
-                    self.shard
-                        .copy(now, Place { db, key: id }, Place { db, key: to }),
-                );
+                _ = self
+                    .shard
+                    .copy(now, Place { db, key: id }, Place { db, key: to });
             }
             8 => {}
-            9 => drop(self.shard.rotate_session(caller, id, to, None, 0)),
+            9 => _ = self.shard.rotate_session(caller, id, to, None, 0),
             10 => {
                 let body: &[&[u8]] = &[b"plain"];
                 let change = Change {
@@ -99,7 +100,7 @@ impl Index {
                     deadline: Deadline::after(self.now_ms, 20),
                     body,
                 };
-                drop(self.shard.put(now, db, id, change));
+                _ = self.shard.put(now, db, id, change);
             }
             11 => {
                 self.now_ms += 7;
@@ -109,10 +110,10 @@ impl Index {
             }
             12 if self.below(6) == 0 => {
                 let only = (self.below(2) == 0).then_some(db);
-                drop(self.shard.flush(now, only));
+                _ = self.shard.flush(now, only);
             }
-            12 if self.below(3) == 0 => drop(self.shard.swap(now, db, other)),
-            12 => drop(self.shard.revoke_user(caller, user, Some(id))),
+            12 if self.below(3) == 0 => _ = self.shard.swap(now, db, other),
+            12 => _ = self.shard.revoke_user(caller, user, Some(id)),
             _ if self.below(6) == 0 => self.restart(),
             _ => {}
         }
