@@ -3,13 +3,11 @@
 use std::fmt;
 use std::io::{self, Write as _};
 
-use command::Settings;
 use mio::Poll;
 use model::Position;
 use node::{Node, Outbox};
-use shard::sessions::UserCap;
-use shard::{Guard, Shard, ShardSettings};
-use store::{Restore, RestoreReport, Store, StoreConfig, Tuning};
+use shard::Shard;
+use store::{Restore, RestoreReport, Store, Tuning};
 use tracing::{info, warn};
 
 use crate::accept::Listener;
@@ -24,7 +22,9 @@ use crate::logs;
 use crate::message::Mailbox;
 use crate::pages::MappedPages;
 use crate::phase::{Phase, SharedPhase};
+use crate::process;
 use crate::restore;
+use crate::settings;
 use crate::sockets::Sockets;
 use crate::turns::{LoopState, MESSAGES, Shell};
 
@@ -137,63 +137,30 @@ fn start_node(
     listeners: &[Listener],
     clock: Clock,
 ) -> Result<Node, StartError> {
-    let mut seed = [0; 48];
-    getrandom::fill(&mut seed).map_err(|error| {
-        StartError(format!(
-            "cannot get random numbers from the system: {error}"
-        ))
-    })?;
-    let (index_seed, rest) = seed
-        .split_first_chunk::<8>()
-        .expect("48 bytes begin with 8");
-    let (shard_seed, node_seed) = rest
-        .split_first_chunk::<8>()
-        .expect("40 bytes begin with 8");
-    let (store, report) = restore_store(config, directory, u64::from_le_bytes(*index_seed), clock)?;
+    let store_seed = random()?;
+    let (store, report) = restore_store(config, directory, u64::from_le_bytes(store_seed), clock)?;
     let epoch = directory.last_epoch.max(report.newest.epoch()) + 1;
     directory
         .record_epoch(epoch)
         .map_err(|error| system("record the epoch in the data directory", &error))?;
-    let shard_settings = shard_settings(config, u64::from_le_bytes(*shard_seed));
     let now = clock.now().not_before(report.latest_ms);
+    let shard_settings = settings::of_shard(config, u64::from_le_bytes(random()?));
     let mut shard = Shard::new(store, Position::new(epoch, 1), shard_settings);
     shard.rebuild(now);
-    let settings = Settings {
-        password: config.password.clone(),
-        max_clients,
-        timeout_s: config.timeout_s,
-        slowlog_slower_than_us: config.slowlog_slower_than_us,
-        slowlog_max_len: config.slowlog_max_len as usize,
-        listen: listeners
-            .first()
-            .map_or_else(String::new, |l| l.address.to_string()),
-        dir: config.dir.display().to_string(),
-        stopwatch: Some(crate::clock::nanoseconds),
-    };
-    let node_seed = node_seed
-        .try_into()
-        .expect("the rest of 48 bytes after 16 is 32");
-    Ok(Node::new(shard, settings, node_seed, now))
+    let listen = listeners
+        .first()
+        .map_or_else(String::new, |l| l.address.to_string());
+    let settings = settings::of_commands(config, max_clients, listen);
+    let mut node = Node::new(shard, settings, random()?, now);
+    node.server_mut().process = process::identity();
+    Ok(node)
 }
 
-/// The configuration as the shard wants it.
-fn shard_settings(config: &Config, seed: u64) -> ShardSettings {
-    let guard = |guard: &crate::config::Guard| Guard {
-        prefix: guard.prefix.clone().into_bytes(),
-        no_resurrection_ms: (guard.no_resurrection_ms > 0).then_some(guard.no_resurrection_ms),
-        lock_suffix: (!guard.lock_suffix.is_empty())
-            .then(|| guard.lock_suffix.clone().into_bytes()),
-    };
-    ShardSettings {
-        max_value_bytes: config.max_value_bytes as usize,
-        guards: config.guards.iter().map(guard).collect(),
-        user_cap: (config.user_cap > 0).then_some(UserCap {
-            most: config.user_cap as usize,
-            policy: config.user_cap_policy,
-        }),
-        gone_ms: config.gone_ms,
-        seed,
-    }
+fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| system("get random numbers from the system", &error))?;
+    Ok(bytes)
 }
 
 fn restore_store(
@@ -202,16 +169,15 @@ fn restore_store(
     seed: u64,
     clock: Clock,
 ) -> Result<(Store, RestoreReport), StartError> {
-    let settings = StoreConfig {
-        memory_bytes: config.memory_bytes as usize,
-        sync: config.sync,
-        seed,
-    };
     let tuning = Tuning {
         directory: directory.id,
         ..Tuning::default()
     };
-    let restore = Restore::new(settings, tuning, Box::new(MappedPages));
+    let restore = Restore::new(
+        settings::of_store(config, seed),
+        tuning,
+        Box::new(MappedPages),
+    );
     let threads = match config.restore_threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads as usize,

@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::message::Message;
 use crate::phase::SharedPhase;
+use crate::process;
 use crate::sockets::Sockets;
 use crate::spin::{SPIN_US, Spin};
 
@@ -63,6 +64,8 @@ pub struct LoopState {
     /// Connections that may have more to read, and no event will say so.
     again: Vec<ConnectionId>,
     turns: u64,
+    /// When the process is looked at next.
+    look_at: Duration,
     /// When the shutdown gives up waiting.
     drain_until: Option<Duration>,
 }
@@ -74,6 +77,7 @@ impl Default for LoopState {
             spin: Spin::default(),
             again: Vec::new(),
             turns: 0,
+            look_at: Duration::ZERO,
             drain_until: None,
         }
     }
@@ -105,10 +109,20 @@ impl Shell {
             self.read_again();
             self.retry_accepting();
             self.flush();
+            self.look_at_process();
             self.state.spin.turned(self.state.turns, waited_us);
             self.state.turns += 1;
         }
         Ok(())
+    }
+
+    /// Once a second, takes note of what the process uses.
+    fn look_at_process(&mut self) {
+        let now = self.clock.elapsed();
+        if now >= self.state.look_at {
+            self.state.look_at = now + LONGEST_WAIT;
+            process::refresh(&mut self.node.server_mut().process);
+        }
     }
 
     /// Waits for events, and returns for how long, in microseconds.

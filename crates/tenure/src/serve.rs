@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::fail;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use server::config::{Config, KEYS, Key, Sources};
 
@@ -81,9 +82,4 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
-}
-
-fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "tenure: {error}");
-    ExitCode::FAILURE
 }

@@ -206,7 +206,8 @@ fn a_thousand_connections_come_and_go() {
 
 #[test]
 fn the_metrics_can_be_parsed_and_count() {
-    let (_dir, server) = server(&[]);
+    // Every call is timed if every call may be slow.
+    let (_dir, server) = server(&["--slowlog-slower-than=0"]);
     let mut client = server.client();
     for _ in 0..7 {
         client.run("SET a b");
@@ -232,6 +233,7 @@ fn the_metrics_can_be_parsed_and_count() {
         }
     }
     assert_eq!(server.metric("tenure_commands_total{command=\"set\"}"), 7.0);
+    assert!(server.metric("tenure_process_resident_bytes") > 1e6);
     assert_eq!(
         server.metric("tenure_command_seconds_count{command=\"get\"}"),
         1.0
