@@ -219,7 +219,9 @@ fn memory() {
         ),
         ("growing", |_, done| 100 + (900.0 * done) as usize, 0, None),
     ];
-    let limits = std::env::args().nth(2).map_or(vec![1024, 320], |limit| vec![limit.parse().expect("MB")]);
+    let limits = std::env::args()
+        .nth(2)
+        .map_or(vec![1024, 320], |limit| vec![limit.parse().expect("MB")]);
     for limit in limits {
         println!("limit {limit} MB: used / live key and value bytes at the end of each phase");
         for (name, first, deleted, second) in workloads {
@@ -268,7 +270,10 @@ struct Cpu(std::time::Duration);
 impl Cpu {
     fn now() -> Self {
         let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        Self(std::time::Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+        Self(std::time::Duration::new(
+            time.tv_sec as u64,
+            time.tv_nsec as u32,
+        ))
     }
 }
 

@@ -115,7 +115,9 @@ impl Disk {
         }
         match op {
             // A file whose creation failed is not there.
-            DiskOp::Write { segment, .. } | DiskOp::Sync { segment } | DiskOp::Close { segment, .. }
+            DiskOp::Write { segment, .. }
+            | DiskOp::Sync { segment }
+            | DiskOp::Close { segment, .. }
                 if !self.files.contains_key(&segment) =>
             {
                 self.failures += 1;
