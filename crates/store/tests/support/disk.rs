@@ -1,4 +1,6 @@
 //! A disk in memory: does ops in order, late, and wrongly when told to; loses what was not synced.
+// Each test uses a part of it.
+#![allow(dead_code)]
 
 use std::collections::{BTreeMap, VecDeque};
 
