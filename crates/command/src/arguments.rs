@@ -51,6 +51,12 @@ impl<'a> Arguments<'a> {
         self.spans[index..].iter().map(move |span| span.of(buffer))
     }
 
+    /// The command that begins with the word at `index`, which is there.
+    #[must_use]
+    pub fn skip(&self, index: usize) -> Self {
+        Self::new(self.buffer, &self.spans[index..])
+    }
+
     /// Whether the argument at `index` is this word, in any case.
     #[must_use]
     pub fn is(&self, index: usize, word: &str) -> bool {

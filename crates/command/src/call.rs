@@ -50,4 +50,17 @@ impl Call<'_> {
     pub fn client(&mut self) -> &mut Client {
         self.clients.expect(self.connection)
     }
+
+    /// The error of a command with too few or too many words.
+    #[must_use]
+    pub fn wrong_arity(&self) -> Failure {
+        wrong_arity(self.spec)
+    }
+}
+
+/// The error of a command with too few or too many words.
+#[must_use]
+pub fn wrong_arity(spec: &Spec) -> Failure {
+    let text = alloc::format!("ERR wrong number of arguments for '{}' command", spec.name);
+    Failure::Text(text.into())
 }

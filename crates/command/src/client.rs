@@ -6,6 +6,18 @@ use alloc::vec::Vec;
 use model::{ConnectionId, Db};
 use resp::Protocol;
 
+/// Whether a connection is sent replies: `CLIENT REPLY`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ReplyMode {
+    /// Yes.
+    #[default]
+    On,
+    /// No.
+    Off,
+    /// Not to the next command.
+    SkipNext,
+}
+
 /// One connection, as commands see it.
 #[derive(Debug)]
 pub struct Client {
@@ -31,6 +43,14 @@ pub struct Client {
     pub protocol: Protocol,
     /// Whether it may do more than authenticate.
     pub authenticated: bool,
+    /// Whether it is sent replies.
+    pub reply: ReplyMode,
+    /// `CLIENT NO-EVICT`.
+    pub no_evict: bool,
+    /// `CLIENT NO-TOUCH`.
+    pub no_touch: bool,
+    /// Its command waits: kept up to date by the dispatcher.
+    pub waits: bool,
     /// To be closed as soon as what was already written has been sent.
     pub closing: bool,
     /// Name of the last command, for `CLIENT LIST`.
@@ -57,18 +77,54 @@ impl Client {
             db: Db::ZERO,
             protocol: Protocol::V2,
             authenticated: false,
+            reply: ReplyMode::On,
+            no_evict: false,
+            no_touch: false,
+            waits: false,
             closing: false,
             last_command: "",
             query_bytes: 0,
             output_bytes: 0,
         }
     }
+
+    /// Back to how a new connection is, save what it is and when it came; whether it is authenticated is for the
+    /// caller to say.
+    pub fn reset(&mut self) {
+        self.name.clear();
+        self.db = Db::ZERO;
+        self.protocol = Protocol::V2;
+        self.reply = ReplyMode::On;
+        self.no_evict = false;
+        self.no_touch = false;
+    }
+
+    /// The letters of `CLIENT LIST`.
+    #[must_use]
+    pub fn flags(&self) -> String {
+        let letters = [
+            (self.waits, 'b'),
+            (self.closing, 'c'),
+            (self.no_evict, 'e'),
+            (self.no_touch, 'T'),
+        ];
+        let set: String = letters
+            .iter()
+            .filter(|(is, _)| *is)
+            .map(|(_, l)| *l)
+            .collect();
+        if set.is_empty() {
+            String::from("N")
+        } else {
+            set
+        }
+    }
 }
 
 /// All connections of a node, by number.
 ///
-/// A number is `generation << 32 | place`: the place is used again after a connection is closed, the
-/// number never is.
+/// A number is `generation << 20 | place`: the place is used again after a connection is closed, the
+/// number never is. Eight thousand million connections stay below 2^53, for clients that keep numbers as doubles.
 #[derive(Default, Debug)]
 pub struct Clients {
     places: Vec<Option<Client>>,
@@ -78,10 +134,13 @@ pub struct Clients {
     pub to_close: Vec<ConnectionId>,
 }
 
+/// Connections at once are at most two to the power of this.
+pub const PLACE_BITS: u32 = 20;
+
 /// The place of a connection: an index below the number of connections that were ever open at once.
 #[must_use]
 pub fn place(connection: ConnectionId) -> usize {
-    connection.0 as u32 as usize
+    (connection.0 & ((1 << PLACE_BITS) - 1)) as usize
 }
 
 impl Clients {
@@ -92,7 +151,11 @@ impl Clients {
             self.places.push(None);
             self.places.len() as u32 - 1
         });
-        let id = ConnectionId(self.generation << 32 | u64::from(place));
+        assert!(
+            place < 1 << PLACE_BITS,
+            "more connections than there are places"
+        );
+        let id = ConnectionId(self.generation << PLACE_BITS | u64::from(place));
         self.places[place as usize] = Some(Client::new(id, address, local_address, now_us));
         id
     }

@@ -3,7 +3,8 @@
 use alloc::borrow::Cow;
 use core::fmt;
 
-use shard::Unwritable;
+use shard::sessions::{Denied, Fenced};
+use shard::{Unchanged, Unwritable, WrongType};
 use store::{DiskError, Refused};
 
 /// An error reply. Its `Display` is the text after the `-`.
@@ -23,6 +24,8 @@ pub enum Failure {
     Refused(Refused),
     /// The key may not be written by this connection now.
     Unwritable(Unwritable),
+    /// A `SESSION.*` command was refused.
+    Denied(Denied),
     /// Anything else: code and message.
     Text(Cow<'static, str>),
 }
@@ -41,9 +44,39 @@ impl From<Refused> for Failure {
     }
 }
 
+impl From<WrongType> for Failure {
+    fn from(WrongType: WrongType) -> Self {
+        Self::WrongType
+    }
+}
+
+impl From<Unchanged> for Failure {
+    fn from(unchanged: Unchanged) -> Self {
+        match unchanged {
+            Unchanged::WrongType => Self::WrongType,
+            Unchanged::Refused(refused) => Self::Refused(refused),
+        }
+    }
+}
+
 impl From<Unwritable> for Failure {
     fn from(unwritable: Unwritable) -> Self {
         Self::Unwritable(unwritable)
+    }
+}
+
+impl From<Denied> for Failure {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Refused(refused) => Self::Refused(refused),
+            Denied::Unwritable(unwritable) => Self::Unwritable(unwritable),
+            Denied::WrongType => Self::WrongType,
+            Denied::Exists
+            | Denied::Fenced(_)
+            | Denied::Version(_)
+            | Denied::UserCap(_)
+            | Denied::LineFull => Self::Denied(denied),
+        }
     }
 }
 
@@ -58,12 +91,50 @@ impl fmt::Display for Failure {
             Self::Syntax => f.write_str("ERR syntax error"),
             Self::NoSuchKey => f.write_str("ERR no such key"),
             Self::Refused(refused) => refused_text(f, *refused),
-            Self::Unwritable(Unwritable::Held { remaining_ms }) => write!(f, "HELD {remaining_ms}"),
-            Self::Unwritable(Unwritable::Gone) => f.write_str(
-                "GONE this id was destroyed or has expired and may not be written for a while",
-            ),
+            Self::Unwritable(unwritable) => unwritable_text(f, *unwritable),
+            Self::Denied(denied) => denied_text(f, *denied),
             Self::Text(text) => f.write_str(text),
         }
+    }
+}
+
+/// After `-HELD` what is left of the hold, in milliseconds; -1 if it has no end.
+fn unwritable_text(f: &mut fmt::Formatter<'_>, unwritable: Unwritable) -> fmt::Result {
+    match unwritable {
+        Unwritable::Held {
+            remaining_ms: Some(remaining_ms),
+        } => write!(f, "HELD {remaining_ms}"),
+        Unwritable::Held { remaining_ms: None } => f.write_str("HELD -1"),
+        Unwritable::Lapsed => {
+            f.write_str("FENCED the lock that this connection had on the key has passed on")
+        }
+        Unwritable::Gone => f.write_str(
+            "GONE this id was destroyed, was rotated or has expired, and may not be written for a while",
+        ),
+    }
+}
+
+fn denied_text(f: &mut fmt::Formatter<'_>, denied: Denied) -> fmt::Result {
+    match denied {
+        Denied::Exists => f.write_str("EXISTS there is a session with this id"),
+        Denied::Fenced(Fenced::NoSession) => {
+            f.write_str("FENCED there is no such session any more")
+        }
+        Denied::Fenced(Fenced::NotHeld) => {
+            f.write_str("FENCED the hold has expired, was released or was broken")
+        }
+        Denied::Fenced(Fenced::HeldByAnother) => {
+            f.write_str("FENCED the session is held under another fence")
+        }
+        Denied::Version(current) => write!(f, "VERSION {current}"),
+        Denied::UserCap(most) => write!(
+            f,
+            "USERCAP the user has {most} sessions, as many as allowed"
+        ),
+        Denied::LineFull => f.write_str("ERR too many connections wait for this session"),
+        Denied::Unwritable(unwritable) => unwritable_text(f, unwritable),
+        Denied::Refused(refused) => refused_text(f, refused),
+        Denied::WrongType => fmt::Display::fmt(&Failure::WrongType, f),
     }
 }
 

@@ -9,12 +9,27 @@
 
 extern crate alloc;
 
+mod administration;
 mod arguments;
 mod call;
 pub mod client;
+mod clients;
+mod config;
+mod connection;
 mod dispatch;
 mod failure;
+mod glob;
+mod hashes;
+pub mod histogram;
+mod info;
+mod introspection;
+mod keys;
+mod latency;
+mod memory;
+mod number;
 mod server;
+mod session;
+mod slowlog;
 mod strings;
 pub mod table;
 
@@ -23,5 +38,8 @@ pub use call::{Call, Flow, Ran};
 pub use client::{Client, Clients};
 pub use dispatch::{Ended, Prepared, Scene, execute, key_indices, name_of, prepare, spec_of};
 pub use failure::Failure;
-pub use server::{CommandStats, Server, Settings, Stats};
+pub use glob::matches;
+pub use introspection::manual;
+pub use server::{CommandStats, Pause, Process, Server, Settings, Stats};
 pub use shard::Attempt;
+pub use slowlog::{SlowEntry, SlowLog};

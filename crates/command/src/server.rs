@@ -1,10 +1,14 @@
 //! What a node knows about itself.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
+
+use crate::SlowLog;
+use crate::histogram::Histogram;
 
 /// What an operator sets, for commands. Names and defaults are those of the configuration file.
 #[derive(Clone, Debug)]
@@ -23,6 +27,9 @@ pub struct Settings {
     pub listen: String,
     /// Where the data lives, for `CONFIG GET dir`.
     pub dir: String,
+    /// Reads a clock that never goes back, in nanoseconds, to tell how long commands take; nothing else depends on it.
+    /// `None` where there is no such clock: nothing is timed then.
+    pub stopwatch: Option<fn() -> u64>,
 }
 
 impl Default for Settings {
@@ -35,15 +42,22 @@ impl Default for Settings {
             slowlog_max_len: 128,
             listen: String::from("127.0.0.1:6379"),
             dir: String::from("./tenure-data"),
+            stopwatch: None,
         }
     }
 }
 
-/// Counters of a node, since its start.
+/// Counters of a node, since its start or `CONFIG RESETSTAT`.
 #[derive(Clone, Debug, Default)]
 pub struct Stats {
-    /// Commands run, by index in the table: how often, in microseconds altogether, failed.
+    /// By index in the table.
     pub commands: Vec<CommandStats>,
+    /// Commands run.
+    pub calls: u64,
+    /// Errors answered, by their code.
+    pub errors: BTreeMap<String, u64>,
+    /// The most memory that the store has used when it was looked at, in bytes.
+    pub peak_memory: usize,
     /// Connections accepted.
     pub connections: u64,
     /// Connections refused.
@@ -61,12 +75,73 @@ pub struct Stats {
 /// Counters of one command.
 #[derive(Clone, Debug, Default)]
 pub struct CommandStats {
-    /// Times run.
+    /// Times run; counted by the dispatcher.
     pub calls: u64,
-    /// Times it answered with an error.
+    /// Times it answered with an error; counted by the dispatcher.
     pub failures: u64,
-    /// Time spent in it, in microseconds.
-    pub total_us: u64,
+    /// Times it was not run: wrong number of words, not authenticated, key not writable.
+    pub rejections: u64,
+    /// How long it took: of commands that may take long each call, of the others a sample.
+    pub latency: Histogram,
+}
+
+impl Stats {
+    /// Counters of all commands, at zero.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            commands: alloc::vec![CommandStats::default(); crate::table::TABLE.len()],
+            ..Self::default()
+        }
+    }
+
+    /// Counts a key that was looked for.
+    #[inline]
+    pub(crate) fn count_read(&mut self, found: bool) {
+        self.hits += u64::from(found);
+        self.misses += u64::from(!found);
+    }
+
+    /// Counts an error by the code that its text begins with.
+    pub(crate) fn count_error(&mut self, text: &str) {
+        let code = text.split(' ').next().unwrap_or_default();
+        match self.errors.get_mut(code) {
+            Some(count) => *count += 1,
+            None => {
+                self.errors.insert(String::from(code), 1);
+            }
+        }
+    }
+}
+
+/// What only the shell can know of the process. Brought up to date by it now and then.
+#[derive(Clone, Debug, Default)]
+pub struct Process {
+    /// The process's number.
+    pub id: u32,
+    /// Resident memory, in bytes.
+    pub rss_bytes: u64,
+    /// The machine's memory, in bytes.
+    pub machine_memory_bytes: u64,
+    /// Processor time in user mode, in microseconds.
+    pub cpu_user_us: u64,
+    /// Processor time in kernel mode, in microseconds.
+    pub cpu_system_us: u64,
+    /// The program's path.
+    pub executable: String,
+    /// The configuration file's path; empty for none.
+    pub config_file: String,
+    /// The operating system's name and version, the architecture.
+    pub os: String,
+}
+
+/// Commands wait until a time: `CLIENT PAUSE`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// When it ends, in wall-clock milliseconds.
+    pub end_ms: u64,
+    /// All commands, or only those that write.
+    pub all: bool,
 }
 
 /// See the module.
@@ -81,6 +156,12 @@ pub struct Server {
     pub started: model::Now,
     /// 40 hex digits that tell this start from every other.
     pub run_id: String,
+    /// Commands that took long.
+    pub slow_log: SlowLog,
+    /// What the shell knows of the process.
+    pub process: Process,
+    /// `CLIENT PAUSE`, if it was asked for; may be over.
+    pub pause: Option<Pause>,
 }
 
 impl Server {
@@ -89,17 +170,25 @@ impl Server {
     pub fn new(settings: Settings, seed: [u8; 32], now: model::Now) -> Self {
         let mut random = ChaCha12Rng::from_seed(seed);
         let run_id = run_id(&mut random);
-        let stats = Stats {
-            commands: alloc::vec![CommandStats::default(); crate::table::TABLE.len()],
-            ..Stats::default()
-        };
+        let stats = Stats::new();
         Self {
             settings,
             stats,
             random,
             started: now,
             run_id,
+            slow_log: SlowLog::default(),
+            process: Process::default(),
+            pause: None,
         }
+    }
+}
+
+impl Server {
+    /// Whether commands wait because of `CLIENT PAUSE`.
+    #[must_use]
+    pub fn is_paused(&self, now: model::Now) -> bool {
+        self.pause.is_some_and(|pause| pause.end_ms > now.unix_ms)
     }
 }
 

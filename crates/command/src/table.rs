@@ -1,115 +1,84 @@
-//! The command table.
+//! The command table: every command once, in groups.
+//!
+//! Dispatch, `COMMAND`, `COMMAND DOCS`, the slow log, the statistics, the documentation and the fuzzer's
+//! dictionary all read [`TABLE`]. Each group is a slice in a file of its own; they are joined, and the index
+//! by name is built, when the crate is compiled. Subcommands (`CLIENT SETNAME`) are entries of the same
+//! table, behind all commands, under their full name `client|setname`.
 
-use crate::strings;
-use crate::{Call, Ran};
+pub mod arguments;
+mod connection;
+mod hashes;
+mod keys;
+mod lookup;
+mod server;
+mod sessions;
+mod spec;
+mod strings;
 
-/// What is special about a command. A set of these, or-ed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flags(pub u32);
+pub use lookup::{Found, find, find_name};
+pub use spec::{Access, Begin, Categories, DocFlags, Flags, Group, KeySpec, Keys, Spec};
 
-impl Flags {
-    /// None.
-    pub const NONE: Self = Self(0);
-    /// Changes data.
-    pub const WRITE: Self = Self(1);
-    /// Only looks.
-    pub const READONLY: Self = Self(1 << 1);
-    /// May need memory.
-    pub const DENYOOM: Self = Self(1 << 2);
-    /// Constant or logarithmic time.
-    pub const FAST: Self = Self(1 << 3);
-    /// Allowed before authentication.
-    pub const NO_AUTH: Self = Self(1 << 4);
-    /// For operators.
-    pub const ADMIN: Self = Self(1 << 5);
-    /// Checks holds itself: the `SESSION.*` commands.
-    pub const HOLDS: Self = Self(1 << 6);
-
-    /// Both sets.
-    #[must_use]
-    pub const fn and(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    /// Whether all of `other` are in this set.
-    #[must_use]
-    pub const fn has(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-}
-
-/// Which arguments are keys: the first, the last (negative: from the end), and the step between them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keys {
-    /// Index of the first key; 0 for no keys.
-    pub first: i8,
-    /// Index of the last key.
-    pub last: i8,
-    /// Distance of two keys.
-    pub step: i8,
-}
-
-impl Keys {
-    /// No keys.
-    pub const NONE: Self = Self {
-        first: 0,
-        last: 0,
-        step: 0,
-    };
-    /// Only the first argument after the name.
-    pub const ONE: Self = Self {
-        first: 1,
-        last: 1,
-        step: 1,
-    };
-    /// All arguments.
-    pub const ALL: Self = Self {
-        first: 1,
-        last: -1,
-        step: 1,
-    };
-}
-
-/// One command.
-pub struct Spec {
-    /// Its name, in lower case.
-    pub name: &'static str,
-    /// Number of words, the name included; negative for at least that many.
-    pub arity: i8,
-    /// What is special about it.
-    pub flags: Flags,
-    /// Which arguments are keys.
-    pub keys: Keys,
-    /// What it does, in one line.
-    pub summary: &'static str,
-    /// What runs it.
-    pub handler: fn(&mut Call<'_>) -> Ran,
-}
-
-/// Every command, in the order of their groups.
-pub static TABLE: &[Spec] = &[
-    Spec {
-        name: "get",
-        arity: 2,
-        flags: Flags::READONLY.and(Flags::FAST),
-        keys: Keys::ONE,
-        summary: "Returns the string value of a key.",
-        handler: strings::get,
-    },
-    Spec {
-        name: "set",
-        arity: -3,
-        flags: Flags::WRITE.and(Flags::DENYOOM),
-        keys: Keys::ONE,
-        summary: "Sets the string value of a key.",
-        handler: strings::set,
-    },
+/// The groups, in the order that they have in the table.
+const GROUPS: [&[Spec]; 6] = [
+    connection::SPECS,
+    server::SPECS,
+    keys::SPECS,
+    strings::SPECS,
+    hashes::SPECS,
+    sessions::SPECS,
 ];
 
-/// The command with this name, in any case; its index in [`TABLE`].
-#[must_use]
-pub fn find(name: &[u8]) -> Option<usize> {
-    TABLE
-        .iter()
-        .position(|spec| name.eq_ignore_ascii_case(spec.name.as_bytes()))
+/// Commands that are not subcommands: the first ones of [`TABLE`].
+pub const COMMANDS: usize = count(false);
+const ENTRIES: usize = COMMANDS + count(true);
+
+/// Every command, then every subcommand.
+pub static TABLE: [Spec; ENTRIES] = joined();
+
+const fn count(subcommands: bool) -> usize {
+    let (mut n, mut group) = (0, 0);
+    while group < GROUPS.len() {
+        let mut i = 0;
+        while i < GROUPS[group].len() {
+            n += if subcommands {
+                GROUPS[group][i].subcommands.len()
+            } else {
+                1
+            };
+            i += 1;
+        }
+        group += 1;
+    }
+    n
 }
+
+const fn joined() -> [Spec; ENTRIES] {
+    let mut table = [strings::SPECS[0]; ENTRIES];
+    let (mut at, mut sub_at, mut group) = (0, COMMANDS, 0);
+    while group < GROUPS.len() {
+        let mut i = 0;
+        while i < GROUPS[group].len() {
+            let spec = GROUPS[group][i];
+            table[at] = spec;
+            table[at].first_subcommand = sub_at as u16;
+            at += 1;
+            let mut j = 0;
+            while j < spec.subcommands.len() {
+                table[sub_at] = spec.subcommands[j];
+                sub_at += 1;
+                j += 1;
+            }
+            i += 1;
+        }
+        group += 1;
+    }
+    table
+}
+
+/// The commands without the subcommands.
+pub fn commands() -> &'static [Spec] {
+    &TABLE[..COMMANDS]
+}
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,8 @@ pub const MAX_BATCH_BYTES: usize = SEGMENT_BYTES - SEGMENT_HEADER_BYTES - (64 <<
 
 /// Longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = (1 << 16) - 1;
+/// Longest key of a user's, in bytes: chunks of a collection add a number to it.
+pub const MAX_USER_KEY_BYTES: usize = MAX_KEY_BYTES - 16;
 /// Longest value, in bytes, unless configured lower or (up to [`MAX_VALUE_BYTES`]) higher.
 pub const DEFAULT_VALUE_BYTES: usize = 1 << 20;
 /// The highest that the longest value can be configured to.

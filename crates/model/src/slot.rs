@@ -3,6 +3,9 @@
 /// Number of slots.
 pub const SLOTS: u16 = 16_384;
 
+/// The characters of [`Slot::tag`]: those of base64url.
+const TAG_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
 /// One of the [`SLOTS`] hash slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Slot(u16);
@@ -12,6 +15,25 @@ impl Slot {
     #[must_use]
     pub fn of(key: &[u8]) -> Self {
         Self(crc16(hash_tag(key)) % SLOTS)
+    }
+
+    /// Characters that hash to this slot, for a hash tag: `{tag}` anywhere in a key puts it here. There are several
+    /// for each slot; `from` chooses among them.
+    #[must_use]
+    pub fn tag(self, from: u64) -> [u8; 3] {
+        let character = |n: u64| TAG_ALPHABET[(n % 64) as usize];
+        // The CRC of three characters is the sum of what each adds at its place, so the last one can be
+        // told from the first two.
+        let pairs = (0..64 * 64).map(|n| from.wrapping_add(n));
+        let mut tags = pairs.flat_map(|n| {
+            let (a, b) = (character(n), character(n / 64));
+            let rest = (crc16(&[a, b, 0]) ^ self.0) % SLOTS;
+            let lasts = TAG_ALPHABET.iter().copied();
+            lasts
+                .filter(move |c| CRC16[usize::from(*c)] % SLOTS == rest)
+                .map(move |c| [a, b, c])
+        });
+        tags.next().expect("a test has seen a tag of every slot")
     }
 
     /// The number, below [`SLOTS`].
@@ -64,11 +86,23 @@ fn crc16(bytes: &[u8]) -> u16 {
 
 #[cfg(test)]
 mod tests {
+    extern crate alloc;
+
     use super::{Slot, crc16};
 
     #[test]
     fn check_value_of_the_polynomial() {
         assert_eq!(crc16(b"123456789"), 0x31C3);
+    }
+
+    #[test]
+    fn every_slot_has_a_tag() {
+        for number in 0..super::SLOTS {
+            let tag = Slot(number).tag(u64::from(number) * 77);
+            assert_eq!(Slot::of(&tag), Slot(number));
+            assert_eq!(Slot::of(&[&b"s:{"[..], &tag, b"}x"].concat()), Slot(number));
+        }
+        assert_ne!(Slot(5).tag(0), Slot(5).tag(1));
     }
 
     #[test]

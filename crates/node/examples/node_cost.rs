@@ -57,7 +57,7 @@ impl Rig {
         self.node
             .handle(NOW, Input::Received { connection, bytes }, &mut self.outbox);
         self.node.handle(NOW, Input::EndOfTurn, &mut self.outbox);
-        while let Some(op) = self.outbox.disk.pop() {
+        for op in std::mem::take(&mut self.outbox.disk) {
             self.node.handle(
                 NOW,
                 Input::Disk(DiskEvent { op, result: Ok(()) }),

@@ -54,6 +54,7 @@ impl Node {
         } else if stream.input.is_empty() && self.may_run(&stream) {
             let used = self.run(now, &mut stream, bytes);
             stream.input.extend_from_slice(&bytes[used..]);
+            stream.put_back();
         } else {
             stream.input.extend_from_slice(bytes);
             self.run_input(now, &mut stream);
@@ -84,6 +85,17 @@ impl Node {
             .and_then(Option::as_mut)
         {
             Some(stream) if stream.connection == connection => stream.sendable(committed),
+            Some(_) | None => &[],
+        }
+    }
+
+    /// Everything that is written to the connection and not sent, whether it may leave or not: for whoever checks a node
+    /// from outside. What may be sent is [`Node::output`].
+    #[must_use]
+    pub fn unsent(&self, connection: ConnectionId) -> &[u8] {
+        let stream = self.streams.get(place(connection)).and_then(Option::as_ref);
+        match stream {
+            Some(stream) if stream.connection == connection => stream.unsent(),
             Some(_) | None => &[],
         }
     }
@@ -128,6 +140,7 @@ impl Node {
 
     /// Moves the connections that have something to send to `outbox`. Those that wait for a commit stay.
     pub fn take_sendable(&mut self, outbox: &mut Outbox) {
+        self.unsent = false;
         let committed = self.shard.committed();
         let (streams, send) = (&mut self.streams, &mut outbox.send);
         self.dirty.retain(|&connection| {
@@ -179,6 +192,7 @@ impl Node {
         let used = self.run(now, stream, &mut input);
         stream.input = input;
         stream.consume(used);
+        stream.put_back();
     }
 
     pub(crate) fn may_run(&self, stream: &Stream) -> bool {
@@ -211,10 +225,14 @@ impl Node {
         }
         if !stream.dirty && stream.backlog() > 0 {
             stream.dirty = true;
+            self.unsent = true;
             self.dirty.push(connection);
         }
         if stream.state == State::WaitingForLog && !self.waiting_for_log.contains(&connection) {
             self.waiting_for_log.push(connection);
+        }
+        if stream.state == State::Paused && !self.paused.contains(&connection) {
+            self.paused.push(connection);
         }
         self.streams[place(connection)] = Some(stream);
     }
@@ -245,7 +263,7 @@ impl Node {
         let waits = |id: &ConnectionId| {
             self.streams[place(*id)]
                 .as_ref()
-                .is_some_and(|s| s.state == State::Waiting)
+                .is_some_and(|s| matches!(s.state, State::Waiting | State::Paused))
         };
         let idle: alloc::vec::Vec<_> = idle.into_iter().filter(|id| !waits(id)).collect();
         self.clients.to_close.extend(idle);

@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use command::{Arguments, Ended, Prepared, Scene};
 use model::Now;
 use model::limits;
-use resp::{CommandSpan, Limits, ProtocolError, Span};
+use resp::{CommandSpan, Limits, Protocol, ProtocolError, Reply, Span};
 use shard::Attempt;
 
 use crate::Node;
@@ -32,6 +32,33 @@ impl Batch {
             buffer,
             &self.spans[span.first as usize..][..span.count as usize],
         )
+    }
+
+    /// Where the last command ends.
+    fn end(&self) -> usize {
+        self.commands.last().map_or(0, |(span, _)| span.end)
+    }
+
+    /// If the commands from `used` on, which did not run, cannot be parsed again, writes them to `out` in a
+    /// form that can. Returns whether it did.
+    fn keep_unquoted(&self, buffer: &[u8], used: usize, out: &mut Vec<u8>) -> bool {
+        let ran = self.commands.partition_point(|(span, _)| span.end <= used);
+        let unquoted = self.commands[ran..].iter().any(|(span, _)| span.unquoted);
+        if unquoted {
+            for index in ran..self.commands.len() {
+                encode(self.arguments(buffer, index), out);
+            }
+        }
+        unquoted
+    }
+}
+
+/// Writes a command as clients send it.
+fn encode(arguments: Arguments<'_>, out: &mut Vec<u8>) {
+    let mut reply = Reply::new(out, Protocol::V2);
+    reply.array(arguments.len());
+    for argument in arguments.from(0) {
+        reply.bulk(argument);
     }
 }
 
@@ -57,6 +84,10 @@ impl Node {
             used = self.run_batch(now, stream, buffer, &batch, used);
             if self.clients.expect(stream.connection).closing {
                 used = buffer.len();
+                break;
+            }
+            if batch.keep_unquoted(buffer, used, &mut stream.kept) {
+                used = batch.end();
                 break;
             }
         }
@@ -171,6 +202,7 @@ impl Node {
                 Ended::ReplyThenClose => self.clients.expect(stream.connection).closing = true,
                 Ended::Waits => stream.state = State::Waiting,
                 Ended::WaitsForLog => stream.state = State::WaitingForLog,
+                Ended::Paused => stream.state = State::Paused,
             }
             if stream.state != State::Ready {
                 break;
@@ -183,7 +215,8 @@ impl Node {
                 break;
             }
         }
-        if self.shard.observed() > self.shard.committed() {
+        // A command that has to wait has written nothing: then there is nothing to gate.
+        if stream.output.len() > gated_from && self.shard.observed() > self.shard.committed() {
             stream.gate(gated_from, self.shard.observed());
         }
         if batch

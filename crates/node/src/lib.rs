@@ -28,6 +28,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use command::{Clients, Server, Settings};
+use model::time::SteadyClock;
 use model::{ConnectionId, Now};
 use shard::Shard;
 use store::{DiskEvent, DiskOp};
@@ -105,13 +106,17 @@ pub struct Node {
     dirty: Vec<ConnectionId>,
     /// Connections whose command waits for the log.
     waiting_for_log: Vec<ConnectionId>,
+    /// Connections whose command waits for the end of a pause.
+    paused: Vec<ConnectionId>,
     batch: Batch,
-    /// The wall clock never goes behind this.
-    floor_ms: u64,
+    clock: SteadyClock,
     /// When idle connections are looked for next, in microseconds of the monotonic clock.
     next_sweep_us: u64,
     draining: bool,
+    /// Maintenance has more to do.
     busy: bool,
+    /// Something was written since [`Node::take_sendable`].
+    unsent: bool,
 }
 
 impl Node {
@@ -125,18 +130,19 @@ impl Node {
             streams: Vec::new(),
             dirty: Vec::new(),
             waiting_for_log: Vec::new(),
+            paused: Vec::new(),
             batch: Batch::default(),
-            floor_ms: now.unix_ms,
+            clock: SteadyClock::new(now),
             next_sweep_us: now.mono_us,
             draining: false,
             busy: false,
+            unsent: false,
         }
     }
 
     /// Takes one input and runs it to completion.
     pub fn handle(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) {
-        let now = now.not_before(self.floor_ms);
-        self.floor_ms = now.unix_ms;
+        let now = self.clock.tell(now);
         match input {
             Input::Accepted {
                 address,
@@ -150,6 +156,11 @@ impl Node {
             Input::Closed { connection } => self.forget(connection),
             Input::Disk(event) => self.disk_event(now, event),
             Input::EndOfTurn => self.end_turn(now, outbox),
+        }
+        if !self.paused.is_empty() && !self.server.is_paused(now) {
+            for connection in core::mem::take(&mut self.paused) {
+                self.resume(now, connection, None);
+            }
         }
         self.run_woken(now);
         self.close_marked(outbox);
@@ -178,10 +189,21 @@ impl Node {
         &self.shard
     }
 
+    /// What was stored: all that is left of a node that is gone.
+    #[must_use]
+    pub fn into_store(self) -> store::Store {
+        self.shard.into_store()
+    }
+
     /// Settings, counters and so on, to look at.
     #[must_use]
     pub fn server(&self) -> &Server {
         &self.server
+    }
+
+    /// The same, for what the shell knows of the process and tells now and then.
+    pub fn server_mut(&mut self) -> &mut Server {
+        &mut self.server
     }
 
     /// Connections, to look at.
@@ -190,21 +212,33 @@ impl Node {
         &self.clients
     }
 
-    /// Whether maintenance has more to do at once: the shell then does not wait for events.
+    /// Whether there is more to do at once: the shell then does not wait for events.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.busy
+        self.busy || self.unsent
     }
 
     /// When [`Input::EndOfTurn`] is wanted at the latest, in wall-clock milliseconds.
     #[must_use]
     pub fn next_deadline_ms(&self) -> Option<u64> {
-        self.shard.next_maintenance_ms()
+        let pause = self.server.pause.filter(|_| !self.paused.is_empty());
+        let pause_ms = pause.map(|pause| pause.end_ms);
+        self.shard
+            .next_maintenance_ms()
+            .into_iter()
+            .chain(pause_ms)
+            .min()
     }
 
     /// From now on nobody is accepted, and connections are closed as they fall silent.
     pub fn drain(&mut self) {
         self.draining = true;
+    }
+
+    /// Ends the log, so that a restart can tell any damage from an unfinished end. To be followed by turns until
+    /// the disk has done what they ask for; nothing may be written afterwards.
+    pub fn seal(&mut self) {
+        self.shard.store_mut().seal();
     }
 
     /// Whether [`Node::drain`] was called and every connection that had work has been served.

@@ -11,7 +11,8 @@ use shard::Attempt;
 ///
 /// ```text
 ///   Ready ──command waits──► Waiting ──woken──► Ready
-///     └──log is busy──► WaitingForLog ──disk event──► Ready
+///     ├──log is busy──► WaitingForLog ──disk event──► Ready
+///     └──CLIENT PAUSE──► Paused ──pause is over──► Ready
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -21,6 +22,8 @@ pub(crate) enum State {
     Waiting,
     /// No: the first command of `input` waits for the log.
     WaitingForLog,
+    /// No: clients are paused.
+    Paused,
 }
 
 /// Buffers above this are given back when they are empty.
@@ -34,6 +37,8 @@ pub(crate) struct Stream {
     pub(crate) parser: Parser,
     /// Received, not yet run; begins with the command that waits, if one does.
     pub(crate) input: Vec<u8>,
+    /// A command that waits and was taken out of what was received, to be put before it again.
+    pub(crate) kept: Vec<u8>,
     pub(crate) output: Vec<u8>,
     sent: usize,
     /// Output from this byte on may leave when this position is committed.
@@ -55,6 +60,7 @@ impl Stream {
             connection,
             parser: Parser::default(),
             input: Vec::new(),
+            kept: Vec::new(),
             output: Vec::new(),
             sent: 0,
             gates: VecDeque::new(),
@@ -69,6 +75,11 @@ impl Stream {
     /// Bytes that are written and not yet sent.
     pub(crate) fn backlog(&self) -> usize {
         self.output.len() - self.sent
+    }
+
+    /// The bytes that [`Stream::backlog`] counts.
+    pub(crate) fn unsent(&self) -> &[u8] {
+        &self.output[self.sent..]
     }
 
     /// Nothing to run and nothing to send.
@@ -123,6 +134,15 @@ impl Stream {
             }
         } else {
             self.input.drain(..bytes);
+        }
+    }
+
+    /// Puts the command that was taken out back before the input.
+    pub(crate) fn put_back(&mut self) {
+        if !self.kept.is_empty() {
+            let mut input = core::mem::take(&mut self.kept);
+            input.append(&mut self.input);
+            self.input = input;
         }
     }
 }

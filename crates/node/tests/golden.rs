@@ -12,8 +12,14 @@
 //! raw "*1\r\n"         connection c1 sends these very bytes; [b] raw "..." for another
 //! close                connection c1 closes; [b] close for another
 //! @+500ms              time passes (ms or s)
-//! password secret      settings, before the first command
+//! restart              every connection is lost, and the node starts again over what was stored
+//! password secret      settings, before the first command; also
+//! guard PREFIX [no-resurrection MS] [lock-suffix SUFFIX]
+//! user-cap N refuse|oldest
 //! ```
+//!
+//! In a reply, `?name` at the end of a line stands for whatever comes there, and the same again from then on; in a
+//! command it stands for what it was (`:?fence`, then `SESSION.RELEASE s ?fence`).
 //!
 //! A line `…` (or `...`) in an expected reply stands for any number of lines. Run with `GOLDEN=rewrite` to write what
 //! came back into the files; then read the diff as you would read code.
@@ -25,7 +31,8 @@ use std::path::{Path, PathBuf};
 use command::Settings;
 use model::{ConnectionId, Now, Position};
 use node::{Input, Node, Outbox};
-use shard::{Shard, ShardSettings};
+use shard::sessions::{CapPolicy, UserCap};
+use shard::{Guard, Shard, ShardSettings};
 use store::{DiskEvent, Store, StoreConfig, SyncMode};
 
 /// The time at which every script begins: 2026-01-01T00:00:00Z.
@@ -37,6 +44,10 @@ struct Stage {
     connections: BTreeMap<String, ConnectionId>,
     received: BTreeMap<String, Vec<u8>>,
     closed: Vec<String>,
+    settings: (Settings, ShardSettings),
+    starts: u32,
+    /// What `?name` stands for.
+    bound: BTreeMap<String, String>,
 }
 
 impl Stage {
@@ -50,14 +61,30 @@ impl Stage {
             sync: SyncMode::EverySecond,
             seed: 7,
         });
-        let shard = Shard::new(store, Position::new(1, 1), shard_settings);
+        let shard = Shard::new(store, Position::new(1, 1), shard_settings.clone());
         Self {
-            node: Node::new(shard, settings, [7; 32], now),
+            node: Node::new(shard, settings.clone(), [7; 32], now),
             now,
             connections: BTreeMap::new(),
             received: BTreeMap::new(),
             closed: Vec::new(),
+            settings: (settings, shard_settings),
+            starts: 1,
+            bound: BTreeMap::new(),
         }
+    }
+
+    /// The node is gone, and another takes over what it had stored, in a new epoch.
+    fn restart(mut self) -> Self {
+        self.starts += 1;
+        let (settings, shard_settings) = self.settings.clone();
+        let next = Position::new(self.starts, 1);
+        let mut shard = Shard::new(self.node.into_store(), next, shard_settings);
+        shard.rebuild(self.now);
+        self.node = Node::new(shard, settings, [self.starts as u8; 32], self.now);
+        self.connections.clear();
+        self.received.clear();
+        self
     }
 
     /// One turn of the loop with one input, on a disk that does everything at once.
@@ -215,15 +242,69 @@ fn duration_ms(text: &str) -> u64 {
         .unwrap_or_else(|| panic!("not a duration: {text}"))
 }
 
-fn matches(expected: &[String], got: &[String]) -> bool {
+fn matches(expected: &[String], got: &[String], bound: &mut BTreeMap<String, String>) -> bool {
     match (expected.first(), got.first()) {
         (None, None) => true,
         (Some(any), _) if any == "…" || any == "..." => {
-            (0..=got.len()).any(|skipped| matches(&expected[1..], &got[skipped..]))
+            (0..=got.len()).any(|skipped| matches(&expected[1..], &got[skipped..], bound))
         }
-        (Some(want), Some(have)) => want == have && matches(&expected[1..], &got[1..]),
+        (Some(want), Some(have)) => {
+            fits(want, have, bound) && matches(&expected[1..], &got[1..], bound)
+        }
         (Some(_), None) | (None, Some(_)) => false,
     }
+}
+
+/// Whether one line is as expected. A `?name` that stands for nothing yet takes what it finds.
+fn fits(want: &str, have: &str, bound: &mut BTreeMap<String, String>) -> bool {
+    let Some((before, name)) = want.split_once('?').filter(|(_, name)| !name.is_empty()) else {
+        return want == have;
+    };
+    let Some(rest) = have.strip_prefix(before) else {
+        return false;
+    };
+    *bound
+        .entry(name.to_owned())
+        .or_insert_with(|| rest.to_owned())
+        == rest
+}
+
+/// A command with what its `?name`s stand for.
+fn filled(command: &str, bound: &BTreeMap<String, String>) -> String {
+    let words = command.split(' ').map(|word| match word.strip_prefix('?') {
+        Some(name) => bound.get(name).map_or(word, |value| value.as_str()),
+        None => word,
+    });
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Takes note of a line that is a setting.
+fn is_setting(line: &str, settings: &mut Settings, shard_settings: &mut ShardSettings) -> bool {
+    let words: Vec<&str> = line.split(' ').collect();
+    match words[..] {
+        ["password", password] => settings.password = password.to_owned(),
+        ["user-cap", most, policy] => {
+            shard_settings.user_cap = Some(UserCap {
+                most: most.parse().expect("user-cap N"),
+                policy: match policy {
+                    "refuse" => CapPolicy::Refuse,
+                    "oldest" => CapPolicy::Oldest,
+                    other => panic!("no such policy: {other}"),
+                },
+            });
+        }
+        ["guard", prefix, ref what @ ..] => {
+            let after = |word| what.iter().position(|w| *w == word).map(|at| what[at + 1]);
+            shard_settings.guards.push(Guard {
+                prefix: prefix.as_bytes().to_vec(),
+                no_resurrection_ms: after("no-resurrection")
+                    .map(|ms| ms.parse().expect("a number")),
+                lock_suffix: after("lock-suffix").map(|suffix| suffix.as_bytes().to_vec()),
+            });
+        }
+        _ => return false,
+    }
+    true
 }
 
 fn is_step(line: &str) -> bool {
@@ -231,6 +312,7 @@ fn is_step(line: &str) -> bool {
     rest.starts_with("> ")
         || rest.starts_with("raw ")
         || rest == "close"
+        || line == "restart"
         || rest.starts_with('<')
         || line.starts_with("@+")
         || line.starts_with('#')
@@ -240,14 +322,11 @@ fn is_step(line: &str) -> bool {
 /// Runs a script. Returns it with what came back in place of what was expected, and the first difference.
 fn run(script: &str) -> (String, Option<String>) {
     let mut lines = script.lines().peekable();
-    let (mut settings, shard_settings) = (Settings::default(), ShardSettings::default());
+    let (mut settings, mut shard_settings) = (Settings::default(), ShardSettings::default());
     let mut text = String::new();
-    while let Some(setting) =
-        lines.next_if(|l| l.starts_with("password ") || l.starts_with('#') || l.is_empty())
-    {
-        if let Some(password) = setting.strip_prefix("password ") {
-            settings.password = password.to_owned();
-        }
+    while let Some(setting) = lines.next_if(|l| {
+        l.starts_with('#') || l.is_empty() || is_setting(l, &mut settings, &mut shard_settings)
+    }) {
         text.push_str(setting);
         text.push('\n');
     }
@@ -258,13 +337,17 @@ fn run(script: &str) -> (String, Option<String>) {
         let (name, rest) = addressed(line);
         let mut answered = true;
         if let Some(command) = rest.strip_prefix("> ") {
-            stage.send(&name, encode(&words(command)));
+            let command = filled(command, &stage.bound);
+            stage.send(&name, encode(&words(&command)));
         } else if let Some(raw) = rest.strip_prefix("raw ") {
             stage.send(&name, words(raw).concat());
         } else if rest == "close" {
             let connection = stage.connection(&name);
             stage.connections.remove(&name);
             stage.turn(Input::Closed { connection });
+            answered = false;
+        } else if line == "restart" {
+            stage = stage.restart();
             answered = false;
         } else if let Some(passed) = line.strip_prefix("@+") {
             let ms = duration_ms(passed);
@@ -289,7 +372,7 @@ fn run(script: &str) -> (String, Option<String>) {
             expected.push(reply.to_owned());
         }
         let got = stage.take(&name);
-        let same = matches(&expected, &got);
+        let same = matches(&expected, &got, &mut stage.bound);
         let shown = if same { &expected } else { &got };
         if first.is_some() {
             let bracket = if line.starts_with('[') {

@@ -41,6 +41,8 @@ pub struct CommandSpan {
     pub count: u32,
     /// Offset of the first byte after it.
     pub end: usize,
+    /// Its bytes were changed: they cannot be parsed again.
+    pub unquoted: bool,
 }
 
 /// What a request may claim.
@@ -167,7 +169,10 @@ impl Parser {
                     inline::split(buffer, *from, line.text, &mut self.unquoted, spans)?;
                     *from += line.next;
                     if spans.len() > first {
-                        return Ok(Some(command(spans, first, *from)));
+                        return Ok(Some(CommandSpan {
+                            unquoted: true,
+                            ..command(spans, first, *from)
+                        }));
                     }
                 }
             }
@@ -271,6 +276,7 @@ fn command(spans: &[Span], first: usize, end: usize) -> CommandSpan {
         first: first as u32,
         count: (spans.len() - first) as u32,
         end,
+        unquoted: false,
     }
 }
 

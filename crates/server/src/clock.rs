@@ -1,5 +1,6 @@
 //! The two clocks of the machine: the one place where the time is read.
 
+use std::sync::OnceLock;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use model::Now;
@@ -41,6 +42,15 @@ pub fn unix_ms() -> u64 {
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |since| since.as_millis() as u64)
+}
+
+/// Nanoseconds by the monotonic clock, from an arbitrary zero: what the core times commands with.
+#[must_use]
+pub fn nanoseconds() -> u64 {
+    static ORIGIN: OnceLock<Instant> = OnceLock::new();
+    instant()
+        .duration_since(*ORIGIN.get_or_init(instant))
+        .as_nanos() as u64
 }
 
 #[allow(clippy::disallowed_methods)] // Shells read the clock here and nowhere else.

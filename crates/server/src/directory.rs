@@ -2,10 +2,11 @@
 //!
 //! ```text
 //!   LOCK        locked by the server that uses the directory; holds its process number
-//!   FORMAT      which format the rest is in
+//!   FORMAT      which format the rest is in, and a random number that every segment of this directory bears
 //!   EPOCH       the epoch of the last start: positions of a later start are greater
 //!   CLEAN       there after a clean shutdown: no file may then be torn
 //!   segments/   the log, one file a segment, named by the segment's number in hexadecimal
+//!   quarantine/ damaged segment files that were replaced: for the operator to look at, never read again
 //! ```
 
 use std::fs::{self, File, OpenOptions, TryLockError};
@@ -13,9 +14,10 @@ use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use store::SegmentId;
+use tracing::warn;
 
-/// What `FORMAT` says. A newer server that changes the layout changes the number.
-const FORMAT: &str = "tenure data directory, format 1\n";
+/// How `FORMAT` begins. A newer server that changes the layout changes the number.
+const FORMAT: &str = "tenure data directory, format 1\nid ";
 /// Ending of a segment's file.
 const SEGMENT_ENDING: &str = "segment";
 
@@ -25,6 +27,8 @@ pub struct Directory {
     path: PathBuf,
     /// Whether the last server that used it ended as it should. True for a new directory.
     pub was_clean: bool,
+    /// What tells its segments from those of any other directory.
+    pub id: u64,
     /// The epoch of the last start; 0 for a new directory.
     pub last_epoch: u32,
     /// Locked as long as this lives.
@@ -61,7 +65,7 @@ impl Directory {
             )),
             LockError::Io(error) => failed("lock it", error),
         })?;
-        check_format(path)?;
+        let id = read_format(path)?;
         let was_clean = path.join("CLEAN").exists() || is_new(path);
         let last_epoch = read_epoch(path)?;
         if path.join("CLEAN").exists() {
@@ -70,15 +74,11 @@ impl Directory {
         sync_directory(path).map_err(|e| failed("sync it", e))?;
         Ok(Self {
             path: path.to_owned(),
+            id,
             was_clean,
             last_epoch,
             _lock: lock,
         })
-    }
-
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
     }
 
     /// Where the segment files are.
@@ -100,6 +100,48 @@ impl Directory {
 /// The file of a segment, in the directory of segments.
 pub fn segment_path(segments: &Path, segment: SegmentId) -> PathBuf {
     segments.join(format!("{:016x}.{SEGMENT_ENDING}", segment.0))
+}
+
+/// The segment files of a directory of segments, the newest first.
+pub fn segment_files(segments: &Path) -> io::Result<Vec<(SegmentId, PathBuf)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(segments)? {
+        let path = entry?.path();
+        let number = path
+            .file_name()
+            .and_then(|name| {
+                name.to_str()?
+                    .strip_suffix(SEGMENT_ENDING)?
+                    .strip_suffix('.')
+            })
+            .and_then(|digits| u64::from_str_radix(digits, 16).ok());
+        match number {
+            Some(number) if path == segment_path(segments, SegmentId(number)) => {
+                files.push((SegmentId(number), path));
+            }
+            Some(_) | None => warn!(file = %path.display(), "not a segment file; it is left alone"),
+        }
+    }
+    files.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
+    Ok(files)
+}
+
+/// Moves a damaged segment file aside, under a name that no other has.
+pub fn quarantine(segments: &Path, segment: SegmentId) -> io::Result<()> {
+    let aside = segments.with_file_name("quarantine");
+    fs::create_dir_all(&aside)?;
+    let mut to = segment_path(&aside, segment);
+    let mut number = 1;
+    while to.exists() {
+        to = to.with_extension(format!("{SEGMENT_ENDING}.{number}"));
+        number += 1;
+    }
+    match fs::rename(segment_path(segments, segment), &to) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    sync_directory(&aside)?;
+    sync_directory(segments)
 }
 
 /// Makes what was created or deleted in a directory survive a loss of power.
@@ -135,27 +177,27 @@ fn lock(path: &Path) -> Result<File, LockError> {
     Ok(file)
 }
 
-fn check_format(path: &Path) -> Result<(), DirectoryError> {
-    let place = path.join("FORMAT");
-    match fs::read_to_string(&place) {
-        Ok(text) if text == FORMAT => Ok(()),
-        Ok(text) => Err(DirectoryError(format!(
-            "dir {}: it says `{}`, and this server knows only `{}`; use the server that wrote it, or another --dir",
-            path.display(),
-            text.trim(),
-            FORMAT.trim()
-        ))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => replace(path, "FORMAT", FORMAT)
-            .map_err(|error| {
-                DirectoryError(format!(
-                    "dir {}: cannot write in it: {error}",
-                    path.display()
+/// Reads the directory's number, or makes one up for a new directory.
+fn read_format(path: &Path) -> Result<u64, DirectoryError> {
+    let error = |what: String| DirectoryError(format!("dir {}: {what}", path.display()));
+    match fs::read_to_string(path.join("FORMAT")) {
+        Ok(text) => text
+            .strip_prefix(FORMAT)
+            .and_then(|id| u64::from_str_radix(id.trim_end(), 16).ok())
+            .ok_or_else(|| {
+                error(format!(
+                    "FORMAT says `{}`, and this server knows only `{}<number>`; use the server that wrote it, or another --dir",
+                    text.trim().replace('\n', " "),
+                    FORMAT.replace('\n', " ")
                 ))
             }),
-        Err(error) => Err(DirectoryError(format!(
-            "dir {}: cannot read FORMAT: {error}",
-            path.display()
-        ))),
+        Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
+            let id = getrandom::u64().map_err(|e| error(format!("no random numbers: {e}")))?;
+            replace(path, "FORMAT", &format!("{FORMAT}{id:016x}\n"))
+                .map_err(|e| error(format!("cannot write in it: {e}")))?;
+            Ok(id)
+        }
+        Err(e) => Err(error(format!("cannot read FORMAT: {e}"))),
     }
 }
 

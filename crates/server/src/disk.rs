@@ -5,12 +5,14 @@
 //! Everything that may wait for the device (creating and reserving, syncing, closing, deleting) is done in
 //! order by one other thread, and comes back as a message. With `sync always`, the writes of all turns that
 //! pass while a sync is under way share the next one: that is the group commit.
+//!
+//! Ops on one file are done in order: a write to a file that is still being created waits its turn in that thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
@@ -19,9 +21,10 @@ use model::limits::SEGMENT_BYTES;
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use store::{DiskError, DiskEvent, DiskOp, SegmentId};
+use tracing::{error, info};
 
 use crate::clock::Clock;
-use crate::directory::{segment_path, sync_directory};
+use crate::directory::{quarantine, segment_path, sync_directory};
 use crate::message::{Mailbox, Message};
 
 /// An op that the disk thread has done.
@@ -37,7 +40,10 @@ pub struct Done {
 /// An op for the disk thread, with the file that it is about.
 struct Job {
     op: DiskOp,
+    /// `None`: it is opened, if the op needs it.
     file: Option<Arc<File>>,
+    /// What to write.
+    bytes: Vec<u8>,
 }
 
 /// Counters of the disk, since the start.
@@ -53,6 +59,8 @@ pub struct DiskStats {
     pub creates: u64,
     /// Files deleted.
     pub deletes: u64,
+    /// Files moved aside because they are damaged.
+    pub quarantines: u64,
     /// Syncs, those of files that were closed too.
     pub syncs: Durations,
 }
@@ -82,13 +90,19 @@ impl Durations {
 
 /// The disk of one node.
 pub struct Disk {
+    /// The directory of the segment files.
+    segments: PathBuf,
     /// Files that are open for writing.
     files: BTreeMap<SegmentId, Arc<File>>,
+    /// Segments whose files are being created.
+    creating: BTreeSet<SegmentId>,
     jobs: Sender<Job>,
     /// Ops that the thread has and has not answered.
     underway: usize,
     /// Counters.
     pub stats: DiskStats,
+    /// The last error, until something succeeds that could have failed alike.
+    trouble: Option<DiskError>,
     /// Kept so that the thread's panic would be known: it has none.
     _thread: JoinHandle<()>,
 }
@@ -100,14 +114,18 @@ impl Disk {
     /// The thread cannot be started.
     pub fn start(segments: PathBuf, mailbox: Mailbox, clock: Clock) -> io::Result<Self> {
         let (jobs, queue) = channel();
+        let directory = segments.clone();
         let thread = std::thread::Builder::new()
             .name("tenure-disk".into())
-            .spawn(move || work(&segments, &queue, &mailbox, clock))?;
+            .spawn(move || work(&directory, &queue, &mailbox, clock))?;
         Ok(Self {
+            segments,
             files: BTreeMap::new(),
+            creating: BTreeSet::new(),
             jobs,
             underway: 0,
             stats: DiskStats::default(),
+            trouble: None,
             _thread: thread,
         })
     }
@@ -115,22 +133,31 @@ impl Disk {
     /// Does a write at once and says how it ended; has any other op done, which [`Disk::done`] will say.
     /// `bytes` is what to write.
     pub fn perform(&mut self, op: DiskOp, bytes: &[u8]) -> Option<DiskEvent> {
-        let file = match op {
-            DiskOp::Write {
-                segment, offset, ..
-            } => {
-                let result = self.write(segment, offset, bytes);
-                return Some(DiskEvent { op, result });
-            }
-            DiskOp::Create { .. } => None,
-            DiskOp::Sync { segment } => self.files.get(&segment).cloned(),
-            DiskOp::Close { segment, .. } | DiskOp::Delete { segment } => {
-                self.files.remove(&segment)
-            }
+        let segment = op.segment();
+        let mut job = Job {
+            op,
+            file: self.files.get(&segment).cloned(),
+            bytes: Vec::new(),
         };
+        match op {
+            DiskOp::Write { .. } if self.creating.contains(&segment) => job.bytes = bytes.to_vec(),
+            DiskOp::Write { offset, .. } => {
+                let result = self.write(segment, offset, bytes);
+                let event = DiskEvent { op, result };
+                self.judge(&event);
+                return Some(event);
+            }
+            DiskOp::Create { .. } => {
+                self.creating.insert(segment);
+            }
+            DiskOp::Sync { .. } => {}
+            DiskOp::Close { .. } | DiskOp::Delete { .. } | DiskOp::Quarantine { .. } => {
+                self.files.remove(&segment);
+            }
+        }
         self.underway += 1;
         self.jobs
-            .send(Job { op, file })
+            .send(job)
             .expect("the disk thread ends only after its queue");
         None
     }
@@ -141,15 +168,20 @@ impl Disk {
         match done.event.op {
             DiskOp::Create { segment } => {
                 self.stats.creates += 1;
+                self.creating.remove(&segment);
                 if let Some(file) = done.file {
                     self.files.insert(segment, file);
                 }
             }
             DiskOp::Sync { .. } | DiskOp::Close { .. } => self.stats.syncs.note(done.took_us),
             DiskOp::Delete { .. } => self.stats.deletes += 1,
-            DiskOp::Write { .. } => {}
+            DiskOp::Quarantine { .. } => self.stats.quarantines += 1,
+            DiskOp::Write { len, .. } => {
+                self.stats.writes += 1;
+                self.stats.written_bytes += u64::from(len);
+            }
         }
-        self.note_error(&done.event);
+        self.judge(&done.event);
         done.event
     }
 
@@ -159,29 +191,54 @@ impl Disk {
     }
 
     fn write(&mut self, segment: SegmentId, offset: u32, bytes: &[u8]) -> Result<(), DiskError> {
-        let result = match self.files.get(&segment) {
-            Some(file) => file
-                .write_all_at(bytes, u64::from(offset))
-                .map_err(|e| disk_error(&e)),
-            None => Err(DiskError::Io(Errno::BADF.raw_os_error())),
-        };
+        let written = self
+            .file(segment)
+            .and_then(|file| file.write_all_at(bytes, u64::from(offset)));
+        let result = written.map_err(|error| disk_error(&error));
         self.stats.writes += 1;
-        match result {
-            Ok(()) => self.stats.written_bytes += bytes.len() as u64,
-            Err(_) => self.stats.errors += 1,
-        }
+        self.stats.written_bytes += bytes.len() as u64;
         result
     }
 
-    fn note_error(&mut self, event: &DiskEvent) {
-        if event.result.is_err() {
-            self.stats.errors += 1;
+    /// Counts errors, and tells when trouble begins and ends.
+    fn judge(&mut self, event: &DiskEvent) {
+        match event.result {
+            Ok(()) if self.trouble.is_none() => {}
+            Ok(()) => {
+                // Deleting works on a full disk too.
+                if matches!(event.op, DiskOp::Create { .. } | DiskOp::Write { .. }) {
+                    self.trouble = None;
+                    info!("the disk takes the log again");
+                }
+            }
+            Err(error) => {
+                self.stats.errors += 1;
+                if self.trouble.replace(error) != Some(error) {
+                    let segment = format!("{:016x}", event.op.segment().0);
+                    error!(op = op_name(event.op), segment, "{}", trouble_text(error));
+                }
+            }
         }
+    }
+
+    /// What is wrong with the disk at present.
+    pub fn trouble(&self) -> Option<DiskError> {
+        self.trouble
+    }
+
+    /// The segment's file, open for writing. One from before this start is opened when it is first needed.
+    fn file(&mut self, segment: SegmentId) -> io::Result<Arc<File>> {
+        if let Some(file) = self.files.get(&segment) {
+            return Ok(file.clone());
+        }
+        let file = open(&self.segments, segment)?;
+        self.files.insert(segment, file.clone());
+        Ok(file)
     }
 }
 
 /// The disk thread: does jobs in order until there can be no more.
-fn work(segments: &std::path::Path, queue: &Receiver<Job>, mailbox: &Mailbox, clock: Clock) {
+fn work(segments: &Path, queue: &Receiver<Job>, mailbox: &Mailbox, clock: Clock) {
     for job in queue {
         let began = clock.elapsed();
         let (file, result) = match carry_out(segments, &job) {
@@ -200,30 +257,44 @@ fn work(segments: &std::path::Path, queue: &Receiver<Job>, mailbox: &Mailbox, cl
     }
 }
 
-fn carry_out(segments: &std::path::Path, job: &Job) -> io::Result<Option<Arc<File>>> {
-    let open = || {
-        job.file
-            .as_deref()
-            .ok_or_else(|| io::Error::from(Errno::BADF))
+fn carry_out(segments: &Path, job: &Job) -> io::Result<Option<Arc<File>>> {
+    let file = || match &job.file {
+        Some(file) => Ok(file.clone()),
+        None => open(segments, job.op.segment()),
     };
     match job.op {
-        DiskOp::Create { segment } => create(segments, segment).map(|file| Some(Arc::new(file))),
-        DiskOp::Sync { .. } => open()?.sync_data().map(|()| None),
+        DiskOp::Create { segment } => return create(segments, segment).map(|f| Some(Arc::new(f))),
+        DiskOp::Write { offset, .. } => file()?.write_all_at(&job.bytes, u64::from(offset))?,
+        DiskOp::Sync { .. } => file()?.sync_data()?,
         DiskOp::Close { len, .. } => {
-            let file = open()?;
+            let file = file()?;
             file.set_len(u64::from(len))?;
-            file.sync_data().map(|()| None)
+            file.sync_data()?;
         }
-        DiskOp::Delete { segment } => match std::fs::remove_file(segment_path(segments, segment)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(None),
-        },
-        DiskOp::Write { .. } => unreachable!("the node's thread writes itself"),
+        DiskOp::Delete { segment } => delete(segments, segment)?,
+        DiskOp::Quarantine { segment } => quarantine(segments, segment)?,
+    }
+    Ok(None)
+}
+
+/// The file of a segment that exists, for writing.
+fn open(segments: &Path, segment: SegmentId) -> io::Result<Arc<File>> {
+    let file = OpenOptions::new()
+        .write(true)
+        .open(segment_path(segments, segment))?;
+    Ok(Arc::new(file))
+}
+
+fn delete(segments: &Path, segment: SegmentId) -> io::Result<()> {
+    match std::fs::remove_file(segment_path(segments, segment)) {
+        Ok(()) => sync_directory(segments),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
     }
 }
 
 /// Creates a segment's file with all its space, and makes its name survive a loss of power.
-fn create(segments: &std::path::Path, segment: SegmentId) -> io::Result<File> {
+fn create(segments: &Path, segment: SegmentId) -> io::Result<File> {
     let path = segment_path(segments, segment);
     let file = OpenOptions::new()
         .write(true)
@@ -244,6 +315,30 @@ fn create(segments: &std::path::Path, segment: SegmentId) -> io::Result<File> {
         return Err(error);
     }
     Ok(file)
+}
+
+fn op_name(op: DiskOp) -> &'static str {
+    match op {
+        DiskOp::Create { .. } => "create",
+        DiskOp::Write { .. } => "write",
+        DiskOp::Sync { .. } => "sync",
+        DiskOp::Close { .. } => "close",
+        DiskOp::Delete { .. } => "delete",
+        DiskOp::Quarantine { .. } => "quarantine",
+    }
+}
+
+fn trouble_text(error: DiskError) -> String {
+    match error {
+        DiskError::NoSpace => {
+            "the disk has no space left for the log: writes are refused until it has, reads go on"
+                .into()
+        }
+        DiskError::Io(number) => format!(
+            "the disk fails ({}): the data moves on to other files; writes are refused until that has worked, reads go on",
+            io::Error::from_raw_os_error(number)
+        ),
+    }
 }
 
 fn disk_error(error: &io::Error) -> DiskError {

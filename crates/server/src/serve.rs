@@ -3,12 +3,11 @@
 use std::fmt;
 use std::io::{self, Write as _};
 
-use command::Settings;
 use mio::Poll;
 use model::Position;
 use node::{Node, Outbox};
-use shard::{Shard, ShardSettings};
-use store::{Store, StoreConfig};
+use shard::Shard;
+use store::{Restore, RestoreReport, Store, Tuning};
 use tracing::{info, warn};
 
 use crate::accept::Listener;
@@ -21,7 +20,11 @@ use crate::disk::Disk;
 use crate::limits::raise_open_files;
 use crate::logs;
 use crate::message::Mailbox;
+use crate::pages::MappedPages;
 use crate::phase::{Phase, SharedPhase};
+use crate::process;
+use crate::restore;
+use crate::settings;
 use crate::sockets::Sockets;
 use crate::turns::{LoopState, MESSAGES, Shell};
 
@@ -75,10 +78,13 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
     shell
         .run()
         .map_err(|error| system("wait for events", &error))?;
-    shell.seal();
-    directory
-        .mark_clean()
-        .map_err(|error| system("mark the data directory as clean", &error))?;
+    if shell.seal() {
+        directory
+            .mark_clean()
+            .map_err(|error| system("mark the data directory as clean", &error))?;
+    } else {
+        warn!("the disk had errors: the data directory is not marked as clean");
+    }
     info!("stopped");
     Ok(())
 }
@@ -131,43 +137,62 @@ fn start_node(
     listeners: &[Listener],
     clock: Clock,
 ) -> Result<Node, StartError> {
-    let mut seed = [0; 40];
-    getrandom::fill(&mut seed).map_err(|error| {
-        StartError(format!(
-            "cannot get random numbers from the system: {error}"
-        ))
-    })?;
-    let (index_seed, node_seed) = seed
-        .split_first_chunk::<8>()
-        .expect("40 bytes begin with 8");
-    let store = Store::new(StoreConfig {
-        memory_bytes: config.memory_bytes as usize,
-        sync: config.sync,
-        seed: u64::from_le_bytes(*index_seed),
-    });
-    let epoch = directory.last_epoch + 1;
+    let store_seed = random()?;
+    let (store, report) = restore_store(config, directory, u64::from_le_bytes(store_seed), clock)?;
+    let epoch = directory.last_epoch.max(report.newest.epoch()) + 1;
     directory
         .record_epoch(epoch)
         .map_err(|error| system("record the epoch in the data directory", &error))?;
-    let shard_settings = ShardSettings {
-        max_value_bytes: config.max_value_bytes as usize,
+    let now = clock.now().not_before(report.latest_ms);
+    let shard_settings = settings::of_shard(config, u64::from_le_bytes(random()?));
+    let mut shard = Shard::new(store, Position::new(epoch, 1), shard_settings);
+    shard.rebuild(now);
+    let listen = listeners
+        .first()
+        .map_or_else(String::new, |l| l.address.to_string());
+    let settings = settings::of_commands(config, max_clients, listen);
+    let mut node = Node::new(shard, settings, random()?, now);
+    node.server_mut().process = process::identity();
+    Ok(node)
+}
+
+fn random<const N: usize>() -> Result<[u8; N], StartError> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| system("get random numbers from the system", &error))?;
+    Ok(bytes)
+}
+
+fn restore_store(
+    config: &Config,
+    directory: &Directory,
+    seed: u64,
+    clock: Clock,
+) -> Result<(Store, RestoreReport), StartError> {
+    let tuning = Tuning {
+        directory: directory.id,
+        ..Tuning::default()
     };
-    let shard = Shard::new(store, Position::new(epoch, 1), shard_settings);
-    let settings = Settings {
-        password: config.password.clone(),
-        max_clients,
-        timeout_s: config.timeout_s,
-        slowlog_slower_than_us: config.slowlog_slower_than_us,
-        slowlog_max_len: config.slowlog_max_len as usize,
-        listen: listeners
-            .first()
-            .map_or_else(String::new, |l| l.address.to_string()),
-        dir: config.dir.display().to_string(),
+    let restore = Restore::new(
+        settings::of_store(config, seed),
+        tuning,
+        Box::new(MappedPages),
+    );
+    let threads = match config.restore_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads as usize,
     };
-    let node_seed = node_seed
-        .try_into()
-        .expect("the rest of 40 bytes after 8 is 32");
-    Ok(Node::new(shard, settings, node_seed, clock.now()))
+    if !directory.was_clean {
+        info!(
+            "the last server on this directory did not shut down: its last writes may be unfinished"
+        );
+    }
+    restore::restore(restore, &directory.segments_path(), threads, clock).map_err(|error| {
+        StartError(format!(
+            "dir {}: cannot restore: {error}; nothing was changed, so it can be tried again",
+            config.dir.display()
+        ))
+    })
 }
 
 /// The one line on standard output, for scripts and people.

@@ -19,6 +19,8 @@ pub struct Socket {
     pub unread: bool,
     /// The other end has said that it sends no more, so reading goes on until that point is reached.
     pub ending: bool,
+    /// When it was last active: see [`crate::spin::Spin::window`].
+    pub window: u64,
 }
 
 impl Socket {
@@ -84,6 +86,7 @@ impl Sockets {
             blocked: false,
             unread: false,
             ending: false,
+            window: 0,
         });
     }
 

@@ -22,6 +22,7 @@ use crate::clock::Clock;
 use crate::disk::Disk;
 use crate::message::Message;
 use crate::phase::SharedPhase;
+use crate::process;
 use crate::sockets::Sockets;
 use crate::spin::{SPIN_US, Spin};
 
@@ -39,8 +40,8 @@ const ACCEPTS_PER_TURN: usize = 256;
 const LONGEST_WAIT: Duration = Duration::from_secs(1);
 /// How long a shutdown waits for connections that still have work.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
-/// How long a shutdown waits for the disk.
-const SEAL_LIMIT: Duration = Duration::from_secs(30);
+/// How long a start or a shutdown waits for the disk.
+const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 
 /// A node with its sockets and its disk.
 pub struct Shell {
@@ -62,9 +63,9 @@ pub struct LoopState {
     spin: Spin,
     /// Connections that may have more to read, and no event will say so.
     again: Vec<ConnectionId>,
-    /// Connections that were read in this turn.
-    served: usize,
     turns: u64,
+    /// When the process is looked at next.
+    look_at: Duration,
     /// When the shutdown gives up waiting.
     drain_until: Option<Duration>,
 }
@@ -75,8 +76,8 @@ impl Default for LoopState {
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
             spin: Spin::default(),
             again: Vec::new(),
-            served: 0,
             turns: 0,
+            look_at: Duration::ZERO,
             drain_until: None,
         }
     }
@@ -102,17 +103,26 @@ impl Shell {
         let mut events = Events::with_capacity(1024);
         while !self.is_over() {
             let waited_us = self.wait(&mut events)?;
-            self.state.served = 0;
             for event in &events {
                 self.event(event);
             }
             self.read_again();
             self.retry_accepting();
             self.flush();
+            self.look_at_process();
+            self.state.spin.turned(self.state.turns, waited_us);
             self.state.turns += 1;
-            self.state.spin.waited(waited_us, self.state.served);
         }
         Ok(())
+    }
+
+    /// Once a second, takes note of what the process uses.
+    fn look_at_process(&mut self) {
+        let now = self.clock.elapsed();
+        if now >= self.state.look_at {
+            self.state.look_at = now + LONGEST_WAIT;
+            process::refresh(&mut self.node.server_mut().process);
+        }
     }
 
     /// Waits for events, and returns for how long, in microseconds.
@@ -255,6 +265,7 @@ impl Shell {
 
     /// Reads until nothing is left, the node wants no more, or others should have their turn.
     fn read(&mut self, connection: ConnectionId) {
+        let window = Spin::window(self.state.turns);
         for reads in 0.. {
             let Some(socket) = self.sockets.get(connection) else {
                 return;
@@ -271,7 +282,9 @@ impl Shell {
             match socket.read(&mut self.state.scratch) {
                 Ok(Some(0)) => return self.handle(Input::Ended { connection }),
                 Ok(Some(count)) => {
-                    self.state.served += usize::from(reads == 0);
+                    if std::mem::replace(&mut socket.window, window) != window {
+                        self.state.spin.first_active();
+                    }
                     self.received(connection, count);
                     // A read that was not filled has emptied the kernel's buffer; what comes later causes an event.
                     if count < SCRATCH_BYTES && !ending {
@@ -394,14 +407,26 @@ impl Shell {
         self.state.drain_until = Some(self.clock.elapsed() + DRAIN_LIMIT);
     }
 
-    /// Has the disk finish what it was asked for.
-    pub fn seal(&mut self) {
+    /// Ends the log, and has the disk finish it.
+    ///
+    /// Returns whether everything is on disk.
+    pub fn seal(&mut self) -> bool {
+        self.node.seal();
+        self.settle() && self.disk.stats.errors == 0
+    }
+
+    /// Has the disk do what the node wants, without serving anybody: before the first connection, and after
+    /// the last. Returns whether it was done in time.
+    pub fn settle(&mut self) -> bool {
         let mut events = Events::with_capacity(16);
-        let until = self.clock.elapsed() + SEAL_LIMIT;
+        let until = self.clock.elapsed() + SETTLE_LIMIT;
         loop {
             self.flush();
-            if self.disk.is_quiet() || self.clock.elapsed() > until {
-                return;
+            if self.disk.is_quiet() {
+                return true;
+            }
+            if self.clock.elapsed() > until {
+                return false;
             }
             // A failing poller would only make this a busy loop until the limit.
             let _ = poll(&mut self.poll, &mut events, Duration::from_millis(10));

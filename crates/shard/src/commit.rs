@@ -22,6 +22,17 @@ pub struct Commits {
 }
 
 impl Commits {
+    /// Everything before `next` is in the log already, up to `log`. What a restart found may have reached the operating
+    /// system only: it is shown when the store has persisted it anew.
+    pub(crate) fn after_restart(next: Position, log: LogPoint) -> Self {
+        let last = Position::from_raw(next.raw() - 1);
+        Self {
+            last_removal: last,
+            in_flight: VecDeque::from([(last, log)]),
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn begin(&mut self) {
         self.observed = Position::ZERO;
     }

@@ -9,37 +9,74 @@
 #![no_std]
 
 extern crate alloc;
+#[cfg(test)]
+extern crate std;
 
+pub mod batch;
 mod commit;
+mod effects;
+pub mod guards;
+pub mod hash;
 pub mod holds;
+mod marks;
 pub mod record;
+mod session_key;
+pub mod sessions;
+pub mod users;
 mod writes;
 
 pub use commit::Commits;
+pub use effects::Unwritable;
+pub use guards::Guard;
+pub use hash::{Changed, FieldChange, Hash, Unchanged, WrongType};
 pub use record::{Meta, Record, Type};
-pub use writes::{Change, Unwritable};
+pub use writes::{Change, Place};
 
 use alloc::vec::Vec;
 
 use model::{ConnectionId, Db, Now, Position};
 use store::{Entry, Key, Refused, Space, Store};
 
-use crate::holds::Holds;
+use crate::holds::{HoldCounts, Holds};
+use crate::marks::Marks;
+use crate::sessions::UserCap;
+use crate::users::Users;
+
+/// What a scan may look at to find what it was asked for, where most of the index is empty or belongs to others.
+const LEAST_SCAN_WORK: usize = 10_000;
 
 /// What an operator may set. Defaults: nothing is guarded, no cap.
 #[derive(Clone, Debug)]
 pub struct ShardSettings {
     /// Longest value of a write, in bytes.
     pub max_value_bytes: usize,
+    /// What is done for keys by their prefixes; the first that fits applies.
+    pub guards: Vec<Guard>,
+    /// How many sessions a user may have; `None` for any number.
+    pub user_cap: Option<UserCap>,
+    /// For how long the old id of a rotated session cannot be used again after its grace, in milliseconds.
+    pub gone_ms: u64,
+    /// Secret of the hash tables, so that nobody can choose ids that collide.
+    pub seed: u64,
 }
+
+/// Default of [`ShardSettings::gone_ms`]: longer than any request that still carries an old id should take.
+pub const DEFAULT_GONE_MS: u64 = 60_000;
 
 impl Default for ShardSettings {
     fn default() -> Self {
         Self {
             max_value_bytes: model::limits::DEFAULT_VALUE_BYTES,
+            guards: Vec::new(),
+            user_cap: None,
+            gone_ms: DEFAULT_GONE_MS,
+            seed: 0,
         }
     }
 }
+
+/// Timers of holds and waits that one call of [`Shard::maintain`] runs at most.
+const TIMERS_AT_ONCE: usize = 1024;
 
 /// Why a command that had to wait runs again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,11 +99,11 @@ pub struct Shard {
     next: Position,
     commits: Commits,
     pub(crate) holds: Holds,
+    pub(crate) users: Users,
+    pub(crate) marks: Marks,
+    /// The connection whose command is writing; `None` when the shard writes by itself.
+    pub(crate) writer: Option<ConnectionId>,
     pub(crate) settings: ShardSettings,
-    /// Connections whose waiting command shall run again, in this order.
-    pub(crate) woken: Vec<(ConnectionId, Attempt)>,
-    /// Where a new value is put together.
-    pub(crate) scratch: Vec<u8>,
 }
 
 impl Shard {
@@ -74,14 +111,17 @@ impl Shard {
     /// on disk already.
     #[must_use]
     pub fn new(store: Store, next: Position, settings: ShardSettings) -> Self {
+        let mut commits = Commits::after_restart(next, store.appended());
+        commits.advance(store.persisted());
         Self {
             store,
             next,
-            commits: Commits::default(),
-            holds: Holds::default(),
+            commits,
+            holds: Holds::new(settings.seed),
+            users: Users::default(),
+            marks: Marks::default(),
+            writer: None,
             settings,
-            woken: Vec::new(),
-            scratch: Vec::new(),
         }
     }
 
@@ -91,9 +131,21 @@ impl Shard {
         &self.store
     }
 
+    /// The store, when nothing else is wanted any more.
+    #[must_use]
+    pub fn into_store(self) -> Store {
+        self.store
+    }
+
     /// The store, for its disk ops and events only. Changing entries goes through the shard.
     pub fn store_mut(&mut self) -> &mut Store {
         &mut self.store
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn settings(&self) -> &ShardSettings {
+        &self.settings
     }
 
     /// The settings, to change while running.
@@ -116,13 +168,69 @@ impl Shard {
         self.store.key(db, Space::Data, key)
     }
 
-    /// The current record of a key. What was read is noted in [`Shard::observed`], also that there is none.
+    /// The current record of a key, or of the session that it was the id of until a short while ago (see
+    /// `marks`). What was read is noted in [`Shard::observed`], also that there is none.
     #[inline]
     pub fn record(&mut self, now: Now, db: Db, key: &[u8]) -> Option<Record<'_>> {
         let key = self.data_key(db, key);
+        if self.marks.possible(now.unix_ms) && self.store.get(&key, now.unix_ms).is_none() {
+            return self.record_by_alias(now, db, key.bytes());
+        }
         let entry = self.store.get(&key, now.unix_ms);
         self.commits.observe(entry.as_ref().map(Entry::position));
         entry.map(Record::of)
+    }
+
+    /// Visits about `count` records of a database from `cursor` (0 to begin) on, and returns the cursor to go on with, 0
+    /// at the end. Every record that is there all the time is visited at least once. The work is bounded, so fewer
+    /// may be visited, or none.
+    pub fn scan(
+        &mut self,
+        now: Now,
+        db: Db,
+        mut cursor: u64,
+        count: usize,
+        visit: &mut dyn FnMut(&[u8], Record<'_>),
+    ) -> u64 {
+        let (mut latest, mut visited, mut looked_at) = (None, 0, 0);
+        while visited < count && looked_at < count.max(LEAST_SCAN_WORK) {
+            cursor = self.store.scan(cursor, count, &mut |entry| {
+                let wanted = entry.db() == db && entry.space() == Space::Data;
+                if wanted && !entry.deadline().has_passed(now.unix_ms) {
+                    latest = latest.max(Some(entry.position()));
+                    visited += 1;
+                    visit(entry.key(), Record::of(entry));
+                }
+            });
+            looked_at += count;
+            if cursor == 0 {
+                break;
+            }
+        }
+        // A scan depends on what it found, and on what it no longer found.
+        self.commits.observe(None);
+        self.commits.observe(latest);
+        cursor
+    }
+
+    /// Some key of a database, chosen by `random`; `None` if there is none, or if none was found within a bounded
+    /// search.
+    pub fn random_key(&mut self, now: Now, db: Db, random: u64) -> Option<&[u8]> {
+        let entry = self.store.random(db, random, now.unix_ms);
+        self.commits.observe(entry.as_ref().map(Entry::position));
+        entry.map(|entry| entry.key())
+    }
+
+    /// Bytes that a key's entries take, headers and index cells included.
+    pub fn footprint(&mut self, now: Now, db: Db, key: &[u8]) -> Option<usize> {
+        let is_there = self.record(now, db, key).is_some();
+        let data_key = self.data_key(db, key);
+        let entry = self
+            .store
+            .get(&data_key, now.unix_ms)
+            .filter(|_| is_there)?;
+        let chunks = Hash::of(self, now, db, key, Record::of(entry));
+        Some(Store::footprint(&entry) + chunks.map_or(0, |hash| hash.chunk_footprint()))
     }
 
     /// The latest position that anything read or written since [`Shard::begin_command`] depends on: a reply may
@@ -150,7 +258,7 @@ impl Shard {
 
     /// Connections whose waiting command shall run again, in the order they became so.
     pub fn take_woken(&mut self) -> Vec<(ConnectionId, Attempt)> {
-        core::mem::take(&mut self.woken)
+        self.holds.take_woken()
     }
 
     /// A connection is gone: its places in lines are given up. Its holds stay until they expire, since a
@@ -162,17 +270,54 @@ impl Shard {
     /// Does what is due: holds that have expired, waits that are over, and a bounded step of the store's
     /// maintenance. Returns whether there is more to do at once.
     pub fn maintain(&mut self, now: Now, budget_bytes: usize) -> bool {
-        self.store.maintain(now.unix_ms, budget_bytes, &mut |_| {})
+        self.writer = None;
+        let more_due = self.holds.run_timers(now.unix_ms, TIMERS_AT_ONCE);
+        let more_stored = self.maintain_store(now, budget_bytes);
+        self.write_pending_marks(now);
+        more_due || more_stored
     }
 
     /// When [`Shard::maintain`] has something to do next, in wall-clock milliseconds.
     #[must_use]
     pub fn next_maintenance_ms(&self) -> Option<u64> {
-        self.store.next_maintenance_ms()
+        let (store, holds) = (self.store.next_maintenance_ms(), self.holds.next_timer_ms());
+        store.into_iter().chain(holds).min()
     }
 
-    /// Hands a batch to the store under the next positions. Every change of the shard goes through here.
+    /// What has happened to holds, and how many there are.
+    #[must_use]
+    pub fn hold_counts(&self) -> HoldCounts {
+        self.holds.counts()
+    }
+
+    /// Whose sessions are whose.
+    #[must_use]
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// Ends the wait of a connection as if its time were over. Returns whether it waited.
+    pub fn stop_waiting(&mut self, connection: ConnectionId) -> bool {
+        self.holds.stop_waiting(connection)
+    }
+
+    /// A command of this connection is about to write.
+    #[inline]
+    pub fn begin_write(&mut self, connection: ConnectionId) {
+        self.writer = Some(connection);
+    }
+
+    /// Applies a batch with all that follows from it. Every change of the shard goes through here.
     pub(crate) fn apply(&mut self, now: Now, ops: &[store::Op<'_>]) -> Result<Position, Refused> {
+        if self.has_effects(ops) {
+            self.apply_with_effects(now, ops)
+        } else {
+            self.apply_bare(now, ops)
+        }
+    }
+
+    /// Hands a batch to the store under the next positions.
+    fn apply_bare(&mut self, now: Now, ops: &[store::Op<'_>]) -> Result<Position, Refused> {
         let first = self.next;
         let applied = self.store.apply(now.unix_ms, first, ops)?;
         assert!(

@@ -4,7 +4,7 @@
 //! the body: so a session costs its users one entry, and a plain key nothing extra.
 //!
 //! ```text
-//! meta  len:u16 created:u48 idle_ms:u48 max:u48 fence:u64 fence_version:u40 user:...    (little-endian)
+//! meta  len:u16 created:u48 idle_ms:u48 max:u48 fence:u64 fence_version:u40 digest:u64 user:...    (little-endian)
 //! body  String: the bytes.   Hash: see `hash`.   BigHash: a directory of chunks, see `hash`.
 //! ```
 
@@ -74,6 +74,11 @@ pub const fn kind_of(r#type: Type, has_meta: bool) -> Kind {
     }
 }
 
+/// Whether an entry of this kind begins with [`Meta`].
+pub(crate) fn has_meta(kind: Kind) -> bool {
+    matches!(kind, SESSION_STRING | SESSION_HASH | SESSION_BIG_HASH)
+}
+
 fn of_kind(kind: Kind) -> (Type, bool) {
     match kind {
         STRING => (Type::String, false),
@@ -99,11 +104,14 @@ pub struct Meta<'a> {
     pub fence: Fence,
     /// The version counter that that commit made.
     pub fence_version: u64,
+    /// Zero if that commit ended the hold. If it kept it, a digest of what it changed, never zero: it tells the
+    /// same commit asked for again from the next one under the same hold.
+    pub fence_digest: u64,
     /// Whose session it is; empty for nobody's.
     pub user: &'a [u8],
 }
 
-const META_BYTES: usize = 33;
+const META_BYTES: usize = 41;
 const NO_IDLE: u64 = (1 << 48) - 1;
 
 impl<'a> Meta<'a> {
@@ -116,6 +124,7 @@ impl<'a> Meta<'a> {
             max: Deadline::NEVER,
             fence: Fence(0),
             fence_version: 0,
+            fence_digest: 0,
             user: &[],
         }
     }
@@ -130,11 +139,12 @@ impl<'a> Meta<'a> {
         out.extend_from_slice(&self.max.raw().to_le_bytes()[..6]);
         out.extend_from_slice(&self.fence.0.to_le_bytes());
         out.extend_from_slice(&self.fence_version.to_le_bytes()[..5]);
+        out.extend_from_slice(&self.fence_digest.to_le_bytes());
         out.extend_from_slice(self.user);
     }
 
     /// Splits a value into meta and body.
-    fn split(value: &'a [u8]) -> (Self, &'a [u8]) {
+    pub(crate) fn split(value: &'a [u8]) -> (Self, &'a [u8]) {
         let number = |from: usize, len: usize| {
             let mut bytes = [0; 8];
             bytes[..len].copy_from_slice(&value[from..from + len]);
@@ -148,6 +158,7 @@ impl<'a> Meta<'a> {
             max: Deadline::from_raw(number(14, 6)),
             fence: Fence(number(20, 8)),
             fence_version: number(28, 5),
+            fence_digest: number(33, 8),
             user: &value[META_BYTES..len],
         };
         (meta, &value[len..])
@@ -157,6 +168,8 @@ impl<'a> Meta<'a> {
 /// A data entry, understood.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
+    /// Its key: not the one that was asked for, if that is the old id of a session.
+    pub key: &'a [u8],
     /// What it is.
     pub r#type: Type,
     /// Its version.
@@ -184,6 +197,7 @@ impl<'a> Record<'a> {
             (None, entry.value())
         };
         Self {
+            key: entry.key(),
             r#type,
             version: entry.version(),
             position: entry.position(),
@@ -211,6 +225,7 @@ mod tests {
                 max,
                 fence: Fence(1 << 61),
                 fence_version: 1 << 39,
+                fence_digest: u64::MAX,
                 user,
             };
             let mut value = Vec::new();

@@ -94,6 +94,8 @@ impl Restore {
     pub fn add(&mut self, scanned: ScannedSegment) {
         self.store.files.taken(scanned.id);
         if scanned.empty {
+            self.report.torn.extend(scanned.torn);
+            self.report.torn.extend(scanned.torn);
             self.store
                 .condemn(scanned.id, scanned.file_len, u64::MAX, false);
             return;

@@ -409,6 +409,12 @@ impl Store {
         LogPoint(self.files.persisted.min(self.appended))
     }
 
+    /// Everything that was appended so far, by whoever wrote the files that the store was restored from, too.
+    #[must_use]
+    pub fn appended(&self) -> LogPoint {
+        LogPoint(self.appended)
+    }
+
     /// Bytes that the memory limit applies to.
     #[inline]
     pub(crate) fn used(&self) -> usize {

@@ -2,9 +2,12 @@
 
 mod serve;
 
+use std::fmt::Display;
+use std::io::Write as _;
 use std::process::ExitCode;
 
-use clap::Command;
+use bench::BenchArgs;
+use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 
 /// Where a usage error leaves: as `getopt` programs do.
 const USAGE: u8 = 2;
@@ -15,6 +18,7 @@ Examples:
   tenure serve --memory 2GiB --sync always         acknowledge a write when it is on disk
   TENURE_PASSWORD=... tenure serve --listen 0.0.0.0:6379
   tenure serve --config /etc/tenure.toml --print-config
+  tenure bench --help                              put load on a server and measure it
 ";
 
 fn main() -> ExitCode {
@@ -24,18 +28,39 @@ fn main() -> ExitCode {
         .after_help(EXAMPLES)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(serve::command());
+        .subcommand(serve::command())
+        .subcommand(BenchArgs::augment_args(Command::new("bench")));
     let matches = match command.try_get_matches() {
         Ok(matches) => matches,
-        Err(error) => {
-            let code = if error.use_stderr() { USAGE } else { 0 };
-            // Nobody may be listening, which is no reason for another error.
-            let _ = error.print();
-            return ExitCode::from(code);
-        }
+        Err(error) => return usage(&error),
     };
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
+        Some(("bench", matches)) => run_bench(matches),
         Some(_) | None => unreachable!("clap knows every subcommand and demands one"),
     }
+}
+
+fn run_bench(matches: &ArgMatches) -> ExitCode {
+    let args = match BenchArgs::from_arg_matches(matches) {
+        Ok(args) => args,
+        Err(error) => return usage(&error),
+    };
+    match bench::run(args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&format_args!("{error:#}")),
+    }
+}
+
+/// Shows what clap has to say: help, version, or what is wrong with the arguments.
+fn usage(error: &clap::Error) -> ExitCode {
+    // Nobody may be listening, which is no reason for another error.
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
+}
+
+/// One line on standard error.
+fn fail(error: &dyn Display) -> ExitCode {
+    let _ = writeln!(std::io::stderr(), "tenure: {error}");
+    ExitCode::FAILURE
 }

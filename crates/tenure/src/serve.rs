@@ -4,6 +4,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use crate::fail;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use server::config::{Config, KEYS, Key, Sources};
 
@@ -45,7 +46,8 @@ fn option(key: &'static Key) -> Arg {
         .long(key.name)
         .value_name(key.value)
         .help(help)
-        .allow_hyphen_values(true);
+        .allow_hyphen_values(true)
+        .overrides_with(key.name);
     if key.value == "true|false" {
         option.num_args(0..=1).default_missing_value("true")
     } else {
@@ -80,9 +82,4 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
-}
-
-fn fail(error: &dyn std::fmt::Display) -> ExitCode {
-    let _ = writeln!(std::io::stderr(), "tenure: {error}");
-    ExitCode::FAILURE
 }

@@ -2,11 +2,17 @@
 
 use std::fmt::{Display, Write as _};
 
+use command::CommandStats;
+use command::histogram::Histogram;
 use command::table::TABLE;
 
 use super::Snapshot;
 use crate::disk::Durations;
 use crate::phase::Phase;
+
+/// Bounds of the buckets of command latencies: powers of two of nanoseconds, from a quarter of a microsecond to
+/// a second.
+const LATENCY_BITS: [u32; 12] = [8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30];
 
 /// The whole text. While restoring there is no node to ask.
 pub fn text(phase: Phase, snapshot: Option<&Snapshot>) -> String {
@@ -38,6 +44,7 @@ pub fn text(phase: Phase, snapshot: Option<&Snapshot>) -> String {
     if let Some(snapshot) = snapshot {
         node(&mut out, snapshot);
         commands(&mut out, snapshot);
+        holds(&mut out, snapshot);
         memory(&mut out, snapshot);
         log(&mut out, snapshot);
     }
@@ -51,6 +58,25 @@ fn node(out: &mut Text, snapshot: &Snapshot) {
         "gauge",
         "Time since the start.",
         snapshot.uptime_s,
+    );
+    let process = &snapshot.process;
+    out.one(
+        "tenure_process_resident_bytes",
+        "gauge",
+        "Resident memory of the process, at most a second old.",
+        process.rss_bytes,
+    );
+    out.one(
+        "tenure_process_cpu_user_seconds_total",
+        "counter",
+        "Processor time in user mode.",
+        seconds(process.cpu_user_us),
+    );
+    out.one(
+        "tenure_process_cpu_system_seconds_total",
+        "counter",
+        "Processor time in kernel mode.",
+        seconds(process.cpu_system_us),
     );
     out.one(
         "tenure_loop_turns_total",
@@ -103,30 +129,93 @@ fn node(out: &mut Text, snapshot: &Snapshot) {
 }
 
 fn commands(out: &mut Text, snapshot: &Snapshot) {
-    let called = || {
-        let stats = TABLE.iter().zip(&snapshot.stats.commands);
-        stats.filter(|(_, stats)| stats.calls > 0)
-    };
-    out.family("tenure_commands_total", "counter", "Commands run.");
-    for (spec, stats) in called() {
-        out.sample(
-            "tenure_commands_total",
-            &[("command", spec.name)],
-            stats.calls,
-        );
-    }
-    out.family(
-        "tenure_commands_failed_total",
-        "counter",
-        "Commands that answered with an error.",
-    );
-    for (spec, stats) in called() {
-        out.sample(
+    let called: Vec<_> = TABLE
+        .iter()
+        .map(|spec| spec.name)
+        .zip(&snapshot.stats.commands)
+        .filter(|(_, stats)| stats.calls + stats.rejections > 0)
+        .collect();
+    let families: [(&str, &str, fn(&CommandStats) -> u64); 3] = [
+        ("tenure_commands_total", "Commands run.", |stats| {
+            stats.calls
+        }),
+        (
             "tenure_commands_failed_total",
-            &[("command", spec.name)],
-            stats.failures,
-        );
+            "Commands that ran and answered with an error.",
+            |stats| stats.failures,
+        ),
+        (
+            "tenure_commands_rejected_total",
+            "Commands that were not run: arity, authentication, a key not writable.",
+            |stats| stats.rejections,
+        ),
+    ];
+    for (family, help, count) in families {
+        out.family(family, "counter", help);
+        for (name, stats) in &called {
+            out.sample(family, &[("command", name)], count(stats));
+        }
     }
+    let family = "tenure_command_seconds";
+    out.family(
+        family,
+        "histogram",
+        "Time that commands took inside the node; of cheap commands, of a sample of calls.",
+    );
+    for (name, stats) in &called {
+        out.latency(family, name, &stats.latency);
+    }
+    let family = "tenure_refusals_total";
+    out.family(family, "counter", "Error replies, by their code.");
+    for (code, count) in &snapshot.stats.errors {
+        out.sample(family, &[("reason", code)], count);
+    }
+}
+
+fn holds(out: &mut Text, snapshot: &Snapshot) {
+    let holds = &snapshot.holds;
+    out.one(
+        "tenure_holds",
+        "gauge",
+        "Sessions that are held.",
+        holds.held,
+    );
+    out.one(
+        "tenure_hold_waiters",
+        "gauge",
+        "Connections that wait for a hold.",
+        holds.waiting,
+    );
+    out.one(
+        "tenure_holds_taken_total",
+        "counter",
+        "Holds taken.",
+        holds.taken,
+    );
+    out.one(
+        "tenure_holds_handed_over_total",
+        "counter",
+        "Holds handed over to someone who waited.",
+        holds.handed_over,
+    );
+    out.one(
+        "tenure_holds_expired_total",
+        "counter",
+        "Holds that expired before they were released.",
+        holds.expired,
+    );
+    out.one(
+        "tenure_holds_broken_total",
+        "counter",
+        "Holds that were broken.",
+        holds.broken,
+    );
+    out.one(
+        "tenure_hold_waits_timed_out_total",
+        "counter",
+        "Waits that were over before there was a turn.",
+        holds.timed_out,
+    );
 }
 
 fn memory(out: &mut Text, snapshot: &Snapshot) {
@@ -214,6 +303,18 @@ fn memory(out: &mut Text, snapshot: &Snapshot) {
 fn log(out: &mut Text, snapshot: &Snapshot) {
     let disk = &snapshot.disk;
     out.one(
+        "tenure_log_writable",
+        "gauge",
+        "0 while the disk does not take the log, and writes are refused.",
+        u8::from(snapshot.trouble.is_none()),
+    );
+    out.one(
+        "tenure_log_quarantines_total",
+        "counter",
+        "Damaged files that were moved aside.",
+        disk.quarantines,
+    );
+    out.one(
         "tenure_log_files",
         "gauge",
         "Segment files.",
@@ -285,6 +386,35 @@ impl Text {
     fn one(&mut self, name: &str, kind: &str, help: &str, value: impl Display) {
         self.family(name, kind, help);
         self.sample(name, &[], value);
+    }
+
+    fn latency(&mut self, name: &str, command: &str, latency: &Histogram) {
+        let counts: Vec<_> = latency.cumulative().collect();
+        for bits in LATENCY_BITS {
+            let bound_ns = 1u64 << bits;
+            let count = counts
+                .iter()
+                .rfind(|(upper, _)| *upper <= bound_ns)
+                .map_or(0, |(_, count)| *count);
+            let bound = (bound_ns as f64 / 1e9).to_string();
+            self.sample(
+                &format!("{name}_bucket"),
+                &[("command", command), ("le", &bound)],
+                count,
+            );
+        }
+        let labels = [("command", command)];
+        self.sample(
+            &format!("{name}_bucket"),
+            &[("command", command), ("le", "+Inf")],
+            latency.count(),
+        );
+        self.sample(
+            &format!("{name}_sum"),
+            &labels,
+            latency.total_ns() as f64 / 1e9,
+        );
+        self.sample(&format!("{name}_count"), &labels, latency.count());
     }
 
     fn durations(&mut self, name: &str, help: &str, durations: &Durations) {

@@ -1,9 +1,11 @@
 //! The state of a node at one instant, copied so that another thread can write about it.
 
+use command::Process;
 use command::Stats;
 use model::Now;
 use node::Node;
-use store::Usage;
+use shard::holds::HoldCounts;
+use store::{DiskError, Usage};
 
 use crate::disk::{Disk, DiskStats};
 
@@ -16,6 +18,12 @@ pub struct Snapshot {
     pub connections: usize,
     /// Memory, log and cleaner.
     pub usage: Usage,
+    /// Holds and those who wait for them.
+    pub holds: HoldCounts,
+    /// Memory and processor time of the process.
+    pub process: Process,
+    /// What is wrong with the disk, if anything is.
+    pub trouble: Option<DiskError>,
     /// The disk.
     pub disk: DiskStats,
     /// Turns of the loop.
@@ -32,6 +40,9 @@ impl Snapshot {
             stats: node.server().stats.clone(),
             connections: node.clients().len(),
             usage: node.shard().store().usage(),
+            holds: node.shard().hold_counts(),
+            process: node.server().process.clone(),
+            trouble: disk.trouble(),
             disk: disk.stats,
             turns,
             uptime_s: (now.mono_us - started.mono_us) as f64 / 1e6,

@@ -39,7 +39,7 @@ fn a_damaged_epoch_or_an_unknown_format_is_an_error() {
     );
     std::fs::write(
         dir.path().join("FORMAT"),
-        "tenure data directory, format 99\n",
+        "tenure data directory, format 99\nid 7\n",
     )
     .unwrap();
     assert!(

@@ -1,0 +1,239 @@
+//! `CONFIG`: the settings that clients ask for under Redis's names.
+//!
+//! Some can be changed while the server runs; the others answer what is true of this server, so that a client
+//! that looks before it leaps sees where it lands.
+
+use alloc::borrow::Cow;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::glob::matches_any_case;
+use crate::server::Stats;
+use crate::{Call, Failure, Flow, Ran};
+
+/// How a setting is read and changed.
+struct Parameter {
+    name: &'static str,
+    get: fn(&Call<'_>) -> Cow<'static, str>,
+    set: Set,
+}
+
+/// How a setting is changed.
+enum Set {
+    /// Not while the server runs.
+    Never,
+    /// To a whole number between the two, by the function.
+    Integer(i64, i64, fn(&mut Call<'_>, i64)),
+    /// To any text.
+    Text(fn(&mut Call<'_>, String)),
+}
+
+const fn fixed(name: &'static str, get: fn(&Call<'_>) -> Cow<'static, str>) -> Parameter {
+    Parameter {
+        name,
+        get,
+        set: Set::Never,
+    }
+}
+
+const fn integer(
+    name: &'static str,
+    get: fn(&Call<'_>) -> Cow<'static, str>,
+    range: (i64, i64),
+    set: fn(&mut Call<'_>, i64),
+) -> Parameter {
+    Parameter {
+        name,
+        get,
+        set: Set::Integer(range.0, range.1, set),
+    }
+}
+
+fn owned(value: impl ToString) -> Cow<'static, str> {
+    Cow::Owned(value.to_string())
+}
+
+fn host(listen: &str) -> &str {
+    listen.rsplit_once(':').map_or(listen, |(host, _)| host)
+}
+
+fn port(listen: &str) -> &str {
+    listen.rsplit_once(':').map_or("0", |(_, port)| port)
+}
+
+static PARAMETERS: &[Parameter] = &[
+    fixed("activerehashing", |_| "yes".into()),
+    fixed("aclfile", |_| "".into()),
+    fixed("appendfsync", |_| "everysec".into()),
+    fixed("appendonly", |_| "yes".into()),
+    fixed("bind", |call| owned(host(&call.server.settings.listen))),
+    fixed("cluster-enabled", |_| "no".into()),
+    fixed("databases", |_| owned(model::limits::DATABASES)),
+    fixed("dir", |call| owned(&call.server.settings.dir)),
+    fixed("hash-max-listpack-entries", |_| {
+        owned(crate::keys::MAX_LISTPACK_ENTRIES)
+    }),
+    fixed("hash-max-listpack-value", |_| {
+        owned(crate::keys::MAX_LISTPACK_VALUE_BYTES)
+    }),
+    fixed("hash-max-ziplist-entries", |_| {
+        owned(crate::keys::MAX_LISTPACK_ENTRIES)
+    }),
+    fixed("hash-max-ziplist-value", |_| {
+        owned(crate::keys::MAX_LISTPACK_VALUE_BYTES)
+    }),
+    fixed("hz", |_| "10".into()),
+    fixed("io-threads", |_| "1".into()),
+    fixed("latency-tracking", |_| "yes".into()),
+    fixed("lazyfree-lazy-expire", |_| "yes".into()),
+    integer(
+        "maxclients",
+        |call| owned(call.server.settings.max_clients),
+        (1, 1 << crate::client::PLACE_BITS),
+        |call, value| call.server.settings.max_clients = value as usize,
+    ),
+    fixed("maxmemory", |call| owned(call.shard.store().usage().limit)),
+    fixed("maxmemory-policy", |_| "noeviction".into()),
+    fixed("maxmemory-samples", |_| "5".into()),
+    fixed("notify-keyspace-events", |_| "".into()),
+    fixed("port", |call| owned(port(&call.server.settings.listen))),
+    integer(
+        "proto-max-bulk-len",
+        |call| owned(call.shard.settings().max_value_bytes),
+        (1 << 20, model::limits::MAX_VALUE_BYTES as i64),
+        |call, value| call.shard.settings_mut().max_value_bytes = value as usize,
+    ),
+    fixed("protected-mode", |_| "yes".into()),
+    fixed("replica-read-only", |_| "yes".into()),
+    Parameter {
+        name: "requirepass",
+        get: |call| owned(&call.server.settings.password),
+        set: Set::Text(|call, value| call.server.settings.password = value),
+    },
+    fixed("save", |_| "".into()),
+    fixed("slave-read-only", |_| "yes".into()),
+    integer(
+        "slowlog-log-slower-than",
+        |call| owned(call.server.settings.slowlog_slower_than_us),
+        (-1, i64::MAX),
+        |call, value| call.server.settings.slowlog_slower_than_us = value,
+    ),
+    integer(
+        "slowlog-max-len",
+        |call| owned(call.server.settings.slowlog_max_len),
+        (0, 100_000),
+        |call, value| call.server.settings.slowlog_max_len = value as usize,
+    ),
+    fixed("tcp-backlog", |_| "511".into()),
+    fixed("tcp-keepalive", |_| "300".into()),
+    integer(
+        "timeout",
+        |call| owned(call.server.settings.timeout_s),
+        (0, i32::MAX as i64),
+        |call, value| call.server.settings.timeout_s = value as u64,
+    ),
+];
+
+/// `CONFIG GET pattern ...`
+pub fn get(call: &mut Call<'_>) -> Ran {
+    let wanted = |parameter: &&Parameter| {
+        let mut patterns = call.arguments.from(2);
+        patterns.any(|pattern| matches_any_case(pattern, parameter.name.as_bytes()))
+    };
+    let found: Vec<_> = PARAMETERS.iter().filter(wanted).collect();
+    call.reply.map(found.len());
+    for parameter in found {
+        call.reply.bulk_str(parameter.name);
+        let value = (parameter.get)(call);
+        call.reply.bulk_str(&value);
+    }
+    Ok(Flow::Done)
+}
+
+/// What a setting becomes, checked.
+enum Checked {
+    Same,
+    Integer(fn(&mut Call<'_>, i64), i64),
+    Text(fn(&mut Call<'_>, String), String),
+}
+
+/// `CONFIG SET name value ...`: all or none.
+pub fn set(call: &mut Call<'_>) -> Ran {
+    let arguments = call.arguments;
+    if !arguments.len().is_multiple_of(2) {
+        return Err(call.wrong_arity());
+    }
+    let mut changes = Vec::new();
+    let mut seen: Vec<&str> = Vec::new();
+    for at in (2..arguments.len()).step_by(2) {
+        let parameter = parameter(arguments.at(at))?;
+        if seen.contains(&parameter.name) {
+            return Err(failed(parameter, "duplicate parameter"));
+        }
+        seen.push(parameter.name);
+        changes.push(checked(call, parameter, arguments.at(at + 1))?);
+    }
+    for change in changes {
+        match change {
+            Checked::Same => {}
+            Checked::Integer(set, value) => set(call, value),
+            Checked::Text(set, value) => set(call, value),
+        }
+    }
+    call.reply.ok();
+    Ok(Flow::Done)
+}
+
+fn parameter(name: &[u8]) -> Result<&'static Parameter, Failure> {
+    PARAMETERS
+        .iter()
+        .find(|parameter| name.eq_ignore_ascii_case(parameter.name.as_bytes()))
+        .ok_or_else(|| {
+            let shown = String::from_utf8_lossy(name);
+            let text = alloc::format!(
+                "ERR Unknown option or number of arguments for CONFIG SET - '{shown}'"
+            );
+            Failure::Text(text.into())
+        })
+}
+
+fn failed(parameter: &Parameter, why: &str) -> Failure {
+    let name = parameter.name;
+    let text =
+        alloc::format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
+    Failure::Text(text.into())
+}
+
+fn checked(call: &Call<'_>, parameter: &Parameter, value: &[u8]) -> Result<Checked, Failure> {
+    match parameter.set {
+        Set::Never if (parameter.get)(call).as_bytes() == value => Ok(Checked::Same),
+        Set::Never => Err(failed(parameter, "can't set immutable config")),
+        Set::Integer(least, most, set) => {
+            let number = crate::arguments::integer(value)
+                .ok_or_else(|| failed(parameter, "argument couldn't be parsed into an integer"))?;
+            if !(least..=most).contains(&number) {
+                let why = alloc::format!("argument must be between {least} and {most} inclusive");
+                return Err(failed(parameter, &why));
+            }
+            Ok(Checked::Integer(set, number))
+        }
+        Set::Text(set) => match core::str::from_utf8(value) {
+            Ok(text) => Ok(Checked::Text(set, String::from(text))),
+            Err(_) => Err(failed(parameter, "argument is not text")),
+        },
+    }
+}
+
+/// `CONFIG RESETSTAT`
+pub fn resetstat(call: &mut Call<'_>) -> Ran {
+    call.server.stats = Stats::new();
+    call.reply.ok();
+    Ok(Flow::Done)
+}
+
+/// `CONFIG REWRITE`
+pub fn rewrite(_call: &mut Call<'_>) -> Ran {
+    Err(Failure::text(
+        "ERR CONFIG REWRITE is not available: the server never writes its configuration file; change it by hand",
+    ))
+}

@@ -1,0 +1,139 @@
+//! Going through all keys.
+
+use alloc::vec::Vec;
+
+use rand_chacha::rand_core::Rng as _;
+
+use crate::glob::matches;
+use crate::{Call, Failure, Flow, Ran};
+
+/// Entries that one step of `KEYS` visits.
+const KEYS_STEP: usize = 1 << 16;
+/// The highest `COUNT` that one `SCAN` obeys: it bounds how long one command can hold up the others.
+const MAX_COUNT: usize = 1 << 20;
+
+/// The options of `SCAN` and `HSCAN`.
+pub struct ScanOptions<'a> {
+    pub pattern: Option<&'a [u8]>,
+    pub count: usize,
+    pub r#type: Option<&'a [u8]>,
+    pub no_values: bool,
+}
+
+/// A cursor that a client sends back; as in Redis, nothing stands for the beginning.
+///
+/// # Errors
+/// It is no number.
+pub fn scan_cursor(word: &[u8]) -> Result<u64, Failure> {
+    if word.is_empty() {
+        return Ok(0);
+    }
+    core::str::from_utf8(word)
+        .ok()
+        .filter(|text| !text.starts_with('+'))
+        .and_then(|text| text.parse().ok())
+        .ok_or(Failure::text("ERR invalid cursor"))
+}
+
+/// Reads the options from `at` on; `TYPE` and `NOVALUES` where the command has them.
+///
+/// # Errors
+/// An unknown option, or a count below one.
+pub fn scan_options<'a>(
+    call: &Call<'a>,
+    mut at: usize,
+    of_hash: bool,
+) -> Result<ScanOptions<'a>, Failure> {
+    let arguments = call.arguments;
+    let mut options = ScanOptions {
+        pattern: None,
+        count: 10,
+        r#type: None,
+        no_values: false,
+    };
+    while at < arguments.len() {
+        if of_hash && arguments.is(at, "NOVALUES") {
+            options.no_values = true;
+            at += 1;
+            continue;
+        }
+        let value = arguments.get(at + 1).ok_or(Failure::Syntax)?;
+        if arguments.is(at, "MATCH") {
+            options.pattern = Some(value);
+        } else if arguments.is(at, "COUNT") {
+            let count = usize::try_from(arguments.integer(at + 1)?).unwrap_or(0);
+            if count == 0 {
+                return Err(Failure::Syntax);
+            }
+            options.count = count.min(MAX_COUNT);
+        } else if !of_hash && arguments.is(at, "TYPE") {
+            options.r#type = Some(value);
+        } else {
+            return Err(Failure::Syntax);
+        }
+        at += 2;
+    }
+    Ok(options)
+}
+
+/// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
+pub fn scan(call: &mut Call<'_>) -> Ran {
+    let cursor = scan_cursor(call.arguments.at(1))?;
+    let options = scan_options(call, 2, false)?;
+    let mut found: Vec<Vec<u8>> = Vec::new();
+    let next = call.shard.scan(
+        call.now,
+        call.db,
+        cursor,
+        options.count,
+        &mut |key, record| {
+            let named = options.pattern.is_none_or(|pattern| matches(pattern, key));
+            let typed = options
+                .r#type
+                .is_none_or(|name| name.eq_ignore_ascii_case(record.r#type.name().as_bytes()));
+            if named && typed {
+                found.push(key.to_vec());
+            }
+        },
+    );
+    call.reply.array(2);
+    call.reply.bulk_str(itoa::Buffer::new().format(next));
+    call.reply.array(found.len());
+    for key in &found {
+        call.reply.bulk(key);
+    }
+    Ok(Flow::Done)
+}
+
+/// `KEYS pattern`
+pub fn keys(call: &mut Call<'_>) -> Ran {
+    let pattern = call.arguments.at(1);
+    let (mut cursor, mut found): (u64, Vec<Vec<u8>>) = (0, Vec::new());
+    loop {
+        cursor = call
+            .shard
+            .scan(call.now, call.db, cursor, KEYS_STEP, &mut |key, _| {
+                if matches(pattern, key) {
+                    found.push(key.to_vec());
+                }
+            });
+        if cursor == 0 {
+            break;
+        }
+    }
+    call.reply.array(found.len());
+    for key in &found {
+        call.reply.bulk(key);
+    }
+    Ok(Flow::Done)
+}
+
+/// `RANDOMKEY`
+pub fn randomkey(call: &mut Call<'_>) -> Ran {
+    let random = call.server.random.next_u64();
+    match call.shard.random_key(call.now, call.db, random) {
+        None => call.reply.null(),
+        Some(key) => call.reply.bulk(key),
+    }
+    Ok(Flow::Done)
+}

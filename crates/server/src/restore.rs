@@ -1,0 +1,218 @@
+//! Reading the data directory at a start.
+//!
+//! Threads read files and check every byte of them, which is most of the work; the node's thread takes what they
+//! found into the store, one segment at a time. Newest files come first, so that what is dead by now is known to be
+//! dead as early as possible and takes no memory.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use model::limits::SEGMENT_BYTES;
+use store::{Range, Region, Restore, RestoreReport, ScannedSegment, Scanner, SegmentId, Store};
+use tracing::{error, info, warn};
+
+use crate::clock::{Clock, unix_ms};
+use crate::directory::segment_files;
+
+/// Segments that each thread may be ahead of the store.
+const AHEAD: usize = 2;
+/// How often a log line tells how far it is, where no bar can.
+const TELL_EVERY: Duration = Duration::from_secs(5);
+
+/// A file to read, and the memory to read it into.
+struct Job {
+    id: SegmentId,
+    path: PathBuf,
+    region: Region,
+}
+
+/// Reads all segment files of a directory into `restore`, with so many threads.
+///
+/// # Errors
+/// A file cannot be read, or there is no memory. Damage is not an error: it is in the report.
+pub fn restore(
+    mut restore: Restore,
+    segments: &Path,
+    threads: usize,
+    clock: Clock,
+) -> io::Result<(Store, RestoreReport)> {
+    let files = segment_files(segments)?;
+    let began = clock.elapsed();
+    let mut progress = Progress::new(files.len() as u64, clock);
+    if !files.is_empty() {
+        info!(files = files.len(), threads, "restoring");
+    }
+    let threads = threads.min(files.len());
+    std::thread::scope(|scope| {
+        let (jobs, queue) = channel();
+        let (results, scanned) = channel();
+        let queue = Arc::new(Mutex::new(queue));
+        for _ in 0..threads {
+            let (queue, results, scanner) = (queue.clone(), results.clone(), restore.scanner());
+            scope.spawn(move || work(&queue, &results, scanner));
+        }
+        drop(results);
+        feed(
+            &mut restore,
+            files,
+            threads * AHEAD,
+            &jobs,
+            &scanned,
+            &mut progress,
+        )
+    })?;
+    progress.end();
+    let (store, report) = restore.finish(unix_ms());
+    tell(&report, clock.elapsed() - began);
+    Ok((store, report))
+}
+
+/// Keeps the threads busy, and takes in what they found.
+fn feed(
+    restore: &mut Restore,
+    files: Vec<(SegmentId, PathBuf)>,
+    ahead: usize,
+    jobs: &Sender<Job>,
+    scanned: &Receiver<io::Result<ScannedSegment>>,
+    progress: &mut Progress,
+) -> io::Result<()> {
+    let mut files = files.into_iter();
+    let mut underway = 0;
+    loop {
+        while underway < ahead
+            && let Some((id, path)) = files.next()
+        {
+            let region = restore.region().ok_or(io::ErrorKind::OutOfMemory)?;
+            let job = Job { id, path, region };
+            jobs.send(job)
+                .expect("the threads read until the queue ends");
+            underway += 1;
+        }
+        if underway == 0 {
+            return Ok(());
+        }
+        let segment = scanned.recv().expect("each job is answered")?;
+        underway -= 1;
+        restore.add(segment);
+        progress.step();
+    }
+}
+
+/// One thread: reads and checks files until there are no more.
+fn work(
+    queue: &Mutex<Receiver<Job>>,
+    results: &Sender<io::Result<ScannedSegment>>,
+    scanner: Scanner,
+) {
+    loop {
+        let next = queue
+            .lock()
+            .expect("no thread panics with the queue")
+            .recv();
+        let Ok(job) = next else {
+            return;
+        };
+        let path = job.path.clone();
+        let result = read(job, scanner)
+            .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())));
+        if results.send(result).is_err() {
+            return;
+        }
+    }
+}
+
+fn read(mut job: Job, scanner: Scanner) -> io::Result<ScannedSegment> {
+    let file = File::open(&job.path)?;
+    let len = file.metadata()?.len();
+    if len > SEGMENT_BYTES as u64 {
+        warn!(file = %job.path.display(), len, "longer than a segment; what is behind is not read");
+    }
+    let len = len.min(SEGMENT_BYTES as u64) as usize;
+    file.read_exact_at(&mut job.region.bytes_mut()[..len], 0)?;
+    Ok(scanner.scan(job.id, job.region, len))
+}
+
+/// One line for what was found, and one for each thing that needs a look.
+fn tell(report: &RestoreReport, took: Duration) {
+    let place = |range: &Range| format!("{:016x}:{}+{}", range.segment.0, range.offset, range.len);
+    for range in &report.torn {
+        info!(
+            at = place(range),
+            "dropped the unfinished end of a segment: nothing in it was acknowledged as synced"
+        );
+    }
+    for range in &report.damaged {
+        error!(
+            at = place(range),
+            "damage in a segment file: the file goes to quarantine, whatever is readable in it is served"
+        );
+    }
+    for segment in &report.foreign {
+        error!(
+            segment = format!("{:016x}", segment.0),
+            "a segment file of another directory: it goes to quarantine, nothing of it is served"
+        );
+    }
+    for segment in &report.missing {
+        error!(
+            segment = format!("{:016x}", segment.0),
+            "a segment file is missing"
+        );
+    }
+    info!(
+        sessions = report.live,
+        entries = report.entries,
+        segments = report.segments,
+        bytes = report.bytes,
+        ms = took.as_millis() as u64,
+        mb_per_s = (report.bytes as f64 / 1e6 / took.as_secs_f64().max(1e-6)) as u64,
+        torn = report.torn.len(),
+        damaged = report.damaged.len() + report.foreign.len() + report.missing.len(),
+        "restored"
+    );
+}
+
+/// How far it is: a bar for a person, a line now and then for a log.
+struct Progress {
+    bar: ProgressBar,
+    clock: Clock,
+    told: Duration,
+}
+
+impl Progress {
+    fn new(files: u64, clock: Clock) -> Self {
+        let bar = ProgressBar::new(files);
+        let style =
+            ProgressStyle::with_template("restoring [{bar:40}] {pos}/{len} segments, {eta} left")
+                .expect("the template is valid");
+        bar.set_style(style.progress_chars("=> "));
+        Self {
+            bar,
+            clock,
+            told: clock.elapsed(),
+        }
+    }
+
+    fn step(&mut self) {
+        self.bar.inc(1);
+        let now = self.clock.elapsed();
+        if self.bar.is_hidden() && now - self.told > TELL_EVERY {
+            self.told = now;
+            info!(
+                done = self.bar.position(),
+                of = self.bar.length(),
+                "restoring"
+            );
+        }
+    }
+
+    fn end(&self) {
+        self.bar.finish_and_clear();
+    }
+}

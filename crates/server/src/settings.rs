@@ -1,0 +1,63 @@
+//! The configuration in the terms of those who use it.
+
+use command::Settings;
+use shard::ShardSettings;
+use shard::sessions::UserCap;
+use store::StoreConfig;
+
+use crate::clock::nanoseconds;
+use crate::config::{Config, Guard};
+
+/// Memory of the process that is not the store's: code, stacks, buffers that all connections share, the allocator's
+/// own. Measured with an idle server.
+const OVERHEAD_BYTES: u64 = 12 << 20;
+/// Of the rest, the share that is kept for the connections' buffers, as one part in so many.
+const BUFFERS_PART: u64 = 32;
+
+/// For the store. It keeps to its part of the memory; the rest of the process needs the remainder.
+pub fn of_store(config: &Config, seed: u64) -> StoreConfig {
+    let rest = config.memory_bytes - OVERHEAD_BYTES;
+    StoreConfig {
+        memory_bytes: (rest - rest / BUFFERS_PART) as usize,
+        sync: config.sync,
+        seed,
+    }
+}
+
+/// For the shard.
+pub fn of_shard(config: &Config, seed: u64) -> ShardSettings {
+    ShardSettings {
+        max_value_bytes: config.max_value_bytes as usize,
+        guards: config.guards.iter().map(guard).collect(),
+        user_cap: (config.user_cap > 0).then_some(UserCap {
+            most: config.user_cap as usize,
+            policy: config.user_cap_policy,
+        }),
+        gone_ms: config.gone_ms,
+        seed,
+    }
+}
+
+fn guard(guard: &Guard) -> shard::Guard {
+    shard::Guard {
+        prefix: guard.prefix.clone().into_bytes(),
+        no_resurrection_ms: (guard.no_resurrection_ms > 0).then_some(guard.no_resurrection_ms),
+        lock_suffix: (!guard.lock_suffix.is_empty())
+            .then(|| guard.lock_suffix.clone().into_bytes()),
+    }
+}
+
+/// For the commands. `max_clients` is what the system allows of the configured number, `listen` where the server
+/// really listens.
+pub fn of_commands(config: &Config, max_clients: usize, listen: String) -> Settings {
+    Settings {
+        password: config.password.clone(),
+        max_clients,
+        timeout_s: config.timeout_s,
+        slowlog_slower_than_us: config.slowlog_slower_than_us,
+        slowlog_max_len: config.slowlog_max_len as usize,
+        listen,
+        dir: config.dir.display().to_string(),
+        stopwatch: Some(nanoseconds),
+    }
+}

@@ -1,0 +1,59 @@
+//! What happened, as one number and, if somebody wants to read it, as lines.
+
+use std::io::Write as _;
+
+/// See the module. Two runs of one seed have the same digest.
+#[derive(Debug, Default)]
+pub struct Trace {
+    digest: u64,
+    shown: bool,
+    turn: u64,
+    /// Turns before this one are not shown.
+    pub from_turn: u64,
+}
+
+impl Trace {
+    /// A trace; its lines go to standard output if `shown`.
+    #[must_use]
+    pub fn new(shown: bool) -> Self {
+        Self {
+            digest: 0xcbf2_9ce4_8422_2325,
+            shown,
+            turn: 0,
+            from_turn: 0,
+        }
+    }
+
+    /// Mixes bytes into the digest.
+    pub fn fold(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    /// Mixes numbers into the digest.
+    pub fn numbers(&mut self, numbers: &[u64]) {
+        for number in numbers {
+            self.fold(&number.to_le_bytes());
+        }
+    }
+
+    /// The next turn begins.
+    pub fn turn(&mut self, turn: u64) {
+        self.turn = turn;
+    }
+
+    /// Something has happened.
+    pub fn line(&mut self, line: impl FnOnce() -> String) {
+        if self.shown && self.turn >= self.from_turn {
+            // A reader who closes the pipe has seen enough.
+            let _ = writeln!(std::io::stdout(), "{:6} {}", self.turn, line());
+        }
+    }
+
+    /// The digest so far.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+}

@@ -1,0 +1,215 @@
+//! The process dies; another one starts from what the disk kept; everything is looked at.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use model::ConnectionId;
+use model::time::SteadyClock;
+use node::{Input, Outbox};
+use store::{RestoreReport, SegmentId, SyncMode};
+
+use super::{World, boot};
+use crate::disk::Crash;
+use crate::oracle::{Body, Key, NEVER, Promise, State, Value};
+use crate::rare::Rare;
+use crate::reply::Reply;
+use crate::workload::encode;
+
+/// What a turn may add to the second of `everysec`, in microseconds.
+const TURN_US: u64 = 5_000;
+
+impl World {
+    /// The process dies, and another starts on what the disk has kept.
+    pub(super) fn restart(&mut self, how: Crash) -> Result<(), String> {
+        self.fuse = None;
+        self.trace.line(|| format!("CRASH: {how:?}"));
+        let promise = self.promise(how);
+        self.disk.crash(how, &mut self.counts);
+        self.forget_links();
+        let damaged = self.flip_bits();
+        self.time_without_the_process();
+        self.start_again(damaged, how)?;
+        self.recover(how, if damaged { Promise::Nothing } else { promise })
+    }
+
+    /// What must survive a crash at this instant.
+    fn promise(&mut self, how: Crash) -> Promise {
+        let now_us = self.now.mono_us;
+        let kept_all = how == Crash::Process || self.plan.sync == SyncMode::Always;
+        if kept_all {
+            return Promise::ShownUntil(now_us);
+        }
+        if self.plan.sync == SyncMode::None {
+            return Promise::ShownUntil(0);
+        }
+        let busy_since = self.disk.oldest_issued_us().unwrap_or(now_us);
+        let since = busy_since.min(self.lagging_since_us());
+        Promise::ShownUntil(since.saturating_sub(1_000_000 + TURN_US))
+    }
+
+    fn forget_links(&mut self) {
+        for link in self.links.iter_mut().filter_map(Option::take) {
+            self.oracle.closed(link.id);
+        }
+        self.later.clear();
+    }
+
+    /// Flips a bit in a file that nobody was writing. Returns whether it did.
+    fn flip_bits(&mut self) -> bool {
+        if self.calm || !self.chance.chance(self.plan.bit_flip) {
+            return false;
+        }
+        let closed = |disk: &mut crate::disk::Disk, segment| {
+            disk.file_mut(segment).is_some_and(|file| file.closed)
+        };
+        let segments: Vec<SegmentId> = self.disk.segments().collect();
+        let segments: Vec<SegmentId> = segments
+            .into_iter()
+            .filter(|&s| closed(&mut self.disk, s))
+            .collect();
+        if segments.is_empty() {
+            return false;
+        }
+        let segment = *self.chance.pick(&segments);
+        let file = self.disk.file_mut(segment);
+        let at = file.and_then(|file| file.flip(&mut self.chance));
+        self.trace
+            .line(|| format!("a bit flips in segment {} at {at:?}", segment.0));
+        at.is_some()
+    }
+
+    /// It takes a while until the process is started again; the clock may be another one by then.
+    fn time_without_the_process(&mut self) {
+        let us = self.chance.extreme(1_000, 100_000_000);
+        self.now.mono_us += us;
+        self.now.unix_ms += us / 1000;
+        self.stood_still_us = self.now.mono_us;
+    }
+
+    fn start_again(&mut self, damaged: bool, how: Crash) -> Result<(), String> {
+        self.epoch += 1;
+        self.restarts += 1;
+        let mut images: Vec<(SegmentId, Vec<u8>)> = self.disk.images().collect();
+        for index in (1..images.len()).rev() {
+            images.swap(index, self.chance.index(index + 1));
+        }
+        for (segment, image) in &images {
+            self.trace.numbers(&[segment.0, image.len() as u64]);
+            self.trace.fold(image);
+        }
+        let (node, report) = boot::again(&self.plan, images, self.epoch, self.now)?;
+        self.node = node;
+        self.clock = SteadyClock::new(self.now.not_before(report.latest_ms));
+        self.trace.line(|| format!("restarted: {report:?}"));
+        self.judge_report(&report, damaged, how)
+    }
+
+    fn judge_report(
+        &mut self,
+        report: &RestoreReport,
+        damaged: bool,
+        how: Crash,
+    ) -> Result<(), String> {
+        let whole =
+            report.damaged.is_empty() && report.missing.is_empty() && report.foreign.is_empty();
+        if damaged && whole {
+            return Err(format!("a flipped bit was not noticed: {report:?}"));
+        }
+        // A loss of power may keep a later piece of an unsynced file and lose an earlier one: that looks like damage, and is
+        // met again until the file was replaced. So does a write that failed before one that did not.
+        self.disk_hurt |= damaged || how == Crash::Power || std::mem::take(&mut self.disk.has_failed);
+        if whole {
+            self.disk_hurt = false;
+        } else if !self.disk_hurt {
+            return Err(format!(
+                "damage is reported where there is none: {report:?}"
+            ));
+        }
+        if damaged {
+            self.counts.note(Rare::DamagedSegment);
+        }
+        if !report.torn.is_empty() {
+            self.counts.note(Rare::TornTail);
+        }
+        self.node.shard().store().check();
+        Ok(())
+    }
+
+    fn recover(&mut self, how: Crash, promise: Promise) -> Result<(), String> {
+        let found = self.audit()?;
+        let kept = self
+            .oracle
+            .recovered(self.node_ms(), how, promise, &found)?;
+        (0..kept.unshown_kept).for_each(|_| self.counts.note(Rare::SurvivedUnshown));
+        (0..kept.unshown_lost).for_each(|_| self.counts.note(Rare::ForgottenUnshown));
+        Ok(())
+    }
+
+    /// Reads every key there is, over a connection of its own.
+    pub(super) fn audit(&mut self) -> Result<Vec<(Key, State)>, String> {
+        let mut outbox = Outbox::default();
+        let accepted = Input::Accepted {
+            address: "10.0.0.254:1".into(),
+            local_address: "10.0.0.255:6379".into(),
+        };
+        self.node.handle(self.now, accepted, &mut outbox);
+        let Some(Ok(auditor)) = outbox.accepted else {
+            return Err("the auditor was not accepted".into());
+        };
+        let keys: Vec<Key> = self.oracle.known().cloned().collect();
+        let mut found = Vec::new();
+        for key in keys {
+            let state = self.find(auditor, &key)?;
+            found.push((key, state));
+        }
+        let closed = Input::Closed {
+            connection: auditor,
+        };
+        self.node.handle(self.now, closed, &mut outbox);
+        Ok(found)
+    }
+
+    fn find(&mut self, auditor: ConnectionId, key: &Key) -> Result<State, String> {
+        self.question(auditor, &[b"SELECT", key.0.to_string().as_bytes()])?;
+        let body = match self.question(auditor, &[b"GET", &key.1])? {
+            Reply::Null => return Ok(None),
+            Reply::Bulk(text) => Body::Text(text),
+            Reply::Error(_) => {
+                let all = self.question(auditor, &[b"HGETALL", &key.1])?;
+                Body::Hash(fields(&all).ok_or("HGETALL of a hash that is there")?)
+            }
+            other => return Err(format!("GET answers {other:?}")),
+        };
+        let deadline = self.question(auditor, &[b"PEXPIRETIME", &key.1])?.integer();
+        let deadline_ms = match deadline {
+            Some(-1) => NEVER,
+            Some(ms) if ms > 0 => ms as u64,
+            other => return Err(format!("PEXPIRETIME answers {other:?}")),
+        };
+        Ok(Some(Rc::new(Value { body, deadline_ms })))
+    }
+
+    fn question(&mut self, auditor: ConnectionId, words: &[&[u8]]) -> Result<Reply, String> {
+        let words: Vec<Vec<u8>> = words.iter().map(|word| word.to_vec()).collect();
+        let before = self.node.unsent(auditor).len();
+        let mut bytes = encode(&words);
+        let received = Input::Received {
+            connection: auditor,
+            bytes: &mut bytes,
+        };
+        self.clock.tell(self.now);
+        self.node.handle(self.now, received, &mut Outbox::default());
+        let reply = &self.node.unsent(auditor)[before..];
+        let (reply, len) = Reply::parse(reply)?.ok_or("the auditor was not answered")?;
+        if before + len == self.node.unsent(auditor).len() {
+            Ok(reply)
+        } else {
+            Err("the auditor was answered twice".into())
+        }
+    }
+}
+
+fn fields(reply: &Reply) -> Option<BTreeMap<Vec<u8>, Vec<u8>>> {
+    let pair = |pair: &[Reply]| Some((pair[0].bulk()?.to_vec(), pair[1].bulk()?.to_vec()));
+    reply.array()?.chunks_exact(2).map(pair).collect()
+}

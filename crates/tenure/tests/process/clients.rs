@@ -1,0 +1,274 @@
+//! Clients of all kinds: slow, greedy, broken, many.
+
+use std::time::{Duration, Instant};
+
+use crate::running::Running;
+use crate::wire::{Client, Reply, encode};
+
+fn server(more: &[&str]) -> (tempfile::TempDir, Running) {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Running::start(dir.path(), more);
+    (dir, server)
+}
+
+fn resident_bytes(server: &Running) -> u64 {
+    let text = std::fs::read_to_string(format!("/proc/{}/status", server.pid())).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .unwrap();
+    line.trim()
+        .trim_end_matches(" kB")
+        .trim()
+        .parse::<u64>()
+        .unwrap()
+        * 1024
+}
+
+#[test]
+fn a_byte_at_a_time() {
+    let (_dir, server) = server(&[]);
+    let mut client = server.client();
+    for byte in [encode(&[b"SET", b"k", b"a\r\nb"]), encode(&[b"GET", b"k"])].concat() {
+        client.send(&[byte]).unwrap();
+    }
+    assert!(client.reply().unwrap().is_ok());
+    assert_eq!(
+        client.reply().unwrap(),
+        Reply::Bulk(Some(b"a\r\nb".to_vec()))
+    );
+}
+
+#[test]
+fn ten_thousand_commands_in_one_pipeline() {
+    let (_dir, server) = server(&[]);
+    let mut client = server.client();
+    let pipeline: Vec<u8> = (0..10_000)
+        .flat_map(|i| {
+            encode(&[
+                b"SET",
+                format!("k{i}").as_bytes(),
+                format!("v{i}").as_bytes(),
+            ])
+        })
+        .chain((0..10_000).flat_map(|i| encode(&[b"GET", format!("k{i}").as_bytes()])))
+        .collect();
+    client.send(&pipeline).unwrap();
+    for _ in 0..10_000 {
+        assert!(client.reply().unwrap().is_ok());
+    }
+    for i in 0..10_000 {
+        assert_eq!(
+            client.reply().unwrap(),
+            Reply::Bulk(Some(format!("v{i}").into_bytes()))
+        );
+    }
+}
+
+#[test]
+fn a_length_that_is_only_claimed_costs_nothing() {
+    let (_dir, server) = server(&[]);
+    let before = resident_bytes(&server);
+    let mut clients: Vec<_> = (0..100).map(|_| server.client()).collect();
+    for client in &mut clients {
+        client.send(b"*1048576\r\n$1048576\r\n").unwrap();
+    }
+    let mut liar = server.client();
+    liar.send(b"*2\r\n$3\r\nGET\r\n$999999999999\r\n").unwrap();
+    assert_eq!(
+        liar.reply().unwrap().error(),
+        Some("ERR Protocol error: invalid bulk length")
+    );
+    assert!(
+        liar.rest().unwrap().is_empty(),
+        "it is closed after one error"
+    );
+    assert!(server.client().run("SET a b").is_ok());
+    let grown = resident_bytes(&server).saturating_sub(before);
+    assert!(
+        grown < 16 << 20,
+        "100 claims of 1 TiB altogether took {grown} bytes"
+    );
+}
+
+#[test]
+fn a_broken_frame_gets_one_error_after_the_replies_before_it() {
+    let (_dir, server) = server(&[]);
+    let mut client = server.client();
+    client.send(b"SET a b\r\n*1\r\n:5\r\nSET c d\r\n").unwrap();
+    assert!(client.reply().unwrap().is_ok());
+    let error = client.reply().unwrap();
+    assert!(
+        error
+            .error()
+            .unwrap()
+            .starts_with("ERR Protocol error: expected '$'"),
+        "{error:?}"
+    );
+    assert!(client.rest().unwrap().is_empty());
+    assert_eq!(server.client().run("GET c"), Reply::Bulk(None));
+}
+
+#[test]
+fn whoever_sends_no_more_still_gets_the_replies() {
+    let (_dir, server) = server(&[]);
+    let mut client = server.client();
+    assert!(
+        client
+            .call(&[b"SET", b"big", &vec![b'x'; 100_000]])
+            .unwrap()
+            .is_ok()
+    );
+    // 20 MB of replies: far more than the kernel keeps for us.
+    let gets = b"GET big\r\n".repeat(200);
+    client.send(&gets).unwrap();
+    client.finish();
+    std::thread::scope(|scope| {
+        let other = scope.spawn(|| server.client().run("SET a b").is_ok());
+        assert!(other.join().unwrap());
+    });
+    assert_eq!(
+        client.rest().unwrap().len(),
+        200 * (100_000 + "$100000\r\n\r\n".len())
+    );
+}
+
+#[test]
+fn a_reader_that_does_not_read_is_bounded_and_harms_nobody() {
+    let (_dir, server) = server(&[]);
+    let mut other = server.client();
+    assert!(
+        other
+            .call(&[b"SET", b"big", &vec![b'x'; 1 << 20]])
+            .unwrap()
+            .is_ok()
+    );
+    let before = resident_bytes(&server);
+    let mut slow = server.client();
+    // It asks for 4 GiB and reads nothing.
+    for _ in 0..4096 {
+        slow.send(b"GET big\r\n").unwrap();
+    }
+    let began = Instant::now();
+    for round in 0..1000 {
+        assert!(
+            other
+                .call(&[b"SET", b"k", format!("{round}").as_bytes()])
+                .unwrap()
+                .is_ok()
+        );
+    }
+    assert!(began.elapsed() < Duration::from_secs(10));
+    let grown = resident_bytes(&server).saturating_sub(before);
+    assert!(grown < 32 << 20, "{grown} bytes are kept for it");
+    // Once it reads, it gets everything that it asked for.
+    for _ in 0..64 {
+        assert_eq!(
+            slow.reply().unwrap(),
+            Reply::Bulk(Some(vec![b'x'; 1 << 20]))
+        );
+    }
+}
+
+#[test]
+fn more_clients_than_allowed_are_told_so() {
+    let (_dir, server) = server(&["--max-clients", "3"]);
+    let mut kept: Vec<_> = (0..3).map(|_| server.client()).collect();
+    for client in &mut kept {
+        assert!(client.run("SET a b").is_ok());
+    }
+    let refused = server.client().rest().unwrap();
+    assert_eq!(refused, b"-ERR max number of clients reached\r\n");
+    drop(kept.pop());
+    while !Client::connect(&server.address)
+        .call(&[b"SET", b"a", b"b"])
+        .is_ok_and(|reply| reply.is_ok())
+    {}
+    assert!(server.metric("tenure_connections_refused_total") >= 1.0);
+}
+
+#[test]
+fn a_thousand_connections_come_and_go() {
+    let (_dir, server) = server(&[]);
+    let mut clients: Vec<_> = (0..1000).map(|_| server.client()).collect();
+    for (i, client) in clients.iter_mut().enumerate() {
+        client
+            .send(&encode(&[b"SET", format!("k{i}").as_bytes(), b"v"]))
+            .unwrap();
+    }
+    for client in &mut clients {
+        assert!(client.reply().unwrap().is_ok());
+    }
+    drop(clients);
+    while server.metric("tenure_connections") > 0.0 {}
+    assert_eq!(server.metric("tenure_connections_accepted_total"), 1000.0);
+}
+
+#[test]
+fn the_metrics_can_be_parsed_and_count() {
+    // Every call is timed if every call may be slow.
+    let (_dir, server) = server(&["--slowlog-slower-than=0"]);
+    let mut client = server.client();
+    for _ in 0..7 {
+        client.run("SET a b");
+    }
+    client.run("GET a");
+    let (status, text) = server.http("/metrics");
+    assert_eq!(status, "HTTP/1.1 200 OK");
+    let mut helped = std::collections::BTreeSet::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            assert!(
+                helped.insert(rest.split(' ').next().unwrap().to_owned()),
+                "twice: {line}"
+            );
+        } else if !line.starts_with("# TYPE ") {
+            let (name, value) = line.rsplit_once(' ').unwrap();
+            value.parse::<f64>().unwrap_or_else(|_| panic!("{line}"));
+            let family = name.split('{').next().unwrap();
+            let known = ["", "_bucket", "_sum", "_count"]
+                .iter()
+                .any(|end| family.strip_suffix(end).is_some_and(|f| helped.contains(f)));
+            assert!(known, "no HELP for {line}");
+        }
+    }
+    assert_eq!(server.metric("tenure_commands_total{command=\"set\"}"), 7.0);
+    assert!(server.metric("tenure_process_resident_bytes") > 1e6);
+    assert_eq!(
+        server.metric("tenure_command_seconds_count{command=\"get\"}"),
+        1.0
+    );
+}
+
+#[test]
+fn no_id_and_no_value_is_in_the_log() {
+    let (_dir, server) = server(&[
+        "--log-level",
+        "debug",
+        "--log-format",
+        "json",
+        "--slowlog-slower-than",
+        "0",
+    ]);
+    let mut client = server.client();
+    let id = "sess:4f1d7c0b9a2e48d6bb5f00c1d2e3f405";
+    client.run(&format!("SET {id} topsecretvalue"));
+    client.run(&format!("GET {id}"));
+    client.run(&format!("NOSUCH {id}"));
+    client
+        .send(b"*1\r\n:sess:4f1d7c0b9a2e48d6bb5f00c1d2e3f405\r\n")
+        .unwrap();
+    client.rest().unwrap();
+    let (_, metrics) = server.http("/metrics");
+    let log = server.stop();
+    assert!(
+        log.lines().count() > 2 && log.lines().all(|line| line.starts_with('{')),
+        "{log}"
+    );
+    for text in [log, metrics] {
+        assert!(
+            !text.contains("4f1d7c0b9a2e48d6") && !text.contains("topsecret"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,191 @@
+//! A disk that is full, and files that are damaged.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use crate::running::{PATIENCE, Running, segment_files, tenure};
+use crate::wire::{Client, Reply};
+
+/// A small file system of its own. Only root can make one.
+struct SmallDisk {
+    path: tempfile::TempDir,
+}
+
+impl SmallDisk {
+    fn mount(size: &str) -> Option<Self> {
+        let path = tempfile::tempdir().unwrap();
+        let option = format!("size={size}");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &option, "tenure-test"])
+            .arg(path.path())
+            .output()
+            .is_ok_and(|output| output.status.success());
+        mounted.then_some(Self { path })
+    }
+
+    fn path(&self) -> &Path {
+        self.path.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("-l").arg(self.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
+    }
+}
+
+fn key(i: u64) -> String {
+    format!("key:{i}")
+}
+
+fn value(i: u64) -> Vec<u8> {
+    let mut value = format!("value {i} ").into_bytes();
+    value.resize(10_000, b'x');
+    value
+}
+
+/// Writes keys until one is refused. Returns how many were acknowledged, and the refusal.
+fn fill(client: &mut Client, from: u64) -> (u64, String) {
+    for i in from.. {
+        let reply = client
+            .call(&[b"SET", key(i).as_bytes(), &value(i)])
+            .unwrap();
+        if !reply.is_ok() {
+            return (i, reply.error().expect("OK or an error").to_owned());
+        }
+    }
+    unreachable!("there are not so many numbers");
+}
+
+fn assert_all_there(client: &mut Client, count: u64) {
+    for i in 0..count {
+        let reply = client.call(&[b"GET", key(i).as_bytes()]).unwrap();
+        assert_eq!(reply, Reply::Bulk(Some(value(i))), "{}", key(i));
+    }
+}
+
+#[test]
+fn a_full_disk_stops_writes_only_and_only_as_long_as_it_is_full() {
+    let Some(disk) = SmallDisk::mount("120m") else {
+        println!("skipped: only root can mount a small file system");
+        return;
+    };
+    let filler = disk.path().join("filler");
+    std::fs::write(&filler, vec![0; 60 << 20]).unwrap();
+    let dir = disk.path().join("data");
+    let server = Running::start(&dir, &[]);
+    let mut client = server.client();
+    let (count, refusal) = fill(&mut client, 0);
+    assert!(count > 1000, "{count}");
+    assert!(
+        refusal.starts_with("MISCONF") && refusal.contains("no space"),
+        "{refusal}"
+    );
+    assert_all_there(&mut client, count);
+    assert!(server.metric("tenure_log_errors_total") > 0.0);
+    assert!(
+        server.log().contains("no space left for the log"),
+        "{}",
+        server.log()
+    );
+    // A client that was refused before may try again and again.
+    let (still, _) = fill(&mut client, count);
+    assert_eq!(still, count);
+
+    std::fs::remove_file(&filler).unwrap();
+    let began = Instant::now();
+    while !client
+        .call(&[b"SET", key(count).as_bytes(), &value(count)])
+        .unwrap()
+        .is_ok()
+    {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "writes did not resume: {}",
+            server.log()
+        );
+    }
+    println!("writes resumed after {:?}", began.elapsed());
+    let (count, _) = fill(&mut client, count + 1);
+    server.kill();
+
+    let server = Running::start(&dir, &[]);
+    assert_all_there(&mut server.client(), count);
+}
+
+#[test]
+fn a_start_on_a_full_disk_still_serves_what_is_there() {
+    let Some(disk) = SmallDisk::mount("60m") else {
+        println!("skipped: only root can mount a small file system");
+        return;
+    };
+    let dir = disk.path().join("data");
+    let server = Running::start(&dir, &[]);
+    let (count, _) = fill(&mut server.client(), 0);
+    server.kill();
+    let server = Running::start(&dir, &[]);
+    assert_all_there(&mut server.client(), count);
+}
+
+fn flip(file: &PathBuf, bit: u64) {
+    let mut bytes = std::fs::read(file).unwrap();
+    bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
+    std::fs::write(file, bytes).unwrap();
+}
+
+#[test]
+fn a_flipped_bit_is_reported_and_never_served() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = 3000;
+    let server = Running::start(dir.path(), &[]);
+    let mut client = server.client();
+    for i in 0..count {
+        assert!(
+            client
+                .call(&[b"SET", key(i).as_bytes(), &value(i)])
+                .unwrap()
+                .is_ok()
+        );
+    }
+    server.stop();
+    // In the first entry, in the middle of the file, near its end.
+    for place in [64 * 8 + 77, 31_000_003, 66_000_000] {
+        let copy = tempfile::tempdir().unwrap();
+        let copied = Command::new("cp")
+            .arg("-a")
+            .arg(dir.path())
+            .arg(copy.path().join("data"))
+            .status();
+        assert!(copied.unwrap().success());
+        let data = copy.path().join("data");
+        flip(&segment_files(&data)[0], place);
+        let server = Running::spawn(&mut tenure(&data, &[]));
+        let mut client = server.client();
+        let mut lost = 0;
+        for i in 0..count {
+            match client.call(&[b"GET", key(i).as_bytes()]).unwrap() {
+                Reply::Bulk(Some(seen)) => assert!(seen == value(i), "a damaged value was served"),
+                Reply::Bulk(None) => lost += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert!(lost <= 1, "one bit took {lost} values");
+        assert!(client.run("SET after damage").is_ok());
+        let log = server.stop();
+        assert!(
+            log.contains("damage in a segment file"),
+            "bit {place}: {log}"
+        );
+        let aside = std::fs::read_dir(data.join("quarantine"))
+            .expect("a quarantine")
+            .count();
+        assert_eq!(aside, 1, "the damaged file is kept aside");
+        let log = Running::start(&data, &[]).stop();
+        assert!(
+            !log.contains("damage in a segment file"),
+            "it is reported once: {log}"
+        );
+    }
+}
