@@ -1,5 +1,8 @@
 //! `tenure bench` by itself: `cargo run --release -p tenure-bench --example bench -- --help`.
 
+use std::io::Write;
+use std::process::ExitCode;
+
 use bench::BenchArgs;
 use clap::Parser;
 
@@ -10,6 +13,13 @@ struct CommandLine {
     args: BenchArgs,
 }
 
-fn main() -> anyhow::Result<()> {
-    bench::run(CommandLine::parse().args)
+fn main() -> ExitCode {
+    match bench::run(CommandLine::parse().args) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nobody may be listening, which is no reason for another error.
+            let _ = writeln!(std::io::stderr(), "bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -123,8 +123,8 @@ impl Client {
 
 /// All connections of a node, by number.
 ///
-/// A number is `generation << 32 | place`: the place is used again after a connection is closed, the
-/// number never is.
+/// A number is `generation << 20 | place`: the place is used again after a connection is closed, the
+/// number never is. Eight thousand million connections stay below 2^53, for clients that keep numbers as doubles.
 #[derive(Default, Debug)]
 pub struct Clients {
     places: Vec<Option<Client>>,
@@ -134,10 +134,13 @@ pub struct Clients {
     pub to_close: Vec<ConnectionId>,
 }
 
+/// Connections at once are at most two to the power of this.
+pub const PLACE_BITS: u32 = 20;
+
 /// The place of a connection: an index below the number of connections that were ever open at once.
 #[must_use]
 pub fn place(connection: ConnectionId) -> usize {
-    connection.0 as u32 as usize
+    (connection.0 & ((1 << PLACE_BITS) - 1)) as usize
 }
 
 impl Clients {
@@ -148,7 +151,11 @@ impl Clients {
             self.places.push(None);
             self.places.len() as u32 - 1
         });
-        let id = ConnectionId(self.generation << 32 | u64::from(place));
+        assert!(
+            place < 1 << PLACE_BITS,
+            "more connections than there are places"
+        );
+        let id = ConnectionId(self.generation << PLACE_BITS | u64::from(place));
         self.places[place as usize] = Some(Client::new(id, address, local_address, now_us));
         id
     }

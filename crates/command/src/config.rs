@@ -89,7 +89,7 @@ static PARAMETERS: &[Parameter] = &[
     integer(
         "maxclients",
         |call| owned(call.server.settings.max_clients),
-        (1, u32::MAX as i64),
+        (1, 1 << crate::client::PLACE_BITS),
         |call, value| call.server.settings.max_clients = value as usize,
     ),
     fixed("maxmemory", |call| owned(call.shard.store().usage().limit)),

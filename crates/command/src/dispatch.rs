@@ -9,7 +9,7 @@ use shard::{Attempt, Shard};
 use store::Refused;
 
 use crate::client::ReplyMode;
-use crate::table::{self, Access, Flags, Found, KeySpec, Keys, Spec};
+use crate::table::{self, Access, Flags, Found, Group, KeySpec, Keys, Spec};
 use crate::{Arguments, Call, Clients, Failure, Flow, Server, SlowEntry};
 
 /// A command that was looked up, before it runs: a node prepares a whole pipeline, fetching what the
@@ -54,6 +54,8 @@ pub enum Ended {
     Waits,
     /// Nothing was written: it runs again after the next disk event.
     WaitsForLog,
+    /// Nothing was written: it runs again when the pause is over ([`Server::is_paused`]).
+    Paused,
 }
 
 /// Runs one command and writes its reply, or its error.
@@ -79,6 +81,10 @@ pub fn execute(
         return Ended::Replied;
     };
     let spec = &table::TABLE[usize::from(index)];
+    if scene.server.pause.is_some() && waits_for_pause(scene.server, spec, scene.now) {
+        client.reply = silence;
+        return Ended::Paused;
+    }
     client.last_command = spec.name;
     let (db, protocol, authenticated) = (client.db, client.protocol, client.authenticated);
     let mut call = Call {
@@ -104,6 +110,16 @@ pub fn execute(
         be_silent(&mut call, silence, ended, before);
     }
     ended
+}
+
+/// Whether `CLIENT PAUSE` lets this command wait. Commands about connections never do, so that the pause can be ended.
+#[cold]
+fn waits_for_pause(server: &mut Server, spec: &Spec, now: Now) -> bool {
+    let Some(pause) = server.pause.filter(|_| server.is_paused(now)) else {
+        server.pause = None;
+        return false;
+    };
+    spec.group != Group::Connection && (pause.all || spec.flags.has(Flags::WRITE))
 }
 
 /// Runs the handler and counts it.
@@ -185,7 +201,7 @@ fn fail(call: &mut Call<'_>, failure: Failure, before: usize) -> Ended {
 #[cold]
 fn be_silent(call: &mut Call<'_>, silence: ReplyMode, ended: Ended, before: usize) {
     match ended {
-        Ended::Waits | Ended::WaitsForLog => call.client().reply = silence,
+        Ended::Waits | Ended::WaitsForLog | Ended::Paused => call.client().reply = silence,
         Ended::Replied | Ended::ReplyThenClose => {
             if silence == ReplyMode::SkipNext || call.client().reply == ReplyMode::Off {
                 call.reply.truncate(before);

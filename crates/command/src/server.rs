@@ -184,6 +184,14 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Whether commands wait because of `CLIENT PAUSE`.
+    #[must_use]
+    pub fn is_paused(&self, now: model::Now) -> bool {
+        self.pause.is_some_and(|pause| pause.end_ms > now.unix_ms)
+    }
+}
+
 fn run_id(random: &mut ChaCha12Rng) -> String {
     use rand_chacha::rand_core::Rng as _;
     (0..40)

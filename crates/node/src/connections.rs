@@ -231,6 +231,9 @@ impl Node {
         if stream.state == State::WaitingForLog && !self.waiting_for_log.contains(&connection) {
             self.waiting_for_log.push(connection);
         }
+        if stream.state == State::Paused && !self.paused.contains(&connection) {
+            self.paused.push(connection);
+        }
         self.streams[place(connection)] = Some(stream);
     }
 

@@ -202,6 +202,7 @@ impl Node {
                 Ended::ReplyThenClose => self.clients.expect(stream.connection).closing = true,
                 Ended::Waits => stream.state = State::Waiting,
                 Ended::WaitsForLog => stream.state = State::WaitingForLog,
+                Ended::Paused => stream.state = State::Paused,
             }
             if stream.state != State::Ready {
                 break;

@@ -105,6 +105,8 @@ pub struct Node {
     dirty: Vec<ConnectionId>,
     /// Connections whose command waits for the log.
     waiting_for_log: Vec<ConnectionId>,
+    /// Connections whose command waits for the end of a pause.
+    paused: Vec<ConnectionId>,
     batch: Batch,
     /// The wall clock never goes behind this.
     floor_ms: u64,
@@ -128,6 +130,7 @@ impl Node {
             streams: Vec::new(),
             dirty: Vec::new(),
             waiting_for_log: Vec::new(),
+            paused: Vec::new(),
             batch: Batch::default(),
             floor_ms: now.unix_ms,
             next_sweep_us: now.mono_us,
@@ -154,6 +157,11 @@ impl Node {
             Input::Closed { connection } => self.forget(connection),
             Input::Disk(event) => self.disk_event(now, event),
             Input::EndOfTurn => self.end_turn(now, outbox),
+        }
+        if !self.paused.is_empty() && !self.server.is_paused(now) {
+            for connection in core::mem::take(&mut self.paused) {
+                self.resume(now, connection, None);
+            }
         }
         self.run_woken(now);
         self.close_marked(outbox);
@@ -214,7 +222,13 @@ impl Node {
     /// When [`Input::EndOfTurn`] is wanted at the latest, in wall-clock milliseconds.
     #[must_use]
     pub fn next_deadline_ms(&self) -> Option<u64> {
-        self.shard.next_maintenance_ms()
+        let pause = self.server.pause.filter(|_| !self.paused.is_empty());
+        let pause_ms = pause.map(|pause| pause.end_ms);
+        self.shard
+            .next_maintenance_ms()
+            .into_iter()
+            .chain(pause_ms)
+            .min()
     }
 
     /// From now on nobody is accepted, and connections are closed as they fall silent.

@@ -11,7 +11,8 @@ use shard::Attempt;
 ///
 /// ```text
 ///   Ready ──command waits──► Waiting ──woken──► Ready
-///     └──log is busy──► WaitingForLog ──disk event──► Ready
+///     ├──log is busy──► WaitingForLog ──disk event──► Ready
+///     └──CLIENT PAUSE──► Paused ──pause is over──► Ready
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -21,6 +22,8 @@ pub(crate) enum State {
     Waiting,
     /// No: the first command of `input` waits for the log.
     WaitingForLog,
+    /// No: clients are paused.
+    Paused,
 }
 
 /// Buffers above this are given back when they are empty.

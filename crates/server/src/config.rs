@@ -17,7 +17,6 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use shard::sessions::CapPolicy;
 use store::SyncMode;
 
 pub use guards::Guard;
@@ -46,6 +45,15 @@ pub enum LogLevel {
     Debug,
 }
 
+/// What happens when a user who has as many sessions as allowed gets another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cap {
+    /// It is refused.
+    Refuse,
+    /// The least recently used one is destroyed.
+    Oldest,
+}
+
 /// Everything that is set, in the units of the fields' names. Documented in `docs/configuration.md`.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)] // Each field is the key of the same name, whose summary stands in the table.
@@ -63,12 +71,12 @@ pub struct Config {
     pub timeout_s: u64,
     pub slowlog_slower_than_us: i64,
     pub slowlog_max_len: u64,
+    pub user_cap: u64,
+    pub user_cap_policy: Cap,
+    pub rotated_gone_ms: u64,
     pub restore_threads: u64,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
-    pub user_cap: u64,
-    pub user_cap_policy: CapPolicy,
-    pub gone_ms: u64,
     pub guards: Vec<Guard>,
 }
 
@@ -119,12 +127,12 @@ impl Default for Config {
             timeout_s: 0,
             slowlog_slower_than_us: 0,
             slowlog_max_len: 0,
+            user_cap: 0,
+            user_cap_policy: Cap::Refuse,
+            rotated_gone_ms: 0,
             restore_threads: 0,
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
-            user_cap: 0,
-            user_cap_policy: CapPolicy::Refuse,
-            gone_ms: 0,
             guards: Vec::new(),
         };
         for key in KEYS {

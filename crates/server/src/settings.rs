@@ -2,11 +2,11 @@
 
 use command::Settings;
 use shard::ShardSettings;
-use shard::sessions::UserCap;
+use shard::sessions::{CapPolicy, UserCap};
 use store::StoreConfig;
 
 use crate::clock::nanoseconds;
-use crate::config::{Config, Guard};
+use crate::config::{Cap, Config, Guard};
 
 /// Memory of the process that is not the store's: code, stacks, buffers that all connections share, the allocator's
 /// own. Measured with an idle server.
@@ -31,9 +31,12 @@ pub fn of_shard(config: &Config, seed: u64) -> ShardSettings {
         guards: config.guards.iter().map(guard).collect(),
         user_cap: (config.user_cap > 0).then_some(UserCap {
             most: config.user_cap as usize,
-            policy: config.user_cap_policy,
+            policy: match config.user_cap_policy {
+                Cap::Refuse => CapPolicy::Refuse,
+                Cap::Oldest => CapPolicy::Oldest,
+            },
         }),
-        gone_ms: config.gone_ms,
+        gone_ms: config.rotated_gone_ms,
         seed,
     }
 }

@@ -59,13 +59,14 @@ enum After {
 }
 
 /// What a batch brings about.
-#[derive(Default)]
 struct Effects<'a> {
     ops: Vec<Op<'a>>,
     after: Vec<After>,
+    /// The value of a hold that a lock takes.
+    lock_hold: &'a [&'a [u8]],
 }
 
-/// The value of a hold's entry: what made it, and its fence, zero for its own position.
+/// The value of a hold's entry: what made it, and its fence.
 ///
 /// ```text
 /// by:u8 fence:u64
@@ -81,16 +82,12 @@ pub(crate) fn hold_value(by: HeldBy, fence: Fence) -> [u8; 9] {
 }
 
 /// The hold that an entry tells of.
-pub(crate) fn hold_of(entry: &store::Entry<'_>, owner: Option<ConnectionId>) -> Hold {
+fn hold_of(entry: &store::Entry<'_>, owner: Option<ConnectionId>) -> Hold {
     let (by, fence) = entry.value().split_at(1);
     let mut raw = [0; 8];
     raw.copy_from_slice(fence);
-    let own = Fence::from(entry.position());
     Hold {
-        fence: match u64::from_le_bytes(raw) {
-            0 => own,
-            moved => Fence(moved),
-        },
+        fence: Fence(u64::from_le_bytes(raw)),
         position: entry.position(),
         deadline: entry.deadline(),
         owner,
@@ -205,7 +202,13 @@ impl Shard {
         now: Now,
         ops: &[Op<'_>],
     ) -> Result<Position, Refused> {
-        let mut effects = Effects::default();
+        let lock_hold = hold_value(HeldBy::Lock, self.next_fence());
+        let lock_hold: [&[u8]; 1] = [&lock_hold];
+        let mut effects = Effects {
+            ops: Vec::new(),
+            after: Vec::new(),
+            lock_hold: &lock_hold,
+        };
         for op in ops {
             self.plan_effects(now, op, ops, &mut effects);
         }
@@ -377,7 +380,7 @@ impl Shard {
                 kind: HOLD,
                 version: Version::FIRST,
                 deadline,
-                value: LOCK_HOLD,
+                value: effects.lock_hold,
             });
             effects.after.push(After::TakeLock(session.to_owned()));
         }
@@ -428,7 +431,11 @@ impl Shard {
         match after {
             After::Cancel(key) => self.holds.cancel(key.borrowed()),
             After::Release(key) => {
-                self.holds.end(key.borrowed(), End::Released(self.writer));
+                // By itself the shard deletes a lock key only to break its hold.
+                let how = self
+                    .writer
+                    .map_or(End::Broken, |by| End::Released(Some(by)));
+                self.holds.end(key.borrowed(), how);
             }
             After::Renew(key, deadline) => self.holds.renew(key.borrowed(), deadline),
             After::TakeLock(key) => {
@@ -447,6 +454,12 @@ impl Shard {
                 self.users.swap(a, b);
             }
         }
+    }
+
+    /// The fence of a hold that the next batch grants: the batch's first position. So it is larger than that of
+    /// every hold of the shard before it, whatever became of them and of their sessions.
+    pub(crate) fn next_fence(&self) -> Fence {
+        Fence::from(self.next)
     }
 
     /// The hold that was just put into the log for the connection that is writing.
@@ -540,9 +553,6 @@ const SCAN_AT_ONCE: usize = 4096;
 const HELD_BRIEFLY: Unwritable = Unwritable::Held {
     remaining_ms: Some(0),
 };
-
-/// The value of a lock's hold: [`hold_value`] of [`HeldBy::Lock`] with its own position as fence.
-const LOCK_HOLD: &[&[u8]] = &[&[1, 0, 0, 0, 0, 0, 0, 0, 0]];
 
 fn may_write(hold: &Hold, connection: ConnectionId, now: Now) -> Result<(), Unwritable> {
     if hold.owner == Some(connection) {

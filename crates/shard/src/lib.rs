@@ -42,6 +42,9 @@ use crate::marks::Marks;
 use crate::sessions::UserCap;
 use crate::users::Users;
 
+/// What a scan may look at to find what it was asked for, where most of the index is empty or belongs to others.
+const LEAST_SCAN_WORK: usize = 10_000;
+
 /// What an operator may set. Defaults: nothing is guarded, no cap.
 #[derive(Clone, Debug)]
 pub struct ShardSettings {
@@ -178,28 +181,36 @@ impl Shard {
         entry.map(Record::of)
     }
 
-    /// Visits some records of a database from `cursor` (0 to begin) on, and returns the cursor to go on with, 0 at the
-    /// end. Every record that is there all the time is visited at least once. About `budget` entries are looked at.
+    /// Visits about `count` records of a database from `cursor` (0 to begin) on, and returns the cursor to go on with, 0
+    /// at the end. Every record that is there all the time is visited at least once. The work is bounded, so fewer
+    /// may be visited, or none.
     pub fn scan(
         &mut self,
         now: Now,
         db: Db,
-        cursor: u64,
-        budget: usize,
+        mut cursor: u64,
+        count: usize,
         visit: &mut dyn FnMut(&[u8], Record<'_>),
     ) -> u64 {
-        let mut latest = None;
-        let next = self.store.scan(cursor, budget, &mut |entry| {
-            let wanted = entry.db() == db && entry.space() == Space::Data;
-            if wanted && !entry.deadline().has_passed(now.unix_ms) {
-                latest = latest.max(Some(entry.position()));
-                visit(entry.key(), Record::of(entry));
+        let (mut latest, mut visited, mut looked_at) = (None, 0, 0);
+        while visited < count && looked_at < count.max(LEAST_SCAN_WORK) {
+            cursor = self.store.scan(cursor, count, &mut |entry| {
+                let wanted = entry.db() == db && entry.space() == Space::Data;
+                if wanted && !entry.deadline().has_passed(now.unix_ms) {
+                    latest = latest.max(Some(entry.position()));
+                    visited += 1;
+                    visit(entry.key(), Record::of(entry));
+                }
+            });
+            looked_at += count;
+            if cursor == 0 {
+                break;
             }
-        });
+        }
         // A scan depends on what it found, and on what it no longer found.
         self.commits.observe(None);
         self.commits.observe(latest);
-        next
+        cursor
     }
 
     /// Some key of a database, chosen by `random`; `None` if there is none, or if none was found within a bounded

@@ -68,6 +68,8 @@ pub struct Disk {
     pub full: bool,
     /// When something last went wrong or was in flight that had gone wrong before, in microseconds.
     pub last_fault_us: Option<u64>,
+    /// An op has failed since this was last looked at.
+    pub has_failed: bool,
 }
 
 impl Disk {
@@ -83,6 +85,7 @@ impl Disk {
             faults,
             full: false,
             last_fault_us: None,
+            has_failed: false,
         }
     }
 
@@ -158,6 +161,12 @@ impl Disk {
     }
 
     fn perform(&mut self, pending: &Pending, counts: &mut Counts) -> Result<(), DiskError> {
+        let result = self.try_to(pending, counts);
+        self.has_failed |= result.is_err();
+        result
+    }
+
+    fn try_to(&mut self, pending: &Pending, counts: &mut Counts) -> Result<(), DiskError> {
         const IO: DiskError = DiskError::Io(5);
         match pending.op {
             DiskOp::Create { segment } => {

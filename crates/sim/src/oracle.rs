@@ -267,8 +267,13 @@ impl Oracle {
 
     /// Keys that were ever looked at.
     pub fn known(&self) -> impl Iterator<Item = &Key> {
-        self.lives.keys()
+        self.lives.keys().filter(|key| **key != swap_mark())
     }
+}
+
+/// Stands for all databases' places: changed by `SWAPDB`, and no key of anybody's.
+fn swap_mark() -> Key {
+    (u8::MAX, Vec::new())
 }
 
 /// A command being judged.

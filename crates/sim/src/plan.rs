@@ -8,6 +8,9 @@ use store::SyncMode;
 use crate::disk::DiskFaults;
 use crate::random::Random;
 
+/// Below this the store's reserve for deletes and for the cleaner, at most an eighth of its memory, would be less than a segment.
+const FEWEST_SEGMENTS: u64 = 10;
+
 /// See the module. Probabilities are in parts of ten thousand turns.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -122,7 +125,7 @@ impl Plan {
 
     fn with_sizes(mut self, random: &mut Random) -> Self {
         self.segment_bytes = *random.pick(&[16 << 10, 32 << 10, 64 << 10, 256 << 10]);
-        self.memory_bytes = self.segment_bytes * random.between(8, 40) as usize;
+        self.memory_bytes = self.segment_bytes * random.extreme(FEWEST_SEGMENTS, 40) as usize;
         self
     }
 }

@@ -60,10 +60,12 @@ rare! {
     SlowReader = "client slow to read",
     /// A key was found gone because its deadline had passed.
     Expired = "read met an expired key",
-    /// A database was emptied.
-    Flushed = "flush",
-    /// Two databases changed places.
-    Swapped = "databases swapped",
+    /// Bytes were found in the store's own count: the cleaner moved entries.
+    CleanerMoved = "cleaner moved entries",
+    /// Memory compaction freed or shrank segments.
+    Compacted = "memory compacted",
+    /// Segments were freed whole because everything in them had expired.
+    ExpiredWhole = "segments expired whole",
 }
 
 /// How often each event has happened.

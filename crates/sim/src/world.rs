@@ -426,6 +426,15 @@ impl World {
             return Err(format!("{} bytes are used of {}", usage.used, usage.limit));
         }
         self.trace.numbers(&[usage.used as u64, usage.live as u64]);
+        for (count, event) in [
+            (usage.cleaner_moved_entries, Rare::CleanerMoved),
+            (usage.cleaner_compactions, Rare::Compacted),
+            (usage.segments_expired_whole, Rare::ExpiredWhole),
+        ] {
+            if count > 0 && self.turn.is_multiple_of(CHECK_EVERY) {
+                self.counts.note(event);
+            }
+        }
         Ok(())
     }
 

@@ -309,6 +309,10 @@ impl Store {
         let before = self.appended;
         let segment = self.segment_mut(slot);
         let (salt, tail) = (segment.salt, segment.tail);
+        if start == tail {
+            // Nothing that was asked for changed anything.
+            return;
+        }
         let mut at = start;
         while at < tail {
             let entry = segment.entry_mut(at);
@@ -352,7 +356,13 @@ impl Store {
     }
 
     /// What keeps the entry `dead` of this key, and all before it, dead after a restart.
-    fn append_tombstone(&mut self, slot: usize, position: Position, key: &[u8], dead: &Header) {
+    pub(crate) fn append_tombstone(
+        &mut self,
+        slot: usize,
+        position: Position,
+        key: &[u8],
+        dead: &Header,
+    ) {
         let header = Header {
             db: dead.db,
             space: dead.space,

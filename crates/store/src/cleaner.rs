@@ -236,7 +236,8 @@ impl Store {
     /// Bytes of the segment that compaction would free, as far as can be known without looking.
     fn likely_dead(&self, slot: usize, floor: u64) -> usize {
         let segment = self.segment(slot);
-        if segment.has_passed(self.now_ms) {
+        // Entries that have passed and were not swept yet keep their touches.
+        if segment.has_passed(self.now_ms) && segment.live_entries == 0 {
             return segment.dead_bytes() + segment.controls;
         }
         let stale = self.now_ms >= segment.checked_ms + RECHECK_MS || segment.checked_ms == 0;

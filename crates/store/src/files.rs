@@ -48,6 +48,9 @@ pub(crate) struct Files {
     /// To be created first of all: heads use them already.
     trusted: Vec<SegmentId>,
     condemned: Vec<Condemned>,
+    /// Files found complete at a restart, which nobody knows to be synced: to be synced, and being synced.
+    resync: Vec<SegmentId>,
+    resyncing: Vec<SegmentId>,
     /// Slots of segments whose file is not closed.
     active: Vec<usize>,
     failed: Vec<usize>,
@@ -72,6 +75,8 @@ impl Files {
             creating: VecDeque::new(),
             trusted: Vec::new(),
             condemned: Vec::new(),
+            resync: Vec::new(),
+            resyncing: Vec::new(),
             active: Vec::new(),
             failed: Vec::new(),
             heard: false,
@@ -99,6 +104,11 @@ impl Files {
     pub(crate) fn condemned_floor(&self) -> u64 {
         let floors = self.condemned.iter().map(|c| c.first_position);
         floors.min().unwrap_or(u64::MAX)
+    }
+
+    /// The file was complete before a restart; only the operating system knows whether it was synced.
+    pub(crate) fn to_resync(&mut self, id: SegmentId) {
+        self.resync.push(id);
     }
 
     /// The segment needs a fresh file.
@@ -187,6 +197,10 @@ impl Store {
         for segment in core::mem::take(&mut self.files.trusted) {
             ops.push(DiskOp::Create { segment });
         }
+        for segment in core::mem::take(&mut self.files.resync) {
+            self.files.resyncing.push(segment);
+            ops.push(DiskOp::Sync { segment });
+        }
         let sync = self.sync_is_due();
         for i in 0..self.files.active.len() {
             self.take_file_ops(self.files.active[i], sync, ops);
@@ -211,6 +225,12 @@ impl Store {
     }
 
     fn take_file_ops(&mut self, slot: usize, sync: bool, ops: &mut Vec<DiskOp>) {
+        // One at a time groups commits; every second, what is late shall not delay what comes after it.
+        let most_syncs = if self.config.sync == SyncMode::Always {
+            1
+        } else {
+            3
+        };
         let segment = self.segment_mut(slot);
         let (id, tail, sealed) = (segment.id, segment.tail, segment.sealed);
         let file = &mut segment.file;
@@ -237,7 +257,7 @@ impl Store {
             let from = file.unsynced_from.take();
             file.in_flight.push_back(Flight { op, from });
             ops.push(op);
-        } else if sync && file.unsynced_from.is_some() && !file.sync_in_flight() {
+        } else if sync && file.unsynced_from.is_some() && file.syncs_in_flight() < most_syncs {
             let op = DiskOp::Sync { segment: id };
             let from = file.unsynced_from.take();
             file.in_flight.push_back(Flight { op, from });
@@ -288,6 +308,9 @@ impl Store {
 
     /// Everything appended up to here survives a loss of power.
     fn synced(&self) -> u64 {
+        if !self.files.resync.is_empty() || !self.files.resyncing.is_empty() {
+            return 0;
+        }
         let below = |slot: &usize| self.segment(*slot).file.synced_below();
         let oldest = self.files.active.iter().filter_map(below).min();
         oldest.unwrap_or(self.appended)
@@ -375,6 +398,16 @@ impl Store {
     }
 
     fn on_file(&mut self, id: SegmentId, event: DiskEvent) {
+        if let Some(i) = self
+            .files
+            .resyncing
+            .iter()
+            .position(|segment| *segment == id)
+        {
+            self.files.resyncing.swap_remove(i);
+            self.on_resync(id, event.result);
+            return;
+        }
         // A file that has failed may still be answered for.
         let Some(slot) = self.files.open.get(&id).copied() else {
             return;
@@ -398,6 +431,25 @@ impl Store {
         file.in_flight.remove(i);
         if matches!(event.op, DiskOp::Close { .. }) {
             self.on_closed(slot);
+        }
+    }
+
+    fn on_resync(&mut self, id: SegmentId, result: Result<(), DiskError>) {
+        let Err(error) = result else {
+            return;
+        };
+        self.settle_compaction();
+        // What is being emptied anyway needs no other file.
+        if let Some(slot) = self
+            .files
+            .open
+            .get(&id)
+            .copied()
+            .filter(|s| !self.is_relocating(*s))
+        {
+            self.activate(slot);
+            self.fail(slot, error);
+            self.replace_failed();
         }
     }
 

@@ -4,11 +4,14 @@
 //! of one entry, which the cleaner makes, the one with the latest deadline. Flushes, tombstones and touches are
 //! applied at the end, when every entry is in: none of them depends on the order of the others.
 
+mod doubts;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use model::Position;
 
+use self::doubts::Doubts;
 use crate::StoreConfig;
 use crate::disk::SegmentId;
 use crate::entry::format::{self, Control, Header, Note, Salt, What};
@@ -55,6 +58,7 @@ pub struct Restore {
     entries: Vec<usize>,
     /// The newest `State`.
     state: Position,
+    doubts: Doubts,
 }
 
 impl Restore {
@@ -70,6 +74,7 @@ impl Restore {
             report: RestoreReport::default(),
             entries: Vec::new(),
             state: Position::ZERO,
+            doubts: Doubts::default(),
         }
     }
 
@@ -89,6 +94,7 @@ impl Restore {
     pub fn add(&mut self, scanned: ScannedSegment) {
         self.store.files.taken(scanned.id);
         if scanned.empty {
+            self.report.torn.extend(scanned.torn);
             self.store
                 .condemn(scanned.id, scanned.file_len, u64::MAX, false);
             return;
@@ -140,7 +146,8 @@ impl Restore {
             .expect("there are slots for a terabyte");
         self.index(slot, &found);
         match end {
-            End::Cut => (),
+            End::Cut if damaged => (),
+            End::Cut => self.store.files.to_resync(id),
             End::Sealed => self.store.activate(slot),
             End::Open if damaged => self.store.stand_alone(slot),
             End::Open => self.store.seal_segment(slot),
@@ -174,7 +181,7 @@ impl Restore {
         self.store.newest = self.store.newest.max(header.position);
         match header.what {
             What::User(_) => {
-                self.store.restore_entry(reference, &header, hash);
+                self.restore_entry(reference, &header, hash);
                 return 1;
             }
             What::Control(control @ (Control::Tombstone | Control::Touch)) => {
@@ -190,6 +197,34 @@ impl Restore {
             What::Control(Control::Note) => self.note(reference, &header),
         }
         0
+    }
+
+    /// An entry read back becomes the current one of its key, unless there is a newer one.
+    fn restore_entry(&mut self, reference: Reference, header: &Header, hash: u64) {
+        let store = &mut self.store;
+        let hash = store.hash_at(hash, header.db, header.space);
+        let key = header.key(store.bytes_at(reference));
+        let Some((at, other)) = store.find_at(hash, header.db, header.space, key) else {
+            store.index.insert(hash, reference);
+            store.count_in(reference.slot(), header);
+            return;
+        };
+        let other_header = store.header_at(other);
+        let mine = (header.position, header.deadline);
+        let newer = mine > (other_header.position, other_header.deadline);
+        let (winner, loser) = if newer {
+            (header, &other_header)
+        } else {
+            (&other_header, header)
+        };
+        if loser.position < winner.position && loser.deadline > winner.deadline {
+            self.doubts.add(hash, loser.position.raw(), loser.deadline);
+        }
+        if newer {
+            store.index.replace(at, reference);
+            store.count_out(other.slot(), &other_header);
+            store.count_in(reference.slot(), header);
+        }
     }
 
     fn note(&mut self, reference: Reference, header: &Header) {
@@ -209,6 +244,52 @@ impl Restore {
         }
     }
 
+    /// Applies all tombstones and touches.
+    fn restore_controls(&mut self) {
+        for slot in 0..self.store.segments.len() {
+            let segment = self.store.segments[slot].as_ref();
+            let Some(segment) = segment.filter(|s| s.controls > 0) else {
+                continue;
+            };
+            let offsets: Vec<usize> = segment.offsets().collect();
+            for offset in offsets {
+                self.restore_control(Reference::new(slot, offset));
+            }
+        }
+    }
+
+    fn restore_control(&mut self, reference: Reference) {
+        let store = &mut self.store;
+        let header = store.header_at(reference);
+        let What::Control(control @ (Control::Tombstone | Control::Touch)) = header.what else {
+            return;
+        };
+        let entry = store.bytes_at(reference);
+        let hash = store.hash_of(&header, entry);
+        let Some((at, target)) = store.find_at(hash, header.db, header.space, header.key(entry))
+        else {
+            if control == Control::Touch {
+                self.doubts.add(hash, header.version, header.deadline);
+            }
+            return;
+        };
+        let current = store.header_at(target);
+        let position = current.position.raw();
+        if control == Control::Tombstone && position <= header.version {
+            store.index.remove(at);
+            store.count_out(target.slot(), &current);
+            if current.deadline > header.deadline {
+                self.doubts.add(hash, position, current.deadline);
+            }
+        } else if control == Control::Touch && current.deadline < header.deadline {
+            if position == header.version {
+                store.lengthen(target, &current, header.deadline);
+            } else if position > header.version {
+                self.doubts.add(hash, header.version, header.deadline);
+            }
+        }
+    }
+
     /// The store, as it is at `now_ms`. What has expired is gone at once for readers, and shown to the first
     /// calls of [`Store::maintain`].
     #[must_use]
@@ -216,8 +297,9 @@ impl Restore {
         self.store.settle_compaction();
         self.store.cleaner.restoring = false;
         self.store.restore_state();
-        self.store.restore_controls();
+        self.restore_controls();
         self.store.now_ms = now_ms.max(self.store.clock_ms);
+        core::mem::take(&mut self.doubts).settle(&mut self.store);
         for slot in 0..self.store.segments.len() {
             let entries = self.entries.get(slot).copied().unwrap_or(0);
             let Some(segment) = &mut self.store.segments[slot] else {
@@ -237,24 +319,6 @@ impl Restore {
 }
 
 impl Store {
-    /// An entry read back becomes the current one of its key, unless there is a newer one.
-    fn restore_entry(&mut self, reference: Reference, header: &Header, hash: u64) {
-        let hash = self.hash_at(hash, header.db, header.space);
-        let key = header.key(self.bytes_at(reference));
-        match self.find_at(hash, header.db, header.space, key) {
-            None => self.index.insert(hash, reference),
-            Some((at, other)) => {
-                let older = self.header_at(other);
-                if (older.position, older.deadline) >= (header.position, header.deadline) {
-                    return;
-                }
-                self.index.replace(at, reference);
-                self.count_out(other.slot(), &older);
-            }
-        }
-        self.count_in(reference.slot(), header);
-    }
-
     /// Takes over the newest `State`, and removes what was flushed.
     fn restore_state(&mut self) {
         let Some(reference) = self.state else {
@@ -279,43 +343,6 @@ impl Store {
             self.remove(reference);
         }
         self.flushed = flushed;
-    }
-
-    /// Applies all tombstones and touches.
-    fn restore_controls(&mut self) {
-        for slot in 0..self.segments.len() {
-            let Some(segment) = self.segments[slot].as_ref().filter(|s| s.controls > 0) else {
-                continue;
-            };
-            let offsets: Vec<usize> = segment.offsets().collect();
-            for offset in offsets {
-                self.restore_control(Reference::new(slot, offset));
-            }
-        }
-    }
-
-    fn restore_control(&mut self, reference: Reference) {
-        let header = self.header_at(reference);
-        let What::Control(control @ (Control::Tombstone | Control::Touch)) = header.what else {
-            return;
-        };
-        let entry = self.bytes_at(reference);
-        let hash = self.hash_of(&header, entry);
-        let Some((at, target)) = self.find_at(hash, header.db, header.space, header.key(entry))
-        else {
-            return;
-        };
-        let current = self.header_at(target);
-        let position = current.position.raw();
-        if control == Control::Tombstone && position <= header.version {
-            self.index.remove(at);
-            self.count_out(target.slot(), &current);
-        } else if control == Control::Touch
-            && position == header.version
-            && current.deadline < header.deadline
-        {
-            self.lengthen(target, &current, header.deadline);
-        }
     }
 
     /// Ends a segment whose damage was cut out of its memory: none of its entries is part of a batch any more.

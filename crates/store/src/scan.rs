@@ -74,6 +74,20 @@ pub struct ScannedSegment {
 }
 
 impl ScannedSegment {
+    /// A whole file without a header and without anything that passes was torn in its very first write: nothing of it was
+    /// ever acknowledged.
+    fn take_for_empty(&mut self) {
+        let torn_at_once = self.header.is_none()
+            && self.found.is_empty()
+            && self.end == End::Open
+            && self.file_len == self.region.bytes().len()
+            && self.damage.len() == 1;
+        if torn_at_once {
+            self.empty = true;
+            self.torn = self.damage.pop();
+        }
+    }
+
     /// When the segment was begun, for feeding the newest ones first, which saves memory.
     #[must_use]
     pub fn created_ms(&self) -> u64 {
@@ -118,6 +132,7 @@ impl Scanner {
             } = walk;
             (scanned.found, scanned.damage, scanned.torn) = (found, damage, torn);
             (scanned.tail, scanned.end) = (tail, end);
+            scanned.take_for_empty();
             if !scanned.damage.is_empty() {
                 pull_together(&mut scanned);
             }

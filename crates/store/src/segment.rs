@@ -83,8 +83,9 @@ impl File {
         matches!(op, DiskOp::Sync { .. } | DiskOp::Close { .. })
     }
 
-    pub(crate) fn sync_in_flight(&self) -> bool {
-        self.in_flight.iter().any(|f| Self::is_sync(&f.op))
+    pub(crate) fn syncs_in_flight(&self) -> usize {
+        let syncs = self.in_flight.iter().filter(|f| Self::is_sync(&f.op));
+        syncs.count()
     }
 
     /// Log point before the first byte that the operating system does not have.

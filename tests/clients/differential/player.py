@@ -8,6 +8,7 @@ import compare
 from harness import wire
 
 DATABASES = 16
+_EXPIRED_GONE_S = 3.0
 
 
 class Difference(Exception):
@@ -85,6 +86,8 @@ class Player:
             self._play_walk(sides, first)
         elif isinstance(first, commands.Brief):
             self._play_brief(sides, first)
+        elif isinstance(first, commands.Float):
+            self._play_float(sides, first)
         else:
             self._play_calls(sides, batch)
 
@@ -103,6 +106,15 @@ class Player:
         time.sleep(step.pause_s)
         _check(step, (b"EXISTS", step.key), [side.call(step.connection, (b"EXISTS", step.key)) for side in sides])
 
+    def _play_float(self, sides, step):
+        replies = [side.call(step.connection, step.words) for side in sides]
+        if replies[0].raw == replies[1].raw:
+            return
+        if replies[0].is_error or not compare.nearly_equal(*replies):
+            raise Difference(step, "different numbers", replies)
+        for side in sides:
+            side.call(step.connection, (b"DEL", step.words[1]))
+
     def _play_walk(self, sides, step):
         walks = [_walk(side, step) for side in sides]
         if isinstance(walks[0], wire.Reply) or isinstance(walks[1], wire.Reply):
@@ -117,9 +129,12 @@ class Player:
         for database in range(DATABASES):
             step = commands.Call(0, (b"SELECT", b"%d" % database))
             self._compare_one(sides, step)
-            keys = [sorted(item.body for item in side.call("stores", (b"KEYS", b"*")).items) for side in sides]
+            replies = [side.call("stores", (b"KEYS", b"*")) for side in sides]
+            _check(step, (b"KEYS", b"*"), replies)
+            keys = [sorted(item.body for item in reply.items or []) for reply in replies]
             if keys[0] != keys[1]:
                 raise Difference(step, f"different keys in database {database}", keys)
+            _check_counts(step, sides, len(keys[0]))
             for key in keys[0]:
                 for words in ((b"TYPE", key), (b"PTTL", key), (b"GET", key), (b"HGETALL", key)):
                     self._compare_one(sides, commands.Call(0, words))
@@ -132,6 +147,18 @@ def _check(step, words, replies):
     problem = compare.differ(words, *replies)
     if problem:
         raise Difference(step, problem, replies)
+
+
+def _check_counts(step, sides, wanted):
+    """DBSIZE must come down to what is left, as soon as expired keys are really gone."""
+    deadline = time.monotonic() + _EXPIRED_GONE_S
+    while True:
+        counts = [side.call("stores", (b"DBSIZE",)) for side in sides]
+        if all(count.raw == b":%d\r\n" % wanted for count in counts):
+            return
+        if time.monotonic() > deadline:
+            raise Difference(step, f"DBSIZE is not {wanted}", counts)
+        time.sleep(0.01)
 
 
 def _walk(side, step):

@@ -14,13 +14,10 @@ _PAUSE_S = 0.001
 
 @dataclass(frozen=True)
 class Case:
-    """The pieces in which the bytes go out."""
+    """What the connection says, part by part, and the pieces in which the bytes go out."""
 
+    parts: tuple
     pieces: tuple
-
-    @property
-    def data(self):
-        return b"".join(self.pieces)
 
 
 # What a connection says before it is wrong, so that the error must come after right replies.
@@ -81,14 +78,33 @@ def make(random):
     cuts = sorted(random.randrange(len(data) + 1) for _ in range(random.choice([0, 1, 3, 12])))
     edges = [0, *cuts, len(data)]
     pieces = [data[start:end] for start, end in zip(edges, edges[1:]) if start < end]
-    return Case(tuple(pieces))
+    return Case(tuple(parts), tuple(pieces))
+
+
+def smaller(case):
+    """Cases with a part less, in one piece, in two, or with each part as a piece."""
+    yield Case(case.parts, (b"".join(case.parts),))
+    yield Case(case.parts, case.parts)
+    for at in range(len(case.parts)):
+        parts = case.parts[:at] + case.parts[at + 1 :]
+        yield Case(parts, parts)
+        yield Case(parts, (b"".join(parts),))
+        yield from (Case(parts, cut) for cut in _halves(b"".join(parts)))
+    if len(case.pieces) > 2:
+        yield from (Case(case.parts, cut) for cut in _halves(b"".join(case.parts)))
+
+
+def _halves(data):
+    """Some ways to send the bytes in two pieces."""
+    for at in range(1, min(len(data), 200), max(1, min(len(data), 200) // 24)):
+        yield (data[:at], data[at:])
 
 
 def answer(address, case):
     """Everything the server says to the case on a fresh connection."""
     connection = wire.Connection(address, timeout_s=5.0)
     try:
-        for piece in case.pieces:
+        for piece in filter(None, case.pieces):
             connection.send(piece)
             if len(case.pieces) > 1:
                 time.sleep(_PAUSE_S)

@@ -12,12 +12,27 @@ def shrink(steps, fails, budget=400):
     return _simpler(steps, tries)
 
 
+def shrink_raw(case, fails, smaller, budget=300):
+    """The smallest case found by taking the first of `smaller(case)` that still fails, again and again."""
+    tries = _Tries(fails, budget)
+    while True:
+        found = next((other for other in smaller(case) if _is_less(other, case) and tries(other)), None)
+        if found is None:
+            return case
+        case = found
+
+
+def _is_less(one, other):
+    return (len(one.parts), len(one.pieces)) < (len(other.parts), len(other.pieces))
+
+
 class _Tries:
     def __init__(self, fails, budget):
         self.fails = fails
         self.left = budget
 
     def __call__(self, steps):
+        """Whether it fails, `steps` being a sequence or a case of raw bytes."""
         if self.left <= 0 or not steps:
             return False
         self.left -= 1

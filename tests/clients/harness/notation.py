@@ -3,7 +3,7 @@
     +OK            this simple string              :5  :3..9      this integer, this range
     "text"         this string                     nil            no value, in either protocol
     -              any error                       -ERR no such   an error that begins so
-    ok|error       +OK or any error                any            whatever it is
+    ok|error       +OK or any error                any            whatever is not an error
     contains "x"   a string with x in it           $name          any scalar; kept under that name
     map k=EXP ...  a map, or the same flat, with at least these keys
     [ EXP ... ]    an array of just these          list 3         an array of that many items
@@ -70,7 +70,7 @@ def _tokens(text):
 def _match(tokens, reply, captured):
     token = tokens.pop(0)
     if token == "any":
-        return None
+        return "an error" if reply.is_error else None
     if token == "nil":
         return None if reply.is_nil else "a value where none is expected"
     if token == "ok|error":

@@ -128,7 +128,7 @@ class Server:
         with contextlib.closing(connection):
             try:
                 return connection.call("PING").raw == b"+PONG\r\n"
-            except wire.Closed:
+            except (wire.Closed, wire.Silent):
                 return False
 
     def _says_ready(self):

@@ -4,7 +4,11 @@ import socket
 
 
 class Closed(Exception):
-    """The peer closed the connection, or went silent for longer than the limit."""
+    """The peer closed the connection."""
+
+
+class Silent(OSError):
+    """The peer said nothing for longer than the limit: it hangs, or a reply was lost."""
 
 
 def encode(*words):
@@ -59,6 +63,8 @@ class Connection:
     def send(self, data):
         try:
             self._socket.sendall(data)
+        except TimeoutError as error:
+            raise Silent(f"nothing is read within {self._socket.gettimeout()} s") from error
         except OSError as error:
             raise Closed(f"cannot send: {error}") from error
 
@@ -125,6 +131,8 @@ class Connection:
     def _fill(self):
         try:
             data = self._socket.recv(1 << 18)
+        except TimeoutError as error:
+            raise Silent(f"no reply within {self._socket.gettimeout()} s") from error
         except OSError as error:
             raise Closed(f"cannot read: {error}") from error
         if not data:

@@ -87,6 +87,11 @@ impl Churn {
         }
     }
 
+    /// Whether its memory is looked at once more some time after its deletes.
+    pub fn is_rested(&self) -> bool {
+        matches!(self, Self::Shift { number: 3, .. })
+    }
+
     fn of_paper(number: u8) -> Option<Self> {
         let row = usize::from(number.checked_sub(1)?);
         let (first, deleted, last) = *PAPER.get(row)?;

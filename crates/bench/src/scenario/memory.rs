@@ -10,13 +10,12 @@ use serde_json::json;
 use super::Bench;
 use crate::args::Churn;
 use crate::clock::SECOND_NS;
+use crate::engine::Run;
 use crate::process;
 use crate::report::{Outcome, mebibytes};
 use crate::traffic::churn::{Churning, Phase};
 
-/// The paper's workload whose memory is also looked at some time after its deletes.
-const RESTED_WORKLOAD: u8 = 3;
-/// That time.
+/// How long after its deletes a workload that rests is looked at once more.
 const REST: Duration = Duration::from_secs(5);
 
 /// Memory at the end of a phase.
@@ -31,8 +30,16 @@ struct PhaseFigures {
     ratio: f64,
 }
 
+/// The phases that were measured so far.
+#[derive(Debug)]
+struct Phases {
+    pid: u32,
+    empty: u64,
+    figures: Vec<PhaseFigures>,
+}
+
 impl Bench {
-    /// One of the memory workloads, phase by phase.
+    /// One of the memory workloads, phase by phase. A phase that fails or is interrupted is the last.
     pub fn memory(&self, churn: Churn) -> Result<Outcome> {
         let pid = self.args.server_pid;
         let pid = pid.context("a memory workload needs --server-pid: it measures that process")?;
@@ -45,8 +52,25 @@ impl Bench {
             objects == 0,
             "the server must be empty, and has {objects} keys"
         );
+        let mut phases = Phases {
+            pid,
+            empty: process::memory(pid)?.resident,
+            figures: Vec::new(),
+        };
+        let failure = self.churn(churn, &mut phases)?;
+        let json = json!({
+            "empty_resident_bytes": phases.empty,
+            "peak_bytes": process::memory(pid)?.peak,
+            "phases": phases.figures,
+        });
+        Ok(Outcome {
+            failure,
+            ..Outcome::new(phases.table(), json)?
+        })
+    }
 
-        let empty = process::memory(pid)?.resident;
+    /// Runs the phases; answers why the last one is not complete, if it is not.
+    fn churn(&self, churn: Churn, phases: &mut Phases) -> Result<Option<String>> {
         let mut traffic = Churning::new(
             self.args.key_names(),
             churn.largest(),
@@ -54,44 +78,24 @@ impl Bench {
             self.args.connections(),
             self.args.seed,
         );
-        let mut figures = Vec::new();
         for (name, phase) in self.phases(churn) {
-            let begun_ns = self.clock.now_ns();
-            let requests;
-            (traffic, requests) = self.churn_phase(traffic, name, phase)?;
-            let seconds = (self.clock.now_ns() - begun_ns) as f64 / SECOND_NS as f64;
-            figures.push(phase_figures(
-                name, seconds, requests, &traffic, pid, empty,
-            )?);
-            let rests = matches!(
-                (churn, phase),
-                (
-                    Churn::Shift {
-                        number: RESTED_WORKLOAD,
-                        ..
-                    },
-                    Phase::Delete { .. }
-                )
-            );
-            if rests {
+            traffic.begin(phase);
+            let run = self.run(&self.exhaustive_plan(name), vec![traffic])?;
+            let failure = failure(&run, name);
+            let seconds = run.elapsed_ns as f64 / SECOND_NS as f64;
+            let requests = run.answered;
+            let returned = run.traffics.into_iter().next();
+            traffic = returned.context("the run has one traffic")?;
+            phases.note(name, seconds, requests, &traffic)?;
+            if failure.is_some() {
+                return Ok(failure);
+            }
+            if matches!(phase, Phase::Delete { .. }) && churn.is_rested() {
                 rest();
-                let name = "5 s after the deletes";
-                figures.push(phase_figures(
-                    name,
-                    REST.as_secs_f64(),
-                    0,
-                    &traffic,
-                    pid,
-                    empty,
-                )?);
+                phases.note("5 s after the deletes", REST.as_secs_f64(), 0, &traffic)?;
             }
         }
-        let json = json!({
-            "empty_resident_bytes": empty,
-            "peak_bytes": process::memory(pid)?.peak,
-            "phases": figures,
-        });
-        Outcome::new(table(empty, &figures), json)
+        Ok(None)
     }
 
     /// The phases of a workload. A writing phase first fills up to the limit, if there is room, and then
@@ -126,48 +130,63 @@ impl Bench {
             }
         }
     }
-
-    fn churn_phase(
-        &self,
-        mut traffic: Churning,
-        name: &str,
-        phase: Phase,
-    ) -> Result<(Churning, u64)> {
-        traffic.begin(phase);
-        let run = self.run(&self.exhaustive_plan(name), vec![traffic])?;
-        ensure!(!run.interrupted, "interrupted during the phase '{name}'");
-        let errors = run.tally.error_count();
-        let first = run.tally.errors.values().next();
-        let example = first.map_or("", |error| &error.example);
-        ensure!(
-            errors == 0,
-            "{errors} requests of the phase '{name}' failed: {example}"
-        );
-        let requests = run.answered;
-        let traffic = run.traffics.into_iter().next();
-        Ok((traffic.context("the run has one traffic")?, requests))
-    }
 }
 
-fn phase_figures(
-    name: &str,
-    seconds: f64,
-    requests: u64,
-    traffic: &Churning,
-    pid: u32,
-    empty: u64,
-) -> Result<PhaseFigures> {
-    let (live_objects, live_bytes) = traffic.live();
-    let resident_bytes = process::memory(pid)?.resident;
-    Ok(PhaseFigures {
-        name: name.to_owned(),
-        seconds,
-        requests,
-        live_objects,
-        live_bytes,
-        resident_bytes,
-        ratio: resident_bytes.saturating_sub(empty) as f64 / live_bytes.max(1) as f64,
-    })
+/// Why a phase does not count, if it does not.
+fn failure(run: &Run<Churning>, name: &str) -> Option<String> {
+    if run.interrupted {
+        return Some(format!("interrupted during the phase '{name}'"));
+    }
+    let errors = run.tally.error_count();
+    let (_, first) = run.tally.errors.first_key_value()?;
+    let example = &first.example;
+    Some(format!(
+        "{errors} requests of the phase '{name}' failed: {example}"
+    ))
+}
+
+impl Phases {
+    /// Notes the memory now, under the name of the phase that has ended.
+    fn note(&mut self, name: &str, seconds: f64, requests: u64, traffic: &Churning) -> Result<()> {
+        let (live_objects, live_bytes) = traffic.live();
+        let resident_bytes = process::memory(self.pid)?.resident;
+        let used = resident_bytes.saturating_sub(self.empty);
+        self.figures.push(PhaseFigures {
+            name: name.to_owned(),
+            seconds,
+            requests,
+            live_objects,
+            live_bytes,
+            resident_bytes,
+            ratio: used as f64 / live_bytes.max(1) as f64,
+        });
+        Ok(())
+    }
+
+    fn table(&self) -> String {
+        let mut text = format!(
+            "{} resident when empty\n{:24}{:>10}{:>12}{:>14}{:>14}{:>8}\n",
+            mebibytes(self.empty),
+            "after",
+            "seconds",
+            "objects",
+            "live",
+            "resident",
+            "ratio"
+        );
+        for phase in &self.figures {
+            text += &format!(
+                "{:24}{:>10.1}{:>12}{:>14}{:>14}{:>8.2}\n",
+                phase.name,
+                phase.seconds,
+                phase.live_objects,
+                mebibytes(phase.live_bytes),
+                mebibytes(phase.resident_bytes),
+                phase.ratio
+            );
+        }
+        text
+    }
 }
 
 /// Lets the server be for a while.
@@ -175,29 +194,4 @@ fn rest() {
     let (_sender, receiver) = mpsc::channel::<()>();
     // Nobody sends: this waits for its deadline.
     let _ = receiver.recv_timeout(REST);
-}
-
-fn table(empty: u64, figures: &[PhaseFigures]) -> String {
-    let mut text = format!(
-        "{} resident when empty\n{:24}{:>10}{:>12}{:>14}{:>14}{:>8}\n",
-        mebibytes(empty),
-        "after",
-        "seconds",
-        "objects",
-        "live",
-        "resident",
-        "ratio"
-    );
-    for phase in figures {
-        text += &format!(
-            "{:24}{:>10.1}{:>12}{:>14}{:>14}{:>8.2}\n",
-            phase.name,
-            phase.seconds,
-            phase.live_objects,
-            mebibytes(phase.live_bytes),
-            mebibytes(phase.resident_bytes),
-            phase.ratio
-        );
-    }
-    text
 }

@@ -2,12 +2,11 @@
 
 use std::path::PathBuf;
 
-use model::limits::{MAX_VALUE_BYTES, SEGMENT_BYTES};
-use shard::sessions::CapPolicy;
+use model::limits::{MAX_HOLD_MS, MAX_VALUE_BYTES, SEGMENT_BYTES};
 use store::SyncMode;
 
 use super::units::{Share, duration_ms, duration_text, size, size_text};
-use super::{Config, LogFormat, LogLevel};
+use super::{Cap, Config, LogFormat, LogLevel};
 
 /// One key.
 pub struct Key {
@@ -56,10 +55,6 @@ impl Key {
 
 /// Least memory that a server can work in: some segments of each expiry class, and room to clean.
 pub const MIN_MEMORY_BYTES: u64 = 16 * SEGMENT_BYTES as u64;
-
-/// Names of the policies at the user cap.
-const CAP_POLICIES: &[(&str, CapPolicy)] =
-    &[("refuse", CapPolicy::Refuse), ("oldest", CapPolicy::Oldest)];
 
 /// Every key, in the order of the documentation.
 pub static KEYS: &[Key] = &[
@@ -198,45 +193,6 @@ pub static KEYS: &[Key] = &[
         show: |config| Some(config.max_clients.to_string()),
     },
     Key {
-        name: "user-cap",
-        value: "N",
-        default: "0",
-        summary: "Sessions that one user may have at once; 0 for any number",
-        is_secret: false,
-        set: |config, text| {
-            config.user_cap = whole(text)?;
-            Ok(())
-        },
-        show: |config| Some(config.user_cap.to_string()),
-    },
-    Key {
-        name: "user-cap-policy",
-        value: "POLICY",
-        default: "refuse",
-        summary: "What happens at the user cap. refuse: the new session is refused; oldest: the user's least recently used session is destroyed",
-        is_secret: false,
-        set: |config, text| {
-            config.user_cap_policy = one_of(text, CAP_POLICIES)?;
-            Ok(())
-        },
-        show: |config| {
-            let named = |(_, policy): &&(&str, CapPolicy)| *policy == config.user_cap_policy;
-            quoted(CAP_POLICIES.iter().find(named)?.0)
-        },
-    },
-    Key {
-        name: "gone",
-        value: "DURATION",
-        default: "60s",
-        summary: "How long the old id of a rotated session cannot be created again once its grace is over",
-        is_secret: false,
-        set: |config, text| {
-            config.gone_ms = duration_ms(text)?;
-            Ok(())
-        },
-        show: |config| quoted(&duration_text(config.gone_ms)),
-    },
-    Key {
         name: "max-value",
         value: "SIZE",
         default: "1MiB",
@@ -294,6 +250,48 @@ pub static KEYS: &[Key] = &[
             at_most(config.slowlog_max_len, 1 << 20, |n| n.to_string())
         },
         show: |config| Some(config.slowlog_max_len.to_string()),
+    },
+    Key {
+        name: "user-cap",
+        value: "N",
+        default: "0",
+        summary: "Sessions that one user may have; 0 for any number",
+        is_secret: false,
+        set: |config, text| {
+            config.user_cap = whole(text)?;
+            at_most(config.user_cap, 1 << 20, |n| n.to_string())
+        },
+        show: |config| Some(config.user_cap.to_string()),
+    },
+    Key {
+        name: "user-cap-policy",
+        value: "POLICY",
+        default: "refuse",
+        summary: "What happens at one session more: refuse it, or destroy the user's oldest (least recently used) one",
+        is_secret: false,
+        set: |config, text| {
+            config.user_cap_policy =
+                one_of(text, &[("refuse", Cap::Refuse), ("oldest", Cap::Oldest)])?;
+            Ok(())
+        },
+        show: |config| {
+            quoted(match config.user_cap_policy {
+                Cap::Refuse => "refuse",
+                Cap::Oldest => "oldest",
+            })
+        },
+    },
+    Key {
+        name: "rotated-gone",
+        value: "DURATION",
+        default: "60s",
+        summary: "How long the old id of a rotated session cannot be created again, counted from the end of its grace",
+        is_secret: false,
+        set: |config, text| {
+            config.rotated_gone_ms = duration_ms(text)?;
+            at_most(config.rotated_gone_ms, MAX_HOLD_MS, duration_text)
+        },
+        show: |config| quoted(&duration_text(config.rotated_gone_ms)),
     },
     Key {
         name: "restore-threads",

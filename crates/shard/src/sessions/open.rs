@@ -267,7 +267,7 @@ impl Shard {
             version: Version::FIRST,
             deadline,
         };
-        let value = hold_value(HeldBy::Session, Fence(0));
+        let value = hold_value(HeldBy::Session, self.next_fence());
         batch.put(caller.db, Space::Hold, id, header, &[&value]);
         self.apply_batch(caller.now, &batch)?;
         let session = Named { db: caller.db, id };

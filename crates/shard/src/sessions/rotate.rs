@@ -85,7 +85,7 @@ impl Shard {
         batch.put(caller.db, Space::Mark, id, header, value);
     }
 
-    /// The hold moves with its fence, which is then no longer its entry's position.
+    /// The hold moves with its fence.
     fn plan_moved_hold(&mut self, caller: Caller, id: &[u8], new: &[u8], batch: &mut Batch) {
         let session = Named { db: caller.db, id };
         let Standing::Held(hold) = self.standing(caller.now, session) else {

@@ -139,7 +139,7 @@ impl Oracle {
     fn flush(&mut self, asked: &Asked<'_>, db: Option<u8>) -> Verdict {
         let keys: Vec<Key> = self.lives.keys().cloned().collect();
         for key in keys {
-            if db.is_none_or(|db| db == key.0) {
+            if key != super::swap_mark() && db.is_none_or(|db| db == key.0) {
                 self.set(&key, None);
             }
         }
@@ -153,6 +153,7 @@ impl Oracle {
         if a == b {
             return asked.expect(&Reply::ok());
         }
+        self.set(&super::swap_mark(), None);
         let of = |key: &&Key| key.0 == a || key.0 == b;
         let names: std::collections::BTreeSet<Vec<u8>> = self
             .lives

@@ -37,11 +37,14 @@ impl Oracle {
         found: &[(Key, State)],
     ) -> Result<Kept, String> {
         let mut kept = Kept::default();
+        let swap_may_be_lost = self.swap_may_be_lost(promise);
         let mut matches = Vec::new();
         for (key, state) in found {
             let life = self.lives.get(key).cloned().unwrap_or_default();
             let mut fits = fitting(&life, state, now_ms, promise);
-            if promise == Promise::Nothing && fits.as_ref().is_err() && self.was_ever(key, state) {
+            let excused = (promise == Promise::Nothing && self.was_ever(key, state))
+                || (swap_may_be_lost && self.is_of_another_db(key, state));
+            if fits.is_err() && excused {
                 fits = Ok(Vec::new());
             }
             let fits = fits.map_err(|wrong| {
@@ -60,7 +63,7 @@ impl Oracle {
             }
             matches.push((key, fits));
         }
-        if promise != Promise::Nothing {
+        if promise != Promise::Nothing && !swap_may_be_lost {
             self.all_or_nothing(&matches)?;
         }
         let matches: Vec<Option<usize>> = matches
@@ -119,9 +122,27 @@ impl Oracle {
         Ok(())
     }
 
+    /// Whether the key, in whatever database, ever was what was found.
     fn was_ever(&self, key: &Key, found: &State) -> bool {
-        let states = self.archive.get(key);
-        states.is_some_and(|states| states.contains(found))
+        let mut archived = self.archive.iter().filter(|(other, _)| other.1 == key.1);
+        archived.any(|(_, states)| states.contains(found)) || self.is_of_another_db(key, found)
+    }
+
+    /// An entry is in a place, and `SWAPDB` says which database the place is. When it is lost, what was written after it
+    /// is found in the other database.
+    fn swap_may_be_lost(&self, promise: Promise) -> bool {
+        let Some(life) = self.lives.get(&super::swap_mark()) else {
+            return false;
+        };
+        match promise {
+            Promise::ShownUntil(until_us) => promised(life, until_us) + 1 < life.past.len(),
+            Promise::Nothing => true,
+        }
+    }
+
+    fn is_of_another_db(&self, key: &Key, found: &State) -> bool {
+        let mut lives = self.lives.iter().filter(|(other, _)| other.1 == key.1);
+        lives.any(|(_, life)| life.past.iter().any(|past| past.state == *found))
     }
 
     /// What was found is what is. A process that died has left its states in the operating system's memory, from
@@ -129,6 +150,10 @@ impl Oracle {
     fn begin_era(&mut self, crash: Crash, found: &[(Key, State)], matches: &[Option<usize>]) {
         self.era += 1;
         self.databases.clear();
+        if let Some(life) = self.lives.get_mut(&super::swap_mark()) {
+            let last = life.past.len().checked_sub(1);
+            life.begin_era(crash, &None, last);
+        }
         for ((key, state), fits) in found.iter().zip(matches) {
             let life = self.lives.entry(key.clone()).or_default();
             if self.keeps_archive {
@@ -168,10 +193,7 @@ impl Life {
 /// The indices of the states that the key may be in and that look as it was found.
 fn fitting(life: &Life, found: &State, now_ms: u64, promise: Promise) -> Result<Matches, String> {
     let oldest = match promise {
-        Promise::ShownUntil(until_us) => {
-            let shown = life.shown.iter().rev().find(|(when, _)| *when <= until_us);
-            shown.map_or(0, |(_, index)| *index)
-        }
+        Promise::ShownUntil(until_us) => promised(life, until_us),
         Promise::Nothing => 0,
     };
     let looks = |state: &State| state.clone().filter(|value| value.deadline_ms > now_ms);
@@ -190,6 +212,12 @@ fn fitting(life: &Life, found: &State, now_ms: u64, promise: Promise) -> Result<
         ));
     }
     Ok(fits)
+}
+
+/// The index of the latest state that somebody had been shown by then.
+fn promised(life: &Life, until_us: u64) -> usize {
+    let shown = life.shown.iter().rev().find(|(when, _)| *when <= until_us);
+    shown.map_or(0, |(_, index)| *index)
 }
 
 fn states(past: &[Past]) -> String {

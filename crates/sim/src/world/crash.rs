@@ -113,8 +113,8 @@ impl World {
             return Err(format!("a flipped bit was not noticed: {report:?}"));
         }
         // A loss of power may keep a later piece of an unsynced file and lose an earlier one: that looks like damage, and is
-        // met again until the file was replaced.
-        self.disk_hurt |= damaged || how == Crash::Power;
+        // met again until the file was replaced. So does a write that failed before one that did not.
+        self.disk_hurt |= damaged || how == Crash::Power || std::mem::take(&mut self.disk.has_failed);
         if whole {
             self.disk_hurt = false;
         } else if !self.disk_hurt {

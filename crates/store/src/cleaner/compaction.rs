@@ -3,12 +3,16 @@
 use super::WORTH_SHARE;
 use crate::entry::format::{self, Control, HEADER_BYTES, Header, Place, SEGMENT_HEADER, What};
 use crate::index::Reference;
-use crate::pages::whole_pages;
+use crate::pages::{PAGE_BYTES, whole_pages};
 use crate::segment::Gap;
 use crate::store::Store;
 
 /// Entries whose index buckets are fetched together.
 const AHEAD: usize = 16;
+
+/// Fewer dead bytes than this may stay after a compaction: the rest of the last page, and the newest notes (the state of
+/// 16 databases, the clock), which are needed and not counted. With a smaller bound a segment could be compacted for ever.
+const WORTH_BYTES: usize = PAGE_BYTES + 512;
 
 /// A compaction in progress: what is before `write` is done, what is from `read` on is not looked at yet.
 #[derive(Clone, Copy, Debug)]
@@ -71,7 +75,7 @@ impl Store {
             .filter_map(|(slot, segment)| {
                 let segment = segment.as_ref()?;
                 let dead = self.likely_dead(slot, floor);
-                let worth = dead >= (segment.resident / WORTH_SHARE).max(crate::pages::PAGE_BYTES);
+                let worth = dead >= (segment.resident / WORTH_SHARE).max(WORTH_BYTES);
                 let ready = segment.is_closed() && !segment.busy;
                 (ready && worth).then(|| (dead * 1024 / segment.resident, slot))
             });

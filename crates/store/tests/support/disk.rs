@@ -114,6 +114,13 @@ impl Disk {
             return Err(error);
         }
         match op {
+            // A file whose creation failed is not there.
+            DiskOp::Write { segment, .. } | DiskOp::Sync { segment } | DiskOp::Close { segment, .. }
+                if !self.files.contains_key(&segment) =>
+            {
+                self.failures += 1;
+                return Err(DiskError::Io(2));
+            }
             DiskOp::Create { segment } => {
                 let used: usize = self.files.values().map(|f| f.bytes.len()).sum();
                 if self
@@ -183,37 +190,29 @@ impl Disk {
         self.queue.clear();
         let files = std::mem::take(&mut self.files);
         for (id, file) in files {
-            let Some(synced) = &file.synced else {
+            let Some(mut bytes) = file.synced else {
                 if random.one_in(2) {
                     continue;
                 }
                 // The directory entry survived, the contents did not, or not all.
                 let len = random.below(file.bytes.len() as u64 + 1) as usize;
-                let mut bytes = file.bytes.clone();
+                let mut bytes = file.bytes;
                 bytes[len..].fill(0);
-                self.files.insert(
-                    id,
-                    File {
-                        bytes,
-                        synced: None,
-                    },
-                );
+                self.survives(id, bytes);
                 continue;
             };
-            let mut bytes = synced.clone();
             for (page, now) in bytes.chunks_mut(512).zip(file.bytes.chunks(512)) {
                 if random.one_in(2) && page.len() == now.len() {
                     page.copy_from_slice(now);
                 }
             }
-            self.files.insert(
-                id,
-                File {
-                    bytes,
-                    synced: file.synced.clone(),
-                },
-            );
+            self.survives(id, bytes);
         }
+    }
+
+    fn survives(&mut self, id: SegmentId, bytes: Vec<u8>) {
+        let synced = Some(bytes.clone());
+        self.files.insert(id, File { bytes, synced });
     }
 
     /// A store from what is there, its segments added in any order.

@@ -1,13 +1,10 @@
 //! What a store promises, as a map: slow and obviously right.
-//!
-//! The model remembers every state that a key ever had, with the log point of the batch that gave it. After a
-//! crash a key may be in its last persisted state or in any later one, and no batch may be there in part.
 
 use std::collections::BTreeMap;
 
 use model::time::Deadline;
 use model::{Db, Position, Version};
-use store::{Entry, Kind, LogPoint, Space, Store};
+use store::{Entry, Kind, Space, Store};
 
 pub type Id = (Db, Space, Vec<u8>);
 
@@ -97,21 +94,26 @@ impl Model {
             .retain(|_, (record, _)| !record.deadline.has_passed(now_ms));
     }
 
-    /// Asserts that the store holds exactly this.
-    pub fn compare(&self, store: &Store, now_ms: u64) {
-        let mut seen = BTreeMap::new();
+    /// What the store holds.
+    pub fn of(store: &Store, now_ms: u64) -> Self {
+        let mut records = BTreeMap::new();
         let mut cursor = 0;
         loop {
             cursor = store.scan(cursor, 7, &mut |entry| {
                 if !entry.deadline().has_passed(now_ms) {
                     let id = (entry.db(), entry.space(), entry.key().to_vec());
-                    seen.insert(id, (Record::of(&entry), entry.position()));
+                    records.insert(id, (Record::of(&entry), entry.position()));
                 }
             });
             if cursor == 0 {
-                break;
+                return Self { records };
             }
         }
+    }
+
+    /// Asserts that the store holds exactly this.
+    pub fn compare(&self, store: &Store, now_ms: u64) {
+        let seen = Self::of(store, now_ms).records;
         let there = self
             .records
             .iter()
@@ -133,11 +135,4 @@ impl Model {
             assert_eq!(Record::of(&entry), record.0);
         }
     }
-}
-
-/// What was applied and when: for what may be there after a crash.
-#[derive(Clone, Debug, Default)]
-pub struct History {
-    /// States after each batch since (and including) the one that was surely persisted.
-    pub states: Vec<(LogPoint, Model)>,
 }

@@ -1,0 +1,201 @@
+//! Damage: every bit of a segment file is flipped, and every flip is found out. What passes is served, what does
+//! not is not.
+
+#[path = "support/disk.rs"]
+mod disk;
+#[path = "support/random.rs"]
+mod random;
+
+use disk::Disk;
+use model::time::Deadline;
+use model::{Db, Position, Version};
+use random::Random;
+use store::{
+    HeapPages, Kind, Op, RestoreReport, SegmentId, Space, Store, StoreConfig, SyncMode, Tuning,
+};
+
+const NOW_MS: u64 = 1_700_000_000_000;
+const TUNING: Tuning = Tuning {
+    segment_bytes: 4096,
+    directory: 77,
+    spare_files: 3,
+};
+const CONFIG: StoreConfig = StoreConfig {
+    memory_bytes: 1 << 20,
+    sync: SyncMode::EverySecond,
+    seed: 1,
+};
+
+/// A store with ten keys, written by batches of two, and its disk.
+fn written(seal: bool) -> Disk {
+    let mut store = Store::with(CONFIG, TUNING, Box::new(HeapPages));
+    let mut disk = Disk::new(TUNING);
+    disk.drain(&mut store);
+    for batch in 0..5u8 {
+        let names = [[b'k', 2 * batch], [b'k', 2 * batch + 1]];
+        let ops = names.each_ref().map(|name| Op::Put {
+            key: store.key(Db::ZERO, Space::Data, name),
+            kind: Kind::new(1),
+            version: Version::from_raw(u64::from(name[1])),
+            deadline: Deadline::NEVER,
+            value: &[b"value of a key"],
+        });
+        store
+            .apply(NOW_MS, Position::new(1, 1 + 2 * u64::from(batch)), &ops)
+            .expect("taken");
+    }
+    if seal {
+        store.seal();
+    }
+    disk.drain(&mut store);
+    disk
+}
+
+fn the_segment(disk: &Disk) -> SegmentId {
+    let used = disk
+        .files
+        .iter()
+        .filter(|(_, file)| file.bytes.iter().any(|b| *b != 0));
+    let used: Vec<_> = used.map(|(id, _)| *id).collect();
+    assert_eq!(used.len(), 1);
+    used[0]
+}
+
+fn restore(disk: &mut Disk) -> (Store, RestoreReport) {
+    disk.restore(CONFIG, TUNING, Box::new(HeapPages), NOW_MS, &mut Random(1))
+}
+
+/// The keys that are served; each must have its own value.
+fn served(store: &Store) -> Vec<u8> {
+    let keys = (0..10u8).filter(|n| {
+        let name = [b'k', *n];
+        let entry = store.get(&store.key(Db::ZERO, Space::Data, &name), NOW_MS);
+        entry.is_some_and(|entry| {
+            assert_eq!(entry.value(), b"value of a key");
+            assert_eq!(entry.version(), Version::from_raw(u64::from(*n)));
+            assert!(entry.deadline().is_never());
+            true
+        })
+    });
+    let keys: Vec<u8> = keys.collect();
+    assert_eq!(
+        store.len(Db::ZERO),
+        keys.len() as u64,
+        "nothing else is there"
+    );
+    keys
+}
+
+fn whole_batches(keys: &[u8]) -> bool {
+    (0..5).all(|batch| keys.contains(&(2 * batch)) == keys.contains(&(2 * batch + 1)))
+}
+
+#[test]
+fn every_flipped_bit_of_a_segment_is_found() {
+    for seal in [true, false] {
+        let id = the_segment(&written(seal));
+        let len = written(seal).files[&id].bytes.len();
+        assert_eq!(len == TUNING.segment_bytes, !seal);
+        let clean = written(seal).files[&id].bytes.clone();
+        let used = clean.iter().rposition(|b| *b != 0).expect("it is used") + 1;
+        let data = if seal { used } else { len };
+        for bit in 0..8 * data {
+            let mut disk = written(seal);
+            disk.files.get_mut(&id).expect("there").bytes[bit / 8] ^= 1 << (bit % 8);
+            let (mut store, report) = restore(&mut disk);
+            store.check();
+            let wrong = !report.damaged.is_empty() || !report.torn.is_empty();
+            assert!(
+                wrong,
+                "bit {bit} of byte {} of {used}, sealed: {seal}",
+                bit / 8
+            );
+            let keys = served(&store);
+            assert!(whole_batches(&keys), "bit {bit}: {keys:?}");
+            assert!(
+                keys.len() >= 8,
+                "bit {bit}: one batch at most is lost: {keys:?}"
+            );
+            if bit % 97 == 0 {
+                heals(&mut disk, &mut store, &keys, report.damaged.is_empty());
+            }
+        }
+    }
+}
+
+/// A restart after the restart finds nothing wrong any more, and the damaged file was kept.
+fn heals(disk: &mut Disk, store: &mut Store, keys: &[u8], torn_only: bool) {
+    let mut now_ms = NOW_MS;
+    for _ in 0..5 {
+        disk.drain(store);
+        now_ms += 1_100;
+        store.maintain(now_ms, 1 << 20, &mut |_| ());
+    }
+    assert_eq!(disk.quarantined.is_empty(), torn_only);
+    let (store, report) = restore(disk);
+    assert_eq!((&report.damaged, &report.torn), (&vec![], &vec![]));
+    assert_eq!(served(&store), keys);
+}
+
+#[test]
+fn a_cut_file_is_found() {
+    for seal in [true, false] {
+        let id = the_segment(&written(seal));
+        let len = written(seal).files[&id].bytes.len();
+        for cut in (1..len).step_by(if seal { 1 } else { 61 }) {
+            let mut disk = written(seal);
+            disk.files.get_mut(&id).expect("there").bytes.truncate(cut);
+            let (store, report) = restore(&mut disk);
+            assert!(!report.damaged.is_empty(), "cut at {cut}, sealed: {seal}");
+            assert!(whole_batches(&served(&store)));
+        }
+    }
+}
+
+#[test]
+fn a_file_of_another_segment_or_directory_is_not_served() {
+    let mut disk = written(true);
+    let id = the_segment(&disk);
+    let file = disk.files.remove(&id).expect("there");
+    disk.files.insert(SegmentId(id.0 + 100), file.clone());
+    let (store, report) = restore(&mut disk);
+    assert_eq!(report.foreign, [SegmentId(id.0 + 100)]);
+    assert!(served(&store).is_empty());
+    let mut disk = written(true);
+    let other = Tuning {
+        directory: 78,
+        ..TUNING
+    };
+    let pages = Box::new(HeapPages);
+    let (_, report) = disk.restore(CONFIG, other, pages, NOW_MS, &mut Random(1));
+    assert_eq!(report.foreign, [id]);
+}
+
+#[test]
+fn garbage_of_any_kind_is_survived() {
+    let mut random = Random(9);
+    for _ in 0..300 {
+        let mut disk = written(random.one_in(2));
+        let id = the_segment(&disk);
+        let bytes = &mut disk.files.get_mut(&id).expect("there").bytes;
+        for _ in 0..1 + random.below(4) {
+            let at = random.below(bytes.len() as u64) as usize;
+            let to = (at + random.below(400) as usize).min(bytes.len());
+            let first = random.next() as usize;
+            match random.below(3) {
+                0 => bytes[at..to].fill(0),
+                1 => bytes[at..to]
+                    .iter_mut()
+                    .enumerate()
+                    .for_each(|(i, b)| *b = (first >> (i % 8)) as u8),
+                _ => {
+                    let room = bytes.len() - (to - at) + 1;
+                    bytes.copy_within(at..to, first % room);
+                }
+            }
+        }
+        let (store, _) = restore(&mut disk);
+        store.check();
+        assert!(whole_batches(&served(&store)));
+    }
+}

@@ -1,0 +1,142 @@
+//! Memory that is full: what lives takes nearly all of it, nothing is evicted, and deleting makes room.
+
+#[path = "support/disk.rs"]
+mod disk;
+#[path = "support/random.rs"]
+mod random;
+
+use disk::Disk;
+use model::time::Deadline;
+use model::{Db, Position, Version};
+use random::Random;
+use store::{HeapPages, Kind, Op, Refused, Space, Store, StoreConfig, SyncMode, Tuning};
+
+const NOW_MS: u64 = 1_700_000_000_000;
+
+struct Full {
+    store: Store,
+    disk: Disk,
+    next: Position,
+}
+
+impl Full {
+    fn new() -> Self {
+        let tuning = Tuning {
+            segment_bytes: 256 << 10,
+            ..Tuning::default()
+        };
+        let config = StoreConfig {
+            memory_bytes: 16 << 20,
+            sync: SyncMode::EverySecond,
+            seed: 3,
+        };
+        let store = Store::with(config, tuning, Box::new(HeapPages));
+        Self {
+            store,
+            disk: Disk::new(tuning),
+            next: Position::new(1, 1),
+        }
+    }
+
+    fn apply(&mut self, op: &Op<'_>) -> Result<(), Refused> {
+        for _ in 0..20 {
+            let result = self
+                .store
+                .apply(NOW_MS, self.next, std::slice::from_ref(op));
+            self.disk.take(&mut self.store);
+            self.disk.work(&mut self.store, usize::MAX);
+            match result {
+                Ok(applied) => {
+                    self.next = applied.last.plus(1);
+                    return Ok(());
+                }
+                Err(Refused::LogBusy) => (),
+                Err(refused) => return Err(refused),
+            }
+        }
+        panic!("the log stays busy");
+    }
+
+    fn put(&mut self, n: u64, len: usize, space: Space) -> Result<(), Refused> {
+        let name = n.to_le_bytes();
+        let value = vec![n as u8; len];
+        let value: &[&[u8]] = &[&value];
+        let key = self.store.key(Db::ZERO, space, &name);
+        let deadline = Deadline::NEVER;
+        let (kind, version) = (Kind::new(0), Version::FIRST);
+        self.apply(&Op::Put {
+            key,
+            kind,
+            version,
+            deadline,
+            value,
+        })
+    }
+
+    fn delete(&mut self, n: u64) {
+        let name = n.to_le_bytes();
+        let key = self.store.key(Db::ZERO, Space::Data, &name);
+        self.apply(&Op::Delete { key })
+            .expect("deletes are always taken");
+    }
+}
+
+#[test]
+fn full_memory_refuses_puts_and_serves_everything_else() {
+    let mut full = Full::new();
+    let mut random = Random(4);
+    let mut n = 0;
+    while full.put(n, 300, Space::Data).is_ok() {
+        n += 1;
+    }
+    let usage = full.store.usage();
+    assert!(usage.used <= usage.limit, "{usage:?}");
+    assert!(
+        (usage.live + usage.index_bytes) * 100 > usage.limit * 88,
+        "{usage:?}"
+    );
+    // Nothing was evicted.
+    assert_eq!(full.store.len(Db::ZERO), n);
+    // Holds still fit, and every delete makes room for about one put, again and again.
+    full.put(1, 50, Space::Hold)
+        .expect("a hold uses the reserve");
+    let mut taken = 0;
+    for i in 0..30_000 {
+        full.delete(random.below(n));
+        if full.put(random.below(n), 300, Space::Data).is_ok() {
+            taken += 1;
+        }
+        if i % 64 == 0 {
+            full.store.maintain(NOW_MS + i, 64 << 10, &mut |_| ());
+        }
+    }
+    full.store.check();
+    let usage = full.store.usage();
+    assert!(taken > 20_000, "{taken} puts were taken, {usage:?}");
+    assert!(usage.used <= usage.limit, "{usage:?}");
+}
+
+#[test]
+fn overwriting_at_ninety_percent_goes_on_for_ever() {
+    let mut full = Full::new();
+    let mut random = Random(4);
+    let limit = full.store.usage().limit;
+    let n = (limit * 90 / 100 / (100 + 8 + 32 + 10)) as u64;
+    for i in 0..n {
+        full.put(i, 100, Space::Data).expect("there is room");
+    }
+    for i in 0..6 * n {
+        full.put(random.below(n), 100, Space::Data)
+            .expect("there is room at 90 %");
+        if i % 16 == 0 {
+            full.store.maintain(NOW_MS + i / 100, 16 << 10, &mut |_| ());
+        }
+    }
+    full.store.check();
+    let usage = full.store.usage();
+    assert!(
+        usage.used <= usage.limit && usage.cleaner_compactions > 100,
+        "{usage:?}"
+    );
+    assert!(usage.disk_bytes < 3 * limit as u64, "{usage:?}");
+}
