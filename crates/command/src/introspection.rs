@@ -350,21 +350,37 @@ impl KeySpec {
     }
 }
 
-/// The documentation of all commands, as a page: what `docs/commands.md` is made of.
+/// The documentation of all commands, a list with a heading for each group: what `docs/commands.md` is made of.
 #[must_use]
 pub fn manual() -> String {
-    let mut page = String::new();
+    let (mut page, mut group) = (String::new(), None);
     for spec in commands() {
-        let syntax = crate::table::arguments::syntax(spec.arguments);
+        if group != Some(spec.group) {
+            let space = if group.is_some() { "\n" } else { "" };
+            page.push_str(&alloc::format!("{space}## {}\n\n", spec.group.name()));
+            group = Some(spec.group);
+        }
         let name = spec.name.to_ascii_uppercase();
-        page.push_str(alloc::format!("- `{name} {syntax}").trim_end());
-        page.push_str(&alloc::format!("`: {}\n", spec.summary));
+        page.push_str(&manual_line("", &name, spec));
         for sub in spec.subcommands {
-            let syntax = crate::table::arguments::syntax(sub.arguments);
-            let own = sub.own_name().to_ascii_uppercase();
-            page.push_str(alloc::format!("  - `{name} {own} {syntax}").trim_end());
-            page.push_str(&alloc::format!("`: {}\n", sub.summary));
+            let name = alloc::format!("{name} {}", sub.own_name().to_ascii_uppercase());
+            page.push_str(&manual_line("  ", &name, sub));
         }
     }
     page
+}
+
+fn manual_line(indent: &str, name: &str, spec: &Spec) -> String {
+    let syntax = crate::table::arguments::syntax(spec.arguments);
+    let whole = alloc::format!("{name} {syntax}");
+    let deprecated = if spec.replaced_by.is_empty() {
+        String::new()
+    } else {
+        alloc::format!(" Old; use {}.", spec.replaced_by)
+    };
+    alloc::format!(
+        "{indent}- `{}`: {}{deprecated}\n",
+        whole.trim_end(),
+        spec.summary
+    )
 }

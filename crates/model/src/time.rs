@@ -24,6 +24,34 @@ impl Now {
     }
 }
 
+/// A wall clock that never goes back, and never stands still.
+///
+/// When the machine's clock is set back, this one goes on from where it was at half speed, by the monotonic clock, until the
+/// machine's has caught up: nothing that has expired comes back, and whatever waits for a time still gets its turn.
+#[derive(Clone, Copy, Debug)]
+pub struct SteadyClock {
+    /// The latest time at which it agreed with the machine's clock.
+    agreed: Now,
+}
+
+impl SteadyClock {
+    /// A clock that starts now.
+    #[must_use]
+    pub const fn new(now: Now) -> Self {
+        Self { agreed: now }
+    }
+
+    /// The time, when the machine says that it is `now`.
+    pub fn tell(&mut self, now: Now) -> Now {
+        let passed_us = now.mono_us.saturating_sub(self.agreed.mono_us);
+        let steady = now.not_before(self.agreed.unix_ms + passed_us / 2_000);
+        if steady.unix_ms == now.unix_ms {
+            self.agreed = now;
+        }
+        steady
+    }
+}
+
 /// A deadline in wall-clock milliseconds, or never. 48 bits: until the year 10889.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Deadline(u64);
@@ -83,5 +111,19 @@ impl Deadline {
         } else {
             Some(self.0.saturating_sub(now_ms))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Now, SteadyClock};
+
+    #[test]
+    fn a_clock_that_is_set_back_goes_on_at_half_speed() {
+        let at = |unix_ms, mono_us| Now { unix_ms, mono_us };
+        let mut clock = SteadyClock::new(at(1_000_000, 0));
+        let told = [(1_000_500, 500_000), (900_500, 500_000), (902_500, 2_500_000), (1_100_500, 200_500_000)];
+        let told = told.map(|(unix_ms, mono_us)| clock.tell(at(unix_ms, mono_us)).unix_ms);
+        assert_eq!(told, [1_000_500, 1_000_500, 1_001_500, 1_100_500]);
     }
 }

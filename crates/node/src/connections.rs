@@ -283,7 +283,7 @@ impl Node {
         let waits = |id: &ConnectionId| {
             self.streams[place(*id)]
                 .as_ref()
-                .is_some_and(|s| s.state == State::Waiting)
+                .is_some_and(|s| matches!(s.state, State::Waiting | State::Paused))
         };
         let idle: alloc::vec::Vec<_> = idle.into_iter().filter(|id| !waits(id)).collect();
         self.clients.to_close.extend(idle);

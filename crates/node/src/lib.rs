@@ -28,6 +28,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use command::{Clients, Server, Settings};
+use model::time::SteadyClock;
 use model::{ConnectionId, Now};
 use shard::Shard;
 use store::{DiskEvent, DiskOp};
@@ -110,8 +111,7 @@ pub struct Node {
     /// Connections whose command waits for the end of a pause.
     paused: Vec<ConnectionId>,
     batch: Batch,
-    /// The wall clock never goes behind this.
-    floor_ms: u64,
+    clock: SteadyClock,
     /// When idle connections are looked for next, in microseconds of the monotonic clock.
     next_sweep_us: u64,
     draining: bool,
@@ -135,7 +135,7 @@ impl Node {
             waiting_for_log: Vec::new(),
             paused: Vec::new(),
             batch: Batch::default(),
-            floor_ms: now.unix_ms,
+            clock: SteadyClock::new(now),
             next_sweep_us: now.mono_us,
             draining: false,
             busy: false,
@@ -145,8 +145,7 @@ impl Node {
 
     /// Takes one input and runs it to completion.
     pub fn handle(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) {
-        let now = now.not_before(self.floor_ms);
-        self.floor_ms = now.unix_ms;
+        let now = self.clock.tell(now);
         match input {
             Input::Accepted {
                 address,

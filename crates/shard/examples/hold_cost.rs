@@ -143,7 +143,10 @@ fn many_held(shard: &mut Shard) {
             assert!(passed.is_ok());
         }
     });
-    println!("  a plain write to another key let pass: {:.0} ns", each(ns));
+    println!(
+        "  a plain write to another key let pass: {:.0} ns",
+        each(ns)
+    );
     let (_, ns) = timed(|| {
         for (id, fence) in ids.iter().zip(&fences) {
             shard.release_session(caller(1), id, *fence).unwrap();
@@ -157,7 +160,10 @@ fn many_held(shard: &mut Shard) {
             assert!(passed.is_ok());
         }
     });
-    println!("nothing held: the check of a plain write: {:.1} ns", each(ns));
+    println!(
+        "nothing held: the check of a plain write: {:.1} ns",
+        each(ns)
+    );
 }
 
 fn main() {

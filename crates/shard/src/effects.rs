@@ -66,6 +66,52 @@ struct Effects<'a> {
     lock_hold: &'a [&'a [u8]],
 }
 
+/// What else is in a batch. Most batches have no mark and no hold, and of those that delete many keys most put none:
+/// then nobody searches them.
+struct Others<'o, 'a> {
+    ops: &'o [Op<'a>],
+    puts_data: bool,
+    puts_marks: bool,
+    removes_holds: bool,
+}
+
+impl<'o, 'a> Others<'o, 'a> {
+    fn of(ops: &'o [Op<'a>]) -> Self {
+        let puts = |space| {
+            ops.iter()
+                .any(|op| matches!(op, Op::Put { key, .. } if key.space() == space))
+        };
+        Self {
+            ops,
+            puts_data: puts(Space::Data),
+            puts_marks: puts(Space::Mark),
+            removes_holds: ops
+                .iter()
+                .any(|op| matches!(op, Op::Delete { key } if key.space() == Space::Hold)),
+        }
+    }
+
+    /// Whether the batch puts an entry of the same key into this space.
+    fn put(&self, space: Space, key: &store::Key<'_>) -> bool {
+        let any = match space {
+            Space::Data => self.puts_data,
+            Space::Mark => self.puts_marks,
+            Space::Hold | Space::Chunk => true,
+        };
+        any && self.ops.iter().any(|op| {
+            matches!(op, Op::Put { key: other, .. } if other.space() == space && named(other) == named(key))
+        })
+    }
+
+    /// Whether the batch deletes an entry of the same key in this space.
+    fn removed(&self, space: Space, key: &store::Key<'_>) -> bool {
+        self.removes_holds
+            && self.ops.iter().any(|op| {
+                matches!(op, Op::Delete { key: other } if other.space() == space && named(other) == named(key))
+            })
+    }
+}
+
 /// The value of a hold's entry: what made it, and its fence.
 ///
 /// ```text
@@ -209,8 +255,9 @@ impl Shard {
             after: Vec::new(),
             lock_hold: &lock_hold,
         };
+        let others = Others::of(ops);
         for op in ops {
-            self.plan_effects(now, op, ops, &mut effects);
+            self.plan_effects(now, op, &others, &mut effects);
         }
         let last = if effects.ops.is_empty() {
             self.apply_bare(now, ops)?
@@ -224,7 +271,13 @@ impl Shard {
         Ok(last)
     }
 
-    fn plan_effects<'a>(&self, now: Now, op: &Op<'a>, all: &[Op<'a>], effects: &mut Effects<'a>) {
+    fn plan_effects<'a>(
+        &self,
+        now: Now,
+        op: &Op<'a>,
+        others: &Others<'_, 'a>,
+        effects: &mut Effects<'a>,
+    ) {
         match *op {
             Op::Put {
                 key,
@@ -244,7 +297,7 @@ impl Shard {
             },
             Op::Delete { key } if key.space() == Space::Data => {
                 self.plan_user(&key, &[], effects);
-                self.plan_removed(now, &key, all, effects);
+                self.plan_removed(now, &key, others, effects);
             }
             Op::Touch { key, deadline } if key.space() == Space::Data => {
                 self.plan_shortened(now, &key, deadline, effects);
@@ -271,7 +324,9 @@ impl Shard {
                 .after
                 .push(After::UserLoses(db, old.to_vec(), id.to_vec()));
         }
-        if !user.is_empty() && old != Some(user) {
+        // What the batch has done before may have taken it away.
+        let is_known = effects.after.is_empty() && self.users.contains(db, user, id);
+        if !user.is_empty() && !is_known {
             effects
                 .after
                 .push(After::UserGains(db, user.to_vec(), id.to_vec()));
@@ -303,27 +358,16 @@ impl Shard {
         &self,
         now: Now,
         key: &store::Key<'a>,
-        all: &[Op<'a>],
+        others: &Others<'_, 'a>,
         effects: &mut Effects<'a>,
     ) {
-        let in_batch = |space| {
-            all.iter().any(|op| match op {
-                Op::Put { key: other, .. } | Op::Delete { key: other } => {
-                    other.space() == space && named(other) == named(key)
-                }
-                Op::Touch { .. } | Op::Flush { .. } | Op::Swap { .. } => false,
-            })
-        };
-        let is_put_again = all.iter().any(|op| {
-            matches!(op, Op::Put { key: other, .. } if other.space() == Space::Data && named(other) == named(key))
-        });
-        if is_put_again {
+        if others.put(Space::Data, key) {
             return;
         }
         match guarded(&self.settings.guards, key.bytes()) {
             Some(Guarded::Session {
                 no_resurrection_ms: Some(ms),
-            }) if !in_batch(Space::Mark) && self.store.get(key, now.unix_ms).is_some() => {
+            }) if !others.put(Space::Mark, key) && self.store.get(key, now.unix_ms).is_some() => {
                 let deadline = Deadline::after(now.unix_ms, ms);
                 let key = self.store.key(key.db(), Space::Mark, key.bytes());
                 effects.ops.push(marks::gone(key, deadline));
@@ -342,7 +386,7 @@ impl Shard {
             Some(Guarded::Session { .. }) | None => {}
         }
         // A batch that says itself what becomes of the hold has moved it.
-        if self.holds.is_of_session(named(key)) && !in_batch(Space::Hold) {
+        if self.holds.is_of_session(named(key)) && !others.removed(Space::Hold, key) {
             let hold = self.store.key(key.db(), Space::Hold, key.bytes());
             effects.ops.push(Op::Delete { key: hold });
             effects.after.push(After::Cancel(named(key).to_owned()));

@@ -8,13 +8,14 @@
 //! Marks are entries in [`store::Space::Mark`] and expire like any other. Where there are none, nobody looks:
 //! the shard remembers the latest deadline that any of them ever had.
 
-use alloc::collections::VecDeque;
+use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use model::time::Deadline;
-use model::{Db, Now};
+use model::{Db, Now, Version};
 use store::{Entry, Op, Space};
 
+use crate::batch::{Batch, Header};
 use crate::record::{ALIAS, GONE};
 use crate::session_key::{Named, SessionKey};
 use crate::{Record, Shard};
@@ -29,7 +30,7 @@ pub(crate) struct Marks {
     /// No mark lives longer than this, in wall-clock milliseconds.
     until_ms: u64,
     /// Marks of ids that have expired, not yet in the log.
-    pending: VecDeque<(SessionKey, Deadline)>,
+    pending: BTreeMap<SessionKey, Deadline>,
 }
 
 /// What an id leads to.
@@ -79,14 +80,14 @@ impl Marks {
     /// An id has expired that is to be marked as soon as the log takes it.
     pub(crate) fn later(&mut self, key: SessionKey, deadline: Deadline) {
         self.note(deadline);
-        self.pending.push_back((key, deadline));
+        self.pending.insert(key, deadline);
     }
 
     fn pending(&self, session: Named<'_>, now_ms: u64) -> Option<Deadline> {
-        let (_, deadline) = self
-            .pending
-            .iter()
-            .find(|(key, _)| key.borrowed() == session)?;
+        if self.pending.is_empty() {
+            return None;
+        }
+        let deadline = self.pending.get(&session.to_owned())?;
         (!deadline.has_passed(now_ms)).then_some(*deadline)
     }
 }
@@ -142,25 +143,38 @@ impl Shard {
 
     /// Puts marks of expired ids into the log, as many as it takes now.
     pub(crate) fn write_pending_marks(&mut self, now: Now) {
-        while let Some((key, deadline)) = self.marks.pending.pop_front() {
-            if deadline.has_passed(now.unix_ms) {
-                continue;
+        while !self.marks.pending.is_empty() {
+            let (mut batch, mut keys) = (Batch::default(), Vec::new());
+            for (key, deadline) in self.marks.pending.iter().take(MARKS_AT_ONCE) {
+                if !deadline.has_passed(now.unix_ms) {
+                    let header = Header {
+                        kind: GONE,
+                        version: Version::FIRST,
+                        deadline: *deadline,
+                    };
+                    batch.put(key.db, Space::Mark, &key.id, header, &[]);
+                }
+                keys.push(key.clone());
             }
-            let mark = self.store.key(key.db, Space::Mark, &key.id);
-            if self.apply(now, &[gone(mark, deadline)]).is_err() {
-                self.marks.pending.push_front((key, deadline));
+            if !batch.is_empty() && self.apply_batch(now, &batch).is_err() {
                 return;
+            }
+            for key in keys {
+                self.marks.pending.remove(&key);
             }
         }
     }
 }
+
+/// Marks of one batch.
+const MARKS_AT_ONCE: usize = 256;
 
 /// The op that makes an id gone.
 pub(crate) fn gone(key: store::Key<'_>, deadline: Deadline) -> Op<'_> {
     Op::Put {
         key,
         kind: GONE,
-        version: model::Version::FIRST,
+        version: Version::FIRST,
         deadline,
         value: &[],
     }

@@ -60,6 +60,13 @@ impl Users {
         }
     }
 
+    /// Whether the user is known to have this session.
+    pub(crate) fn contains(&self, db: Db, user: &[u8], id: &[u8]) -> bool {
+        let users = self.of.get(&db);
+        let sessions = users.and_then(|users| users.get(user));
+        sessions.is_some_and(|sessions| sessions.contains(id))
+    }
+
     /// The user's sessions whose ids come after `after`, in the order of their bytes. Some may have expired.
     pub(crate) fn after<'a>(
         &'a self,

@@ -87,6 +87,18 @@ impl Life {
     fn current(&self) -> State {
         self.past.last().and_then(|past| past.state.clone())
     }
+
+    /// The oldest state from which on only the deadline has changed: a reply that shows the value depends on no later one.
+    fn same_value_since(&self, now_ms: u64) -> usize {
+        let body = |past: &Past| {
+            let alive = past.state.as_ref().filter(|value| value.deadline_ms > now_ms);
+            alive.map(|value| value.body.clone())
+        };
+        let last = self.past.len() - 1;
+        let current = body(&self.past[last]);
+        let same = self.past[..last].iter().rev().take_while(|past| current.is_some() && body(past) == current);
+        last - same.count()
+    }
 }
 
 /// What a reply depends on: the states of these keys.
@@ -134,6 +146,8 @@ pub struct Oracle {
     era: u64,
     seen: Vec<(Key, usize)>,
     now_ms: u64,
+    /// The command's reply tells something of deadlines.
+    shows_deadlines: bool,
     /// States of earlier lives, if a damaged disk may bring them back.
     archive: BTreeMap<Key, Vec<State>>,
     keeps_archive: bool,
@@ -166,6 +180,7 @@ impl Oracle {
         self.now_ms = run.now_ms;
         self.seen.clear();
         let name = String::from_utf8_lossy(&run.words[0]).to_ascii_uppercase();
+        self.shows_deadlines = ["PTTL", "PEXPIRETIME", "PERSIST", "PEXPIRE", "PEXPIREAT"].contains(&name.as_str());
         let outcome = match refusal(run.reply) {
             Some(Outcome::TooLarge) if self.is_large(&run) => Outcome::TooLarge,
             Some(outcome) if may_be_refused(&name, outcome) => outcome,
@@ -231,7 +246,12 @@ impl Oracle {
                 command: 0,
             });
         }
-        self.seen.push((key.clone(), life.past.len() - 1));
+        let index = if self.shows_deadlines {
+            life.past.len() - 1
+        } else {
+            life.same_value_since(self.now_ms)
+        };
+        self.seen.push((key.clone(), index));
         let state = life.current();
         if state.as_ref().is_some_and(|v| v.deadline_ms <= self.now_ms) {
             self.expired += 1;

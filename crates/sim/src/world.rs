@@ -5,6 +5,7 @@ mod clients;
 mod crash;
 
 use model::Now;
+use model::time::SteadyClock;
 use node::{Input, Node, Outbox};
 use store::{DiskEvent, DiskOp};
 
@@ -32,8 +33,8 @@ pub struct World {
     plan: Plan,
     options: Options,
     now: Now,
-    /// The node's wall clock: never goes back while it lives.
-    floor_ms: u64,
+    /// The node's wall clock.
+    clock: SteadyClock,
     chance: Random,
     workload: Workload,
     disk: Disk,
@@ -103,7 +104,7 @@ impl World {
         Self {
             node: boot::first(&plan, now),
             now,
-            floor_ms: now.unix_ms,
+            clock: SteadyClock::new(now),
             chance: Random::new(seed, "world"),
             workload: Workload::new(seed),
             disk,
@@ -198,6 +199,9 @@ impl World {
         let mut us = self.chance.extreme(1, plan.longest_turn_us);
         if self.calm {
             us = us.max(self.next_event_us());
+        } else if let Some(due) = self.node.next_deadline_ms() {
+            // The server never sleeps past what the node has asked for.
+            us = us.min((due.saturating_sub(self.node_ms()) + 1) * 1000);
         }
         if !self.calm && self.chance.chance(plan.pause) {
             us = self.chance.extreme(1_000, 60_000_000);
@@ -271,7 +275,7 @@ impl World {
 
     /// What the node takes the time to be.
     fn node_ms(&self) -> u64 {
-        self.now.unix_ms.max(self.floor_ms)
+        self.clock.clone().tell(self.now).unix_ms
     }
 
     /// Hands an input to the node and has everything judged that it ran.
@@ -286,7 +290,7 @@ impl World {
             | Input::EndOfTurn => None,
         };
         let again = matches!(input, Input::Disk(_));
-        self.floor_ms = self.node_ms();
+        self.clock.tell(self.now);
         self.node.handle(self.now, input, outbox);
         self.judge(actor, again)?;
         Ok(())
@@ -321,7 +325,7 @@ impl World {
             return Ok(());
         }
         self.tell(&goes);
-        let all = self.oracle.judge_all(&goes, self.floor_ms)?;
+        let all = self.oracle.judge_all(&goes, self.node_ms())?;
         for (place, went) in ran.into_iter().zip(all) {
             self.commands += went.len() as u64;
             went.iter().for_each(|(outcome, _)| self.note(*outcome));

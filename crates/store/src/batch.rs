@@ -7,16 +7,18 @@
 use model::time::Deadline;
 use model::{Db, Position};
 
-use crate::disk::LogPoint;
+use crate::disk::{LogPoint, SegmentId};
 use crate::entry::format::{self, Control, HEADER_BYTES, Header, Note, What};
 use crate::expiry::class_of;
-use crate::index::Reference;
+use crate::index::{CellAt, Reference};
 use crate::store::{Count, Store};
 use crate::{Applied, Key, Op, Refused, Space};
 
 /// Bytes of a `State` entry's value.
 pub(crate) const STATE_BYTES: usize = 8 * model::limits::DATABASES as usize;
 /// How often the log is told the time.
+/// Bytes of a tombstone before its key's.
+pub(crate) const TOMBSTONE_BYTES: usize = HEADER_BYTES + 8;
 const CLOCK_EVERY_MS: u64 = 1_000;
 
 /// What a batch needs.
@@ -45,7 +47,6 @@ impl Plan {
 /// A batch being appended.
 struct Batch {
     slot: usize,
-    start: usize,
     now_ms: u64,
 }
 
@@ -86,11 +87,7 @@ impl Store {
         ops: &[Op<'_>],
     ) -> Applied {
         let start = self.segment(slot).tail;
-        let batch = Batch {
-            slot,
-            start,
-            now_ms,
-        };
+        let batch = Batch { slot, now_ms };
         let last = first.plus(ops.len() as u64 - 1);
         self.newest = last;
         for (i, op) in ops.iter().enumerate() {
@@ -136,7 +133,7 @@ impl Store {
                 let tombstone = older
                     .max(plan.deadline)
                     .is_some_and(|older| older > deadline);
-                let small = if tombstone { small } else { 0 };
+                let small = if tombstone { small + 8 } else { 0 };
                 plan.add(
                     len + small,
                     older.map_or(deadline, |older| older.max(deadline)),
@@ -148,7 +145,7 @@ impl Store {
                     .planned(plan, now_ms, key)
                     .map(|header| header.deadline);
                 if let Some(deadline) = older.max(plan.deadline) {
-                    plan.add(HEADER_BYTES + key.bytes.len(), deadline);
+                    plan.add(TOMBSTONE_BYTES + key.bytes.len(), deadline);
                 }
             }
             Op::Touch { ref key, deadline } => {
@@ -156,10 +153,10 @@ impl Store {
                 let latest = older.map(|header| header.deadline).max(plan.deadline);
                 let len = older.map_or(0, |header| header.len).max(plan.largest);
                 if let Some(latest) = latest {
-                    // Rewritten if it gets shorter. Touch and tombstone are of one length.
+                    // Rewritten if it gets shorter. A tombstone is longer than a touch.
                     let rewrite = if deadline < latest { len } else { 0 };
                     plan.add(
-                        HEADER_BYTES + key.bytes.len() + rewrite,
+                        TOMBSTONE_BYTES + key.bytes.len() + rewrite,
                         latest.max(deadline),
                     );
                     plan.largest = len;
@@ -222,17 +219,38 @@ impl Store {
         let reference = self.append(batch.slot, header, key.bytes, value);
         let hash = self.hash_at(key.hash, header.db, header.space);
         match self.find_at(hash, header.db, header.space, key.bytes) {
-            None => self.index.insert(hash, reference),
-            Some((at, old)) => {
-                let older = self.header_at(old);
-                self.index.replace(at, reference);
-                self.count_out(old.slot(), &older);
-                if older.deadline > header.deadline && self.is_there(&older, batch.now_ms) {
-                    self.append_tombstone(batch.slot, header.position, key.bytes, &older);
-                }
-            }
+            None => self.index.insert(hash, reference, true),
+            Some((at, old)) => self.put_over(batch, key, header, (at, reference), old),
         }
         self.count_in(batch.slot, header);
+    }
+
+    /// The entry takes the place of an older one, which may need a tombstone: then, and if it was not there any
+    /// more, the new one is as alone as if there had been none.
+    fn put_over(
+        &mut self,
+        batch: &Batch,
+        key: &Key<'_>,
+        header: &Header,
+        (at, reference): (CellAt, Reference),
+        old: Reference,
+    ) {
+        let older = self.header_at(old);
+        let file = self.only_file(at, old);
+        let there = self.is_there(&older, batch.now_ms);
+        self.index.replace(at, reference);
+        self.count_out(old.slot(), &older);
+        if there && older.deadline > header.deadline {
+            self.append_tombstone(batch.slot, header.position, key.bytes, &older, file);
+        } else {
+            self.index.set_alone(at, !there);
+        }
+    }
+
+    /// The file that alone holds what a tombstone of this current entry would be for.
+    fn only_file(&self, at: CellAt, reference: Reference) -> Option<SegmentId> {
+        let alone = self.index.is_alone(at);
+        alone.then(|| self.segment(reference.slot()).id)
     }
 
     fn delete(&mut self, batch: &Batch, position: Position, key: &Key<'_>) {
@@ -241,7 +259,8 @@ impl Store {
         };
         let header = self.header_at(reference);
         if self.is_there(&header, batch.now_ms) {
-            self.append_tombstone(batch.slot, position, key.bytes, &header);
+            let file = self.only_file(at, reference);
+            self.append_tombstone(batch.slot, position, key.bytes, &header, file);
             self.index.remove(at);
             self.count_out(reference.slot(), &header);
         }
@@ -265,11 +284,12 @@ impl Store {
             deadline,
             ..header
         };
+        let file = self.only_file(at, reference);
         let copy = self.append_copy(reference, batch.slot, &shorter);
         self.index.replace(at, copy);
         self.count_out(reference.slot(), &header);
         self.count_in(batch.slot, &shorter);
-        self.append_tombstone(batch.slot, position, key.bytes, &header);
+        self.append_tombstone(batch.slot, position, key.bytes, &header, file);
     }
 
     /// Gives a current entry a later deadline where it stands.
@@ -355,22 +375,26 @@ impl Store {
         self.clock = Some(self.append(slot, &header, b"", &[]));
     }
 
-    /// What keeps the entry `dead` of this key, and all before it, dead after a restart.
+    /// What keeps the entry `dead` of this key, and all before it, dead after a restart. `file` is the only one
+    /// that holds any of them, if there is such a one.
     pub(crate) fn append_tombstone(
         &mut self,
         slot: usize,
         position: Position,
         key: &[u8],
         dead: &Header,
+        file: Option<SegmentId>,
     ) {
+        let rest = key.len() + TOMBSTONE_BYTES - HEADER_BYTES;
         let header = Header {
             db: dead.db,
             space: dead.space,
             deadline: dead.deadline,
             key_len: key.len(),
-            ..control(Control::Tombstone, position, dead.position.raw(), key.len())
+            ..control(Control::Tombstone, position, dead.position.raw(), rest)
         };
-        self.append_control(slot, &header, key);
+        let file = file.map_or(0, |file| file.0).to_le_bytes();
+        self.append_control(slot, &header, key, &[&file]);
     }
 
     fn append_touch(
@@ -388,11 +412,11 @@ impl Store {
             key_len: key.len(),
             ..control(Control::Touch, position, of.position.raw(), key.len())
         };
-        self.append_control(slot, &header, key);
+        self.append_control(slot, &header, key, &[]);
     }
 
-    fn append_control(&mut self, slot: usize, header: &Header, key: &[u8]) {
-        self.append(slot, header, key, &[]);
+    fn append_control(&mut self, slot: usize, header: &Header, key: &[u8], value: &[&[u8]]) {
+        self.append(slot, header, key, value);
         if let What::Control(control) = header.what {
             self.segment_mut(slot).count_control(control, header.len);
         }

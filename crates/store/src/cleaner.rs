@@ -14,8 +14,10 @@ use alloc::vec::Vec;
 
 use self::compaction::Compaction;
 use self::relocation::Relocation;
+use crate::disk::SegmentId;
 use crate::entry::format::{Control, Header, What};
 use crate::expiry::Sweep;
+use crate::files::Fate;
 use crate::index::Reference;
 use crate::store::Store;
 use crate::{Entry, Refused};
@@ -249,7 +251,9 @@ impl Store {
         let tombstones = if floor > segment.checked_floor {
             segment.tombstones
         } else {
-            0
+            // As many as files have gone since, of those that there are.
+            let gone = (self.files.deleted - segment.checked_deleted) as usize;
+            segment.tombstones * gone.min(self.files.open.len()) / self.files.open.len().max(1)
         };
         segment.dead_bytes() + (touches + tombstones) / 2
     }
@@ -261,12 +265,26 @@ impl Store {
             What::Control(Control::Tombstone | Control::Touch) if self.cleaner.restoring => true,
             What::Control(Control::Tombstone) => {
                 !header.deadline.has_passed(self.now_ms)
-                    && header.version >= floor
+                    && self.is_tombstone_needed(reference, header, floor)
                     && header.version >= self.flushed[usize::from(header.db)]
             }
             What::Control(Control::Touch) => self.is_touch_needed(reference, header),
             What::Control(Control::State) => self.state == Some(reference),
             What::Control(Control::Note) => self.clock == Some(reference),
+        }
+    }
+
+    fn is_tombstone_needed(&self, reference: Reference, header: &Header, floor: u64) -> bool {
+        let value = header.value(self.bytes_at(reference));
+        let file = u64::from_le_bytes(*value.first_chunk().expect("a tombstone names a file"));
+        // Copies that the cleaner made of one entry may be in files that wait to be deleted.
+        let waiting = header.version >= self.files.condemned_floor();
+        match self.files.fate(SegmentId(file)) {
+            // What a tombstone of before a restart says of files was true then.
+            _ if file == 0 || header.position <= self.restored => header.version >= floor,
+            Fate::There => true,
+            Fate::Gone => waiting,
+            Fate::Unknown => header.version >= floor,
         }
     }
 

@@ -7,7 +7,7 @@
 //! - A file is deleted only when everything that was appended before that was decided is synced: what made its
 //!   entries dead must not be younger than their death.
 
-use alloc::collections::{BTreeMap, VecDeque};
+use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 
 use crate::SyncMode;
@@ -36,10 +36,24 @@ pub(crate) struct Condemned {
     not_before_ms: u64,
 }
 
+/// What has become of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    There,
+    /// Deleted, and what was needed of it is in other files.
+    Gone,
+    /// Its contents, dead entries and all, may be in the file of another id.
+    Unknown,
+}
+
 /// All files, and what the disk is busy with.
 #[derive(Debug)]
 pub(crate) struct Files {
     next_id: u64,
+    /// Ids whose contents were written to a file of another id.
+    renamed: BTreeSet<SegmentId>,
+    /// Files deleted so far.
+    pub(crate) deleted: u64,
     /// Slots of the segments in memory, by id.
     pub(crate) open: BTreeMap<SegmentId, usize>,
     spares: VecDeque<SegmentId>,
@@ -70,6 +84,8 @@ impl Files {
     pub(crate) fn new() -> Self {
         Self {
             next_id: 1,
+            renamed: BTreeSet::new(),
+            deleted: 0,
             open: BTreeMap::new(),
             spares: VecDeque::new(),
             creating: VecDeque::new(),
@@ -98,6 +114,17 @@ impl Files {
     /// Ids up to this one are taken.
     pub(crate) fn taken(&mut self, id: SegmentId) {
         self.next_id = self.next_id.max(id.0 + 1);
+    }
+
+    /// What is known of the file of this id.
+    pub(crate) fn fate(&self, id: SegmentId) -> Fate {
+        if self.open.contains_key(&id) || self.condemned.iter().any(|c| c.id == id) {
+            Fate::There
+        } else if self.renamed.contains(&id) {
+            Fate::Unknown
+        } else {
+            Fate::Gone
+        }
     }
 
     /// Smallest position in files that are to be deleted but may still be there.
@@ -389,6 +416,7 @@ impl Store {
         match result {
             Ok(()) => {
                 condemned.swap_remove(i);
+                self.files.deleted += 1;
             }
             Err(_) => {
                 condemned[i].asked = false;
@@ -518,6 +546,7 @@ impl Store {
         resalt(segment, salt);
         segment.file_len = segment.tail;
         self.files.open.remove(&old);
+        self.files.renamed.insert(old);
         self.files.open.insert(id, slot);
         self.write_header(slot);
         self.activate(slot);

@@ -1,6 +1,6 @@
 //! Where each key's current entry is: an open hash table of 8-byte cells.
 //!
-//! A cell is `tag:24 | segment slot:17 | offset:23`; zero is an empty cell (no entry stands at offset 0). The
+//! A cell is `tag:23 | alone:1 | segment slot:17 | offset:23`; zero is an empty cell (no entry stands at offset 0). The
 //! table is a fixed number of sub-tables, chosen by the hash's high bits, so that growing one is a small step.
 //! See [`table`] for one of them. The index never looks at entries: whether a cell with the right tag is the
 //! right one is for the caller to say.
@@ -117,13 +117,13 @@ impl Index {
         self.find(hash, |r| r == reference).map(|(at, _)| at)
     }
 
-    /// Adds a cell.
+    /// Adds a cell. See [`Index::is_alone`].
     #[inline]
-    pub(crate) fn insert(&mut self, hash: u64, reference: Reference) {
+    pub(crate) fn insert(&mut self, hash: u64, reference: Reference, alone: bool) {
         let table = self.table_of(hash);
         let table = &mut self.tables[table];
         self.bytes -= table.bytes();
-        table.insert(Tag::of(hash), reference.0);
+        table.insert(Tag::of(hash), reference.0, alone);
         self.bytes += table.bytes();
         self.cells += 1;
     }
@@ -132,6 +132,18 @@ impl Index {
     #[inline]
     pub(crate) fn replace(&mut self, at: CellAt, reference: Reference) {
         self.tables[at.table].replace(at.at, reference.0);
+    }
+
+    /// Whether every older version of this key that lies in some file has a tombstone of its own: then a
+    /// tombstone of this entry is needed only as long as the file that this entry is in.
+    #[inline]
+    pub(crate) fn is_alone(&self, at: CellAt) -> bool {
+        self.tables[at.table].is_alone(at.at)
+    }
+
+    #[inline]
+    pub(crate) fn set_alone(&mut self, at: CellAt, alone: bool) {
+        self.tables[at.table].set_alone(at.at, alone);
     }
 
     /// Takes a cell away.

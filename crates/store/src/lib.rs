@@ -71,7 +71,8 @@ pub enum Op<'a> {
         key: Key<'a>,
     },
     /// The current entry of the key gets another deadline, without rewriting its value where that can be
-    /// avoided. Its version and its position stay. Nothing happens if it has none.
+    /// avoided. Its version stays; its position stays if the deadline becomes later, and becomes that of this op
+    /// if it becomes earlier. Nothing happens if it has none.
     Touch {
         /// The key.
         key: Key<'a>,

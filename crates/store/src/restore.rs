@@ -95,6 +95,7 @@ impl Restore {
         self.store.files.taken(scanned.id);
         if scanned.empty {
             self.report.torn.extend(scanned.torn);
+            self.report.torn.extend(scanned.torn);
             self.store
                 .condemn(scanned.id, scanned.file_len, u64::MAX, false);
             return;
@@ -205,7 +206,7 @@ impl Restore {
         let hash = store.hash_at(hash, header.db, header.space);
         let key = header.key(store.bytes_at(reference));
         let Some((at, other)) = store.find_at(hash, header.db, header.space, key) else {
-            store.index.insert(hash, reference);
+            store.index.insert(hash, reference, true);
             store.count_in(reference.slot(), header);
             return;
         };
@@ -220,6 +221,7 @@ impl Restore {
         if loser.position < winner.position && loser.deadline > winner.deadline {
             self.doubts.add(hash, loser.position.raw(), loser.deadline);
         }
+        store.index.set_alone(at, false);
         if newer {
             store.index.replace(at, reference);
             store.count_out(other.slot(), &other_header);
@@ -297,6 +299,7 @@ impl Restore {
         self.store.settle_compaction();
         self.store.cleaner.restoring = false;
         self.store.restore_state();
+        self.store.restored = self.store.newest;
         self.restore_controls();
         self.store.now_ms = now_ms.max(self.store.clock_ms);
         core::mem::take(&mut self.doubts).settle(&mut self.store);

@@ -133,6 +133,7 @@ pub(crate) struct Segment {
     /// When, and with which floor, the controls were looked at.
     pub(crate) checked_ms: u64,
     pub(crate) checked_floor: u64,
+    pub(crate) checked_deleted: u64,
     /// Earliest and latest deadline of any entry, as far as known: not after and not before the real ones.
     /// `never` does not count.
     pub(crate) earliest: u64,
@@ -171,6 +172,7 @@ impl Segment {
             tombstones: 0,
             checked_ms: 0,
             checked_floor: 0,
+            checked_deleted: 0,
             earliest: u64::MAX,
             latest: 0,
             has_never: false,

@@ -94,6 +94,8 @@ pub struct Store {
     pub(crate) now_ms: u64,
     /// The newest position.
     pub(crate) newest: Position,
+    /// The newest position before the last restart.
+    pub(crate) restored: Position,
     pub(crate) expired_entries: u64,
     pub(crate) segments_expired_whole: u64,
 }
@@ -141,6 +143,7 @@ impl Store {
             appended: 0,
             now_ms: 0,
             newest: Position::ZERO,
+            restored: Position::ZERO,
             expired_entries: 0,
             segments_expired_whole: 0,
         }

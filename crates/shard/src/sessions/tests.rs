@@ -4,7 +4,9 @@
 //! the shard but the words. Holds end at even milliseconds and waits at odd ones, so that the model need not know
 //! what comes first within one.
 
+mod large;
 mod model;
+mod users;
 
 use alloc::collections::BTreeMap;
 use alloc::vec;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use model::ConnectionId;
+use model::time::SteadyClock;
 use node::{Input, Outbox};
 use store::{RestoreReport, SegmentId, SyncMode};
 
@@ -13,6 +14,9 @@ use crate::oracle::{Body, Key, NEVER, Promise, State, Value};
 use crate::rare::Rare;
 use crate::reply::Reply;
 use crate::workload::encode;
+
+/// What a turn may add to the second of `everysec`, in microseconds.
+const TURN_US: u64 = 5_000;
 
 impl World {
     /// The process dies, and another starts on what the disk has kept.
@@ -40,7 +44,7 @@ impl World {
         }
         let busy_since = self.disk.oldest_issued_us().unwrap_or(now_us);
         let since = busy_since.min(self.lagging_since_us());
-        Promise::ShownUntil(since.saturating_sub(1_000_000))
+        Promise::ShownUntil(since.saturating_sub(1_000_000 + TURN_US))
     }
 
     fn forget_links(&mut self) {
@@ -80,7 +84,6 @@ impl World {
         self.now.mono_us += us;
         self.now.unix_ms += us / 1000;
         self.stood_still_us = self.now.mono_us;
-        self.floor_ms = 0;
     }
 
     fn start_again(&mut self, damaged: bool, how: Crash) -> Result<(), String> {
@@ -96,7 +99,7 @@ impl World {
         }
         let (node, report) = boot::again(&self.plan, images, self.epoch, self.now)?;
         self.node = node;
-        self.floor_ms = self.now.unix_ms.max(report.latest_ms);
+        self.clock = SteadyClock::new(self.now.not_before(report.latest_ms));
         self.trace.line(|| format!("restarted: {report:?}"));
         self.judge_report(&report, damaged, how)
     }
@@ -194,7 +197,7 @@ impl World {
             connection: auditor,
             bytes: &mut bytes,
         };
-        self.floor_ms = self.node_ms();
+        self.clock.tell(self.now);
         self.node.handle(self.now, received, &mut Outbox::default());
         let reply = &self.node.unsent(auditor)[before..];
         let (reply, len) = Reply::parse(reply)?.ok_or("the auditor was not answered")?;

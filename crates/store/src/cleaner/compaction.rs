@@ -176,7 +176,7 @@ impl Store {
     }
 
     fn end_compaction(&mut self, job: Compaction) {
-        let now_ms = self.now_ms;
+        let (now_ms, deleted) = (self.now_ms, self.files.deleted);
         let segment = self.segment_mut(job.slot);
         let before = segment.resident;
         segment.gap = None;
@@ -186,6 +186,7 @@ impl Store {
         segment.region.give_back(job.write, before);
         segment.checked_ms = now_ms.max(1);
         segment.checked_floor = job.floor;
+        segment.checked_deleted = deleted;
         let freed = before - segment.resident;
         self.resident -= freed;
         self.cleaner.compactions += 1;

@@ -203,10 +203,25 @@ impl Store {
         let tombstones: usize = self.segments.iter().flatten().map(|s| s.tombstones).sum();
         let much = tombstones > self.resident / TOMBSTONE_SHARE
             && tombstones > self.tuning.segment_bytes / 4;
-        if !much || self.cleaner.credit == 0 || !self.files.is_condemned_empty() {
+        if !much || self.cleaner.credit == 0 {
             return None;
         }
-        self.best(|segment| u64::MAX - segment.dead_floor)
+        let half = self.tuning.segment_bytes / 2;
+        let hollow = |segment: &Segment| {
+            if segment.needed_bytes() < half {
+                self.benefit(segment)
+            } else {
+                0
+            }
+        };
+        self.best(hollow).or_else(|| {
+            let waiting = !self.files.is_condemned_empty();
+            if waiting {
+                None
+            } else {
+                self.best(|segment| u64::MAX - segment.dead_floor)
+            }
+        })
     }
 
     fn best(&self, score: impl Fn(&Segment) -> u64) -> Option<usize> {

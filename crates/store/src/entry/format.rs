@@ -50,7 +50,8 @@ pub(crate) const CONTINUES: u32 = 0x7E4A_11E5;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Control {
     /// Every entry of this key up to the position in `version` is dead. Its deadline is that of the entry that
-    /// it killed: after it nothing is left that it could bring back.
+    /// it killed: after it nothing is left that could come back. The value is the id of the segment whose file
+    /// alone holds what could come back, 0 if others may.
     Tombstone,
     /// The entry of this key at the position in `version` has this deadline.
     Touch,

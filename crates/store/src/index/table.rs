@@ -1,6 +1,6 @@
 //! One sub-table of the index.
 //!
-//! Buckets are cache lines of eight cells. A cell's *home* is `tag * buckets >> 24`: the order of tags is the
+//! Buckets are cache lines of eight cells. A cell's *home* is `tag * buckets >> 23`: the order of tags is the
 //! order of homes, so another number of buckets needs nothing but the tags to place the cells anew, and a scan
 //! in tag order survives it. A cell that finds its home full goes to the next bucket with room; a few spare
 //! buckets at the end take what runs over.
@@ -18,7 +18,7 @@ use alloc::vec::Vec;
 pub(crate) struct Tag(u64);
 
 impl Tag {
-    pub(crate) const BITS: u32 = 24;
+    pub(crate) const BITS: u32 = 23;
     pub(crate) const FIRST: Self = Self(0);
 
     #[inline]
@@ -36,12 +36,14 @@ impl Tag {
 
     #[inline]
     fn of_cell(cell: u64) -> Self {
-        Self(cell >> REFERENCE_BITS)
+        Self(cell >> TAG_SHIFT)
     }
 }
 
-const REFERENCE_BITS: u32 = 64 - Tag::BITS;
-const REFERENCE_MASK: u64 = (1 << REFERENCE_BITS) - 1;
+const TAG_SHIFT: u32 = 64 - Tag::BITS;
+/// See [`super::Reference`]; the bit above it says that the entry is alone.
+const REFERENCE_MASK: u64 = ALONE - 1;
+const ALONE: u64 = 1 << (TAG_SHIFT - 1);
 const CELLS: usize = 8;
 /// Fill at which the table grows by an eighth.
 const FULL_PERCENT: usize = 90;
@@ -72,7 +74,7 @@ impl Bucket {
     fn matches(&self, tag: Tag) -> u32 {
         let mut mask = 0;
         for (i, cell) in self.0.iter().enumerate() {
-            mask |= u32::from(*cell >> REFERENCE_BITS == tag.0 && *cell != 0) << i;
+            mask |= u32::from(*cell >> TAG_SHIFT == tag.0 && *cell != 0) << i;
         }
         mask
     }
@@ -159,11 +161,11 @@ impl Table {
 
     /// Adds a cell. The table may grow.
     #[inline]
-    pub(crate) fn insert(&mut self, tag: Tag, reference: u64) {
+    pub(crate) fn insert(&mut self, tag: Tag, reference: u64, alone: bool) {
         if (self.cells + 1) * 100 > self.homes() * CELLS * FULL_PERCENT {
             self.resize(self.homes() + self.homes().div_ceil(8).max(1));
         }
-        while !self.place(tag.0 << REFERENCE_BITS | reference) {
+        while !self.place(tag.0 << TAG_SHIFT | reference | if alone { ALONE } else { 0 }) {
             self.resize(self.homes() + self.homes().div_ceil(8));
         }
         self.cells += 1;
@@ -204,6 +206,17 @@ impl Table {
     pub(crate) fn replace(&mut self, at: At, reference: u64) {
         let cell = &mut self.buckets[at.bucket as usize].0[at.lane as usize];
         *cell = *cell & !REFERENCE_MASK | reference;
+    }
+
+    #[inline]
+    pub(crate) fn is_alone(&self, at: At) -> bool {
+        self.buckets[at.bucket as usize].0[at.lane as usize] & ALONE != 0
+    }
+
+    #[inline]
+    pub(crate) fn set_alone(&mut self, at: At, alone: bool) {
+        let cell = &mut self.buckets[at.bucket as usize].0[at.lane as usize];
+        *cell = *cell & !ALONE | if alone { ALONE } else { 0 };
     }
 
     /// Takes a cell away. The table may shrink.

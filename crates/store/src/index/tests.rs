@@ -39,7 +39,7 @@ fn random_inserts_and_removals_agree_with_a_map() {
                         0x8000_0000_0000_00ff
                     };
                 let reference = Reference::new(round as usize >> 10, 64 + (round as usize & 1023));
-                index.insert(hash, reference);
+                index.insert(hash, reference, true);
                 map.insert(reference, hash);
             } else if let Some((reference, hash)) = map.pop_first() {
                 let at = index.find_reference(hash, reference).expect("it is there");
@@ -74,7 +74,7 @@ fn a_scan_survives_resizing() {
     let mut stay = BTreeSet::new();
     for i in 0..2_000 {
         let reference = Reference::new(0, 64 + i);
-        index.insert(random(&mut state), reference);
+        index.insert(random(&mut state), reference, true);
         stay.insert(reference);
     }
     let mut added = alloc::vec::Vec::new();
@@ -88,7 +88,7 @@ fn a_scan_survives_resizing() {
             let hash = random(&mut state);
             if round % 2 == 0 {
                 let reference = Reference::new(1 + round, 64 + i);
-                index.insert(hash, reference);
+                index.insert(hash, reference, true);
                 added.push((hash, reference));
             } else if let Some((hash, reference)) = added.pop() {
                 let at = index.find_reference(hash, reference).expect("it is there");
@@ -116,6 +116,7 @@ fn cells_take_less_than_ten_bytes_on_average() {
         index.insert(
             random(&mut state),
             Reference::new(i >> 16, 64 + (i & 0xffff)),
+            true,
         );
         if i > 200_000 && i % 1_000 == 0 {
             sum += index.bytes() as f64 / index.cells() as f64;

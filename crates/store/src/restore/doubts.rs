@@ -114,7 +114,7 @@ impl Store {
             .head(class, key.len() + 64, Spares::TakeLast)
             .expect("before the disk has answered, heads are opened on trust");
         let start = self.segment(slot).tail;
-        self.append_tombstone(slot, self.newest, key, dead);
+        self.append_tombstone(slot, self.newest, key, dead, None);
         self.complete(slot, start);
     }
 }

@@ -1,4 +1,6 @@
 //! A disk in memory: does ops in order, late, and wrongly when told to; loses what was not synced.
+// Each test uses a part of it.
+#![allow(dead_code)]
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -115,7 +117,9 @@ impl Disk {
         }
         match op {
             // A file whose creation failed is not there.
-            DiskOp::Write { segment, .. } | DiskOp::Sync { segment } | DiskOp::Close { segment, .. }
+            DiskOp::Write { segment, .. }
+            | DiskOp::Sync { segment }
+            | DiskOp::Close { segment, .. }
                 if !self.files.contains_key(&segment) =>
             {
                 self.failures += 1;

@@ -1,4 +1,6 @@
 //! What a store promises, as a map: slow and obviously right.
+// Each test uses a part of it.
+#![allow(dead_code)]
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
 //! Chance from a seed (SplitMix64), so that a failure can be run again.
+// Each test uses a part of it.
+#![allow(dead_code)]
 
 #[derive(Clone, Debug)]
 pub struct Random(pub u64);

@@ -1,4 +1,6 @@
 //! A store with its disk, its model and its clock, and random things that happen to them.
+// Each test uses a part of it.
+#![allow(dead_code)]
 
 use model::time::Deadline;
 use model::{Db, Position, Version};
@@ -73,7 +75,8 @@ impl World {
 
     pub fn id(&mut self) -> Id {
         let random = &mut self.random;
-        let db = Db::new([0, 0, 0, 1, 2][random.below(5) as usize]).unwrap();
+        let db =
+            Db::new([0, 0, 0, 1, 2][random.below(5) as usize]).expect("tests know what they do");
         let space = [
             Space::Data,
             Space::Data,
@@ -102,14 +105,14 @@ impl World {
     pub fn change(&mut self) -> Change {
         match self.random.below(200) {
             0 => {
-                let db = Db::new(self.random.below(3) as u8).unwrap();
+                let db = Db::new(self.random.below(3) as u8).expect("tests know what they do");
                 Change::Flush {
                     db: (!self.random.one_in(4)).then_some(db),
                 }
             }
             1 if self.swaps => {
-                let a = Db::new(self.random.below(3) as u8).unwrap();
-                let b = Db::new(self.random.below(3) as u8).unwrap();
+                let a = Db::new(self.random.below(3) as u8).expect("tests know what they do");
+                let b = Db::new(self.random.below(3) as u8).expect("tests know what they do");
                 Change::Swap { a, b }
             }
             2..=39 => Change::Delete { id: self.id() },
@@ -341,14 +344,16 @@ impl Drop for Replay {
 }
 
 pub fn say(text: &str) {
-    std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes()).unwrap();
+    std::io::Write::write_all(&mut std::io::stderr(), format!("{text}\n").as_bytes())
+        .expect("tests know what they do");
 }
 
 /// The seeds to run: `STORE_SEED` alone, or `STORE_ROUNDS` of them.
 pub fn seeds(rounds: u64) -> Vec<u64> {
     if let Ok(seed) = std::env::var("STORE_SEED") {
-        return vec![seed.parse().unwrap()];
+        return vec![seed.parse().expect("tests know what they do")];
     }
-    let rounds = std::env::var("STORE_ROUNDS").map_or(rounds, |n| n.parse().unwrap());
+    let rounds = std::env::var("STORE_ROUNDS")
+        .map_or(rounds, |n| n.parse().expect("tests know what they do"));
     (0..rounds).collect()
 }
