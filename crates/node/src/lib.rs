@@ -102,6 +102,8 @@ pub struct Node {
     clients: Clients,
     /// By [`command::client::place`].
     streams: Vec<Option<alloc::boxed::Box<Stream>>>,
+    /// Bytes received and not yet run, and written and not yet sent, of all connections.
+    buffered: usize,
     /// Connections that may have something to send.
     dirty: Vec<ConnectionId>,
     /// Connections whose command waits for the log.
@@ -128,6 +130,7 @@ impl Node {
             server: Server::new(settings, seed, now),
             clients: Clients::default(),
             streams: Vec::new(),
+            buffered: 0,
             dirty: Vec::new(),
             waiting_for_log: Vec::new(),
             paused: Vec::new(),

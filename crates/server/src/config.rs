@@ -45,6 +45,15 @@ pub enum LogLevel {
     Debug,
 }
 
+/// What happens when a user who has as many sessions as allowed gets another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cap {
+    /// It is refused.
+    Refuse,
+    /// The least recently used one is destroyed.
+    Oldest,
+}
+
 /// Everything that is set, in the units of the fields' names. Documented in `docs/configuration.md`.
 #[derive(Clone, Debug, PartialEq)]
 #[allow(missing_docs)] // Each field is the key of the same name, whose summary stands in the table.
@@ -62,6 +71,9 @@ pub struct Config {
     pub timeout_s: u64,
     pub slowlog_slower_than_us: i64,
     pub slowlog_max_len: u64,
+    pub user_cap: u64,
+    pub user_cap_policy: Cap,
+    pub rotated_gone_ms: u64,
     pub restore_threads: u64,
     pub log_format: LogFormat,
     pub log_level: LogLevel,
@@ -115,6 +127,9 @@ impl Default for Config {
             timeout_s: 0,
             slowlog_slower_than_us: 0,
             slowlog_max_len: 0,
+            user_cap: 0,
+            user_cap_policy: Cap::Refuse,
+            rotated_gone_ms: 0,
             restore_threads: 0,
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,

@@ -2,23 +2,28 @@
 
 use command::Settings;
 use shard::ShardSettings;
-use shard::sessions::UserCap;
+use shard::sessions::{CapPolicy, UserCap};
 use store::StoreConfig;
 
 use crate::clock::nanoseconds;
-use crate::config::{Config, Guard};
+use crate::config::{Cap, Config, Guard};
 
 /// Memory of the process that is not the store's: code, stacks, buffers that all connections share, the allocator's
 /// own. Measured with an idle server.
 const OVERHEAD_BYTES: u64 = 12 << 20;
-/// Of the rest, the share that is kept for the connections' buffers, as one part in so many.
-const BUFFERS_PART: u64 = 32;
+/// Of the rest, the share that is kept for the connections' buffers, as one part in so many, but at least so much.
+const BUFFERS_PART: u64 = 16;
+const LEAST_BUFFERS_BYTES: u64 = 16 << 20;
+
+/// Bytes that the connections' buffers may take together.
+fn buffer_bytes(config: &Config) -> u64 {
+    ((config.memory_bytes - OVERHEAD_BYTES) / BUFFERS_PART).max(LEAST_BUFFERS_BYTES)
+}
 
 /// For the store. It keeps to its part of the memory; the rest of the process needs the remainder.
 pub fn of_store(config: &Config, seed: u64) -> StoreConfig {
-    let rest = config.memory_bytes - OVERHEAD_BYTES;
     StoreConfig {
-        memory_bytes: (rest - rest / BUFFERS_PART) as usize,
+        memory_bytes: (config.memory_bytes - OVERHEAD_BYTES - buffer_bytes(config)) as usize,
         sync: config.sync,
         seed,
     }
@@ -31,9 +36,12 @@ pub fn of_shard(config: &Config, seed: u64) -> ShardSettings {
         guards: config.guards.iter().map(guard).collect(),
         user_cap: (config.user_cap > 0).then_some(UserCap {
             most: config.user_cap as usize,
-            policy: config.user_cap_policy,
+            policy: match config.user_cap_policy {
+                Cap::Refuse => CapPolicy::Refuse,
+                Cap::Oldest => CapPolicy::Oldest,
+            },
         }),
-        gone_ms: config.gone_ms,
+        gone_ms: config.rotated_gone_ms,
         seed,
     }
 }
@@ -53,6 +61,7 @@ pub fn of_commands(config: &Config, max_clients: usize, listen: String) -> Setti
     Settings {
         password: config.password.clone(),
         max_clients,
+        buffer_bytes: buffer_bytes(config) as usize,
         timeout_s: config.timeout_s,
         slowlog_slower_than_us: config.slowlog_slower_than_us,
         slowlog_max_len: config.slowlog_max_len as usize,

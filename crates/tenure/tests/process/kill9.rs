@@ -225,7 +225,10 @@ fn check(server: &Running, mode: &str, ledgers: &mut [Ledger]) {
             let before_ms = unix_ms();
             let seen = match client.call(&[b"GET", key]).expect("reads are served") {
                 Reply::Bulk(seen) => seen,
-                other => panic!("{other:?}"),
+                other @ (Reply::Status(_)
+                | Reply::Error(_)
+                | Reply::Integer(_)
+                | Reply::Array(_)) => panic!("{other:?}"),
             };
             let after_ms = unix_ms();
             let seen = seen.as_deref();
@@ -233,8 +236,7 @@ fn check(server: &Running, mode: &str, ledgers: &mut [Ledger]) {
             let allowed = std::iter::once(known.as_ref().unwrap_or(&nothing)).chain(sent.iter());
             let matching = allowed
                 .clone()
-                .filter(|state| state.allows(seen, before_ms, after_ms))
-                .last();
+                .rfind(|state| state.allows(seen, before_ms, after_ms));
             let Some(state) = matching else {
                 let shown = seen.map(|value| {
                     String::from_utf8_lossy(&value[..value.len().min(40)]).into_owned()
