@@ -22,7 +22,7 @@ pub fn mutate(seed: &[u8], random: &mut Random) -> Vec<u8> {
                 insert(&mut bytes, at, number.as_bytes());
             }
             _ => {
-                let word = random.pick(command::table::TABLE).name;
+                let word = random.pick(&command::table::TABLE[..]).name;
                 insert(&mut bytes, at, &framed(word, random));
             }
         }
