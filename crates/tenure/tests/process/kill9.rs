@@ -223,7 +223,8 @@ fn check(server: &Running, mode: &str, ledgers: &mut [Ledger]) {
     for ledger in ledgers {
         for (key, (known, sent)) in &mut ledger.keys {
             let before_ms = unix_ms();
-            let seen = match client.call(&[b"GET", key]).expect("reads are served") {
+            let reply = client.call(&[b"GET", key]);
+            let seen = match reply.unwrap_or_else(|error| unserved(server, mode, &error)) {
                 Reply::Bulk(seen) => seen,
                 other @ (Reply::Status(_)
                 | Reply::Error(_)
@@ -252,6 +253,18 @@ fn check(server: &Running, mode: &str, ledgers: &mut [Ledger]) {
             sent.clear();
         }
     }
+}
+
+/// The server has gone without being asked to: shows its last words.
+fn unserved(server: &Running, mode: &str, error: &std::io::Error) -> Reply {
+    let end = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < end {
+        std::thread::yield_now();
+    }
+    panic!(
+        "sync {mode}: a read failed: {error}; the log:\n{}",
+        server.log()
+    );
 }
 
 fn brief(state: &State) -> String {
