@@ -88,6 +88,8 @@ class Result:
             "name": self.scenario.name,
             "about": self.scenario.about,
             "sync": self.scenario.sync,
+            "shown": self.scenario.shown,
+            "noisiest": max(self.foreign, default=None),
             "rounds": self.rounds,
             "medians": {
                 side: {figure: self.median(side, figure) for figure in sorted(figures)} for side in self.rounds
@@ -105,6 +107,32 @@ class Result:
             ],
             "failures": self.failures,
         }
+
+
+def markdown(document):
+    """A results file as tables for docs/benchmarks.md."""
+    names, about = document["names"], document["machine"]
+    lines = [
+        f"{document['at']}, commit `{document['commit']}`: {about['cores']} cores of {about['cpu']},"
+        f" {about['memory_gib']} GiB, Linux {about['kernel']}; {names['tenure']} against {names['peer']}.",
+        "",
+        f"| scenario | figure | {names['tenure']} | {names['peer']} | ratio | goal | |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for scenario in document["scenarios"]:
+        goals = {goal["figure"]: goal for goal in scenario["goals"]}
+        for figure in scenario["shown"]:
+            ours, theirs = (scenario["medians"][side].get(figure) for side in ("tenure", "peer"))
+            if ours is None and theirs is None:
+                continue
+            ratio = scenario["ratios"].get(figure)
+            goal = goals.get(figure)
+            bound = ("ratio " if goal["kind"] == "ratio" else "") + goal["bound"] if goal else ""
+            met = {True: "met", False: "**missed**", None: ""}[goal["met"]] if goal else ""
+            ratio = "" if ratio is None else f"{ratio:.2f}"
+            cells = [scenario["name"], figure, show(ours), show(theirs), ratio, bound, met]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 # Cores used by others from which a figure is called noisy.

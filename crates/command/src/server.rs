@@ -17,6 +17,8 @@ pub struct Settings {
     pub password: String,
     /// Connections at once.
     pub max_clients: usize,
+    /// Bytes that the buffers of all connections may take together; past it, the connection that has most is closed.
+    pub buffer_bytes: usize,
     /// Seconds after which an idle connection is closed; zero for never.
     pub timeout_s: u64,
     /// Commands slower than this are kept in the slow log, in microseconds; negative for none.
@@ -37,6 +39,7 @@ impl Default for Settings {
         Self {
             password: String::new(),
             max_clients: 10_000,
+            buffer_bytes: usize::MAX,
             timeout_s: 0,
             slowlog_slower_than_us: 10_000,
             slowlog_max_len: 128,
@@ -62,6 +65,8 @@ pub struct Stats {
     pub connections: u64,
     /// Connections refused.
     pub rejected_connections: u64,
+    /// Connections closed because all buffers together took too much memory.
+    pub closed_for_memory: u64,
     /// Bytes received.
     pub received_bytes: u64,
     /// Bytes sent.

@@ -223,6 +223,7 @@ impl Node {
         if too_much || (last && client.output_bytes == 0) {
             self.clients.to_close.push(connection);
         }
+        self.count_buffers(&mut stream);
         if !stream.dirty && stream.backlog() > 0 {
             stream.dirty = true;
             self.unsent = true;
@@ -235,6 +236,25 @@ impl Node {
             self.paused.push(connection);
         }
         self.streams[place(connection)] = Some(stream);
+    }
+
+    /// Keeps all connections' buffers within their budget: past half of it no empty buffer is kept, past all of it
+    /// the connection that has most is closed.
+    fn count_buffers(&mut self, stream: &mut Stream) {
+        let budget = self.server.settings.buffer_bytes;
+        if self.buffered > budget / 2 {
+            stream.give_back();
+        }
+        self.buffered -= stream.counted;
+        stream.counted = stream.input.capacity() + stream.output.capacity();
+        self.buffered += stream.counted;
+        if self.buffered > budget {
+            let streams = self.streams.iter().flatten();
+            let others = streams.map(|other| (other.counted, other.connection));
+            let most = others.fold((stream.counted, stream.connection), core::cmp::max);
+            self.server.stats.closed_for_memory += 1;
+            self.clients.to_close.push(most.1);
+        }
     }
 
     /// Closes what commands and limits have marked.
@@ -270,7 +290,8 @@ impl Node {
     }
 
     pub(crate) fn forget(&mut self, connection: ConnectionId) {
-        if self.take_stream(connection).is_some() {
+        if let Some(stream) = self.take_stream(connection) {
+            self.buffered -= stream.counted;
             self.clients.remove(connection);
             self.shard.connection_closed(connection);
         }

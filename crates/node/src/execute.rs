@@ -92,6 +92,7 @@ impl Node {
             }
         }
         self.batch = batch;
+        self.ran.push((stream.connection, stream.backlog()));
         used
     }
 

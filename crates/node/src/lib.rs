@@ -102,6 +102,8 @@ pub struct Node {
     clients: Clients,
     /// By [`command::client::place`].
     streams: Vec<Option<alloc::boxed::Box<Stream>>>,
+    /// Bytes received and not yet run, and written and not yet sent, of all connections.
+    buffered: usize,
     /// Connections that may have something to send.
     dirty: Vec<ConnectionId>,
     /// Connections whose command waits for the log.
@@ -109,6 +111,8 @@ pub struct Node {
     /// Connections whose command waits for the end of a pause.
     paused: Vec<ConnectionId>,
     batch: Batch,
+    /// See [`Node::ran`].
+    ran: Vec<(ConnectionId, usize)>,
     clock: SteadyClock,
     /// When idle connections are looked for next, in microseconds of the monotonic clock.
     next_sweep_us: u64,
@@ -128,10 +132,12 @@ impl Node {
             server: Server::new(settings, seed, now),
             clients: Clients::default(),
             streams: Vec::new(),
+            buffered: 0,
             dirty: Vec::new(),
             waiting_for_log: Vec::new(),
             paused: Vec::new(),
             batch: Batch::default(),
+            ran: Vec::new(),
             clock: SteadyClock::new(now),
             next_sweep_us: now.mono_us,
             draining: false,
@@ -143,6 +149,7 @@ impl Node {
     /// Takes one input and runs it to completion.
     pub fn handle(&mut self, now: Now, input: Input<'_>, outbox: &mut Outbox) {
         let now = self.clock.tell(now);
+        self.ran.clear();
         match input {
             Input::Accepted {
                 address,
@@ -181,6 +188,13 @@ impl Node {
             | DiskOp::Delete { .. }
             | DiskOp::Quarantine { .. } => &[],
         }
+    }
+
+    /// Whose commands the last input has run, in this order, and how much of [`Node::unsent`] they had written by then: for
+    /// whoever checks a node from outside.
+    #[must_use]
+    pub fn ran(&self) -> &[(ConnectionId, usize)] {
+        &self.ran
     }
 
     /// The data, to look at.

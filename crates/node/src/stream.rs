@@ -52,6 +52,8 @@ pub(crate) struct Stream {
     pub(crate) unread: bool,
     /// Nothing more will come.
     pub(crate) ended: bool,
+    /// Bytes of its buffers, as the node has counted them.
+    pub(crate) counted: usize,
 }
 
 impl Stream {
@@ -69,6 +71,7 @@ impl Stream {
             dirty: false,
             unread: false,
             ended: false,
+            counted: 0,
         }
     }
 
@@ -134,6 +137,16 @@ impl Stream {
             }
         } else {
             self.input.drain(..bytes);
+        }
+    }
+
+    /// Gives empty buffers back.
+    pub(crate) fn give_back(&mut self) {
+        if self.input.is_empty() {
+            self.input = Vec::new();
+        }
+        if self.output.is_empty() {
+            self.output = Vec::new();
         }
     }
 

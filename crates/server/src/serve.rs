@@ -215,17 +215,21 @@ fn system(what: &str, error: &dyn fmt::Display) -> StartError {
 }
 
 fn address_error(key: &str, address: &str, error: &io::Error) -> StartError {
-    let hint = match error.kind() {
-        io::ErrorKind::AddrInUse => format!(
-            "another process uses it (`ss -ltnp` shows which); stop that one, or give --{key} another address; port 0 lets the system choose"
+    let hints = [
+        (
+            io::ErrorKind::AddrInUse,
+            "another process uses it (`ss -ltnp` shows which); stop that one, or give another address; port 0 lets the system choose",
         ),
-        io::ErrorKind::AddrNotAvailable => {
-            format!("this machine has no such address; give --{key} one that it has")
-        }
-        io::ErrorKind::PermissionDenied => {
-            format!("this user may not use it; give --{key} a port above 1023")
-        }
-        _ => format!("give --{key} another address"),
-    };
-    StartError(format!("{key} {address}: {error}: {hint}"))
+        (
+            io::ErrorKind::AddrNotAvailable,
+            "this machine has no such address",
+        ),
+        (
+            io::ErrorKind::PermissionDenied,
+            "this user may not use it; give a port above 1023",
+        ),
+    ];
+    let hint = hints.iter().find(|(kind, _)| *kind == error.kind());
+    let hint = hint.map_or("give another address", |(_, hint)| hint);
+    StartError(format!("{key} {address}: {error}: {hint} (--{key})"))
 }

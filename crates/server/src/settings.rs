@@ -11,14 +11,19 @@ use crate::config::{Cap, Config, Guard};
 /// Memory of the process that is not the store's: code, stacks, buffers that all connections share, the allocator's
 /// own. Measured with an idle server.
 const OVERHEAD_BYTES: u64 = 12 << 20;
-/// Of the rest, the share that is kept for the connections' buffers, as one part in so many.
-const BUFFERS_PART: u64 = 32;
+/// Of the rest, the share that is kept for the connections' buffers, as one part in so many, but at least so much.
+const BUFFERS_PART: u64 = 16;
+const LEAST_BUFFERS_BYTES: u64 = 16 << 20;
+
+/// Bytes that the connections' buffers may take together.
+fn buffer_bytes(config: &Config) -> u64 {
+    ((config.memory_bytes - OVERHEAD_BYTES) / BUFFERS_PART).max(LEAST_BUFFERS_BYTES)
+}
 
 /// For the store. It keeps to its part of the memory; the rest of the process needs the remainder.
 pub fn of_store(config: &Config, seed: u64) -> StoreConfig {
-    let rest = config.memory_bytes - OVERHEAD_BYTES;
     StoreConfig {
-        memory_bytes: (rest - rest / BUFFERS_PART) as usize,
+        memory_bytes: (config.memory_bytes - OVERHEAD_BYTES - buffer_bytes(config)) as usize,
         sync: config.sync,
         seed,
     }
@@ -56,6 +61,7 @@ pub fn of_commands(config: &Config, max_clients: usize, listen: String) -> Setti
     Settings {
         password: config.password.clone(),
         max_clients,
+        buffer_bytes: buffer_bytes(config) as usize,
         timeout_s: config.timeout_s,
         slowlog_slower_than_us: config.slowlog_slower_than_us,
         slowlog_max_len: config.slowlog_max_len as usize,

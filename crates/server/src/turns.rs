@@ -209,6 +209,9 @@ impl Shell {
 
     /// Tries the queues that were left alone for a while.
     fn retry_accepting(&mut self) {
+        if self.listeners.iter().all(|l| l.retry_at_us().is_none()) {
+            return;
+        }
         let now_us = self.clock.elapsed().as_micros() as u64;
         for index in 0..self.listeners.len() {
             if self.listeners[index]

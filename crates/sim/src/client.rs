@@ -39,8 +39,6 @@ pub struct Link {
     /// Bytes that have left the node.
     taken: u64,
     owed: VecDeque<Owed>,
-    /// The input since which its next command is there and does not run.
-    stuck: Option<u64>,
 }
 
 impl Link {
@@ -56,25 +54,7 @@ impl Link {
             written: 0,
             taken: 0,
             owed: VecDeque::new(),
-            stuck: None,
         }
-    }
-
-    /// See [`Link::stick`].
-    #[must_use]
-    pub fn stuck_since(&self) -> u64 {
-        self.stuck.unwrap_or(0)
-    }
-
-    /// After an input: takes note of since when a command waits. A node that has let everybody try `again` has put them
-    /// back in line in the same order.
-    pub fn stick(&mut self, input: u64, again: bool) {
-        let waits = self
-            .waiting
-            .front()
-            .is_some_and(|sent| sent.end <= self.delivered);
-        let since = self.stuck.filter(|_| !again);
-        self.stuck = waits.then(|| since.unwrap_or(input));
     }
 
     /// The client sends a command.
@@ -135,7 +115,6 @@ impl Link {
             let words = sent
                 .ok_or_else(|| format!("a reply to nothing: {reply:?}"))?
                 .words;
-            self.stuck = None;
             self.owed.push_back(Owed {
                 end: self.written,
                 seen: Seen::default(),

@@ -15,6 +15,7 @@ mod connection;
 mod hashes;
 mod keys;
 mod recovery;
+pub mod sessions;
 mod strings;
 
 use std::collections::BTreeMap;
@@ -152,6 +153,7 @@ pub struct Oracle {
     archive: BTreeMap<Key, Vec<State>>,
     keeps_archive: bool,
     segment_bytes: usize,
+    holders: sessions::Holders,
     /// Keys that were found gone because their deadline had passed.
     pub expired: u64,
 }
@@ -180,7 +182,7 @@ impl Oracle {
         self.now_ms = run.now_ms;
         self.seen.clear();
         let name = String::from_utf8_lossy(&run.words[0]).to_ascii_uppercase();
-        self.shows_deadlines = ["PTTL", "PEXPIRETIME", "PERSIST", "PEXPIRE", "PEXPIREAT"].contains(&name.as_str());
+        self.shows_deadlines = ["PTTL", "PEXPIRETIME", "PERSIST", "PEXPIRE", "PEXPIREAT"].contains(&name.as_str()) || name.starts_with("SESSION.");
         let outcome = match refusal(run.reply) {
             Some(Outcome::TooLarge) if self.is_large(&run) => Outcome::TooLarge,
             Some(outcome) if may_be_refused(&name, outcome) => outcome,
@@ -226,7 +228,8 @@ impl Oracle {
     }
 
     fn run_group(&mut self, name: &str, asked: &mut Asked<'_>) -> Option<Verdict> {
-        self.strings(name, asked)
+        self.sessions(name, asked)
+            .or_else(|| self.strings(name, asked))
             .or_else(|| self.hashes(name, asked))
             .or_else(|| self.keys(name, asked))
             .or_else(|| self.connection(name, asked))

@@ -7,6 +7,7 @@ use store::SyncMode;
 
 use crate::disk::DiskFaults;
 use crate::random::Random;
+use crate::workload::{DATABASE_GROUP, SESSION_GROUP};
 
 /// Below this the store's reserve for deletes and for the cleaner, at most an eighth of its memory, would be less than a segment.
 const FEWEST_SEGMENTS: u64 = 10;
@@ -95,6 +96,9 @@ impl Plan {
             };
         }
         weights[0] = weights[0].max(1);
+        if weights[SESSION_GROUP] > 0 {
+            weights[DATABASE_GROUP] = 0;
+        }
         Self {
             seed,
             turns: r.extreme(100, 1_500),

@@ -3,11 +3,18 @@
 //! Commands come in groups, each with a weight that the plan draws, zero included, so that some runs are nearly all
 //! deletes and others never delete. Every value that is written is unlike every other.
 
+use std::collections::BTreeMap;
+
 use crate::plan::Plan;
 use crate::random::Random;
+use crate::reply::Reply;
 
 /// Groups of commands; see [`Workload::next`].
-pub const GROUPS: usize = 7;
+pub const GROUPS: usize = 8;
+/// The group that empties and swaps databases, and the one of sessions: never both in one run.
+pub const DATABASE_GROUP: usize = 6;
+/// See [`DATABASE_GROUP`].
+pub const SESSION_GROUP: usize = 7;
 
 /// A command's words.
 pub type Words = Vec<Vec<u8>>;
@@ -17,6 +24,8 @@ pub type Words = Vec<Vec<u8>>;
 pub struct Workload {
     random: Random,
     written: u64,
+    /// The last fence of each session.
+    fences: BTreeMap<Vec<u8>, u64>,
 }
 
 /// Words from anything that is bytes.
@@ -35,6 +44,7 @@ impl Workload {
         Self {
             random: Random::new(seed, "workload"),
             written: 0,
+            fences: BTreeMap::new(),
         }
     }
 
@@ -54,7 +64,44 @@ impl Workload {
             3 => self.removal(plan),
             4 => self.several(plan),
             5 => self.counter(plan),
-            _ => self.database(plan),
+            DATABASE_GROUP => self.database(plan),
+            _ => self.session(plan),
+        }
+    }
+
+    /// A command has been run: fences are worth remembering.
+    pub fn learn(&mut self, words: &[Vec<u8>], reply: &Reply) {
+        let fence = reply.under("fence").and_then(Reply::integer);
+        let id = reply.under("id").and_then(Reply::bulk);
+        if let (Some(fence), Some(id)) = (fence.filter(|fence| *fence > 0), id)
+            && words[0].starts_with(b"SESSION.")
+        {
+            self.fences.insert(id.to_vec(), fence as u64);
+        }
+    }
+
+    fn session(&mut self, plan: &Plan) -> Words {
+        let id = format!("s{}", self.random.index(plan.keys.min(4))).into_bytes();
+        let fence = self.fences.get(&id).copied().unwrap_or(1);
+        let fence = number(if self.random.below(12) == 0 { fence + 1 } else { fence });
+        let hold = number(self.random.extreme(1, plan.longest_ttl_ms));
+        let wait = number(self.random.extreme(1, plan.longest_ttl_ms));
+        let (field, value) = (self.field(), self.value(plan));
+        match self.random.below(20) {
+            0 => words!["SESSION.CREATE", "ID", id, "FIELDS", "1", field, value],
+            1 => words!["SESSION.CREATE", "ID", id, "HOLD", hold, "FIELDS", "1", field, value],
+            2 => words!["SESSION.OPEN", id],
+            3 | 4 => words!["SESSION.OPEN", id, "HOLD", hold],
+            5..=8 => words!["SESSION.OPEN", id, "HOLD", hold, "WAIT", wait],
+            9 => words!["SESSION.OPEN", id, "HOLD", hold, "WAIT", wait, "CREATE"],
+            10 => words!["SESSION.READ", id],
+            11..=13 => words!["SESSION.COMMIT", id, fence, "SET", "1", field, value],
+            14 | 15 => words!["SESSION.RELEASE", id, fence],
+            16 => words!["SESSION.RENEW", id, fence, hold],
+            17 => words!["HSET", id, field, value],
+            18 => words!["HGETALL", id],
+            _ if self.random.below(2) == 0 => words!["SESSION.DESTROY", id],
+            _ => words!["SESSION.BREAK", id],
         }
     }
 

@@ -55,8 +55,6 @@ pub struct World {
     stood_still_us: u64,
     /// A restart may meet damage.
     disk_hurt: bool,
-    /// Counts inputs: connections that wait for the log go on in the order in which they began to.
-    input: u64,
     /// See [`World::watch_lag`].
     lagging_since_us: Option<u64>,
     well_since_us: Option<u64>,
@@ -118,7 +116,6 @@ impl World {
             full_until_us: 0,
             stood_still_us: 0,
             disk_hurt: false,
-            input: 0,
             lagging_since_us: None,
             well_since_us: None,
             before_us: now.mono_us,
@@ -280,77 +277,41 @@ impl World {
 
     /// Hands an input to the node and has everything judged that it ran.
     fn give(&mut self, input: Input<'_>, outbox: &mut Outbox) -> Step {
-        let actor = match &input {
-            Input::Received { connection, .. } => Some(*connection),
-            Input::Accepted { .. }
-            | Input::Sent { .. }
-            | Input::Closed { .. }
-            | Input::Ended { .. }
-            | Input::Disk(_)
-            | Input::EndOfTurn => None,
-        };
-        let again = matches!(input, Input::Disk(_));
         self.clock.tell(self.now);
         self.node.handle(self.now, input, outbox);
-        self.judge(actor, again)?;
+        self.judge()?;
         Ok(())
     }
 
-    /// Judges what an input has run: first the commands of the connection that it came from, then those that could go on.
-    fn judge(&mut self, actor: Option<model::ConnectionId>, again: bool) -> Result<(), String> {
-        let is_actor = |link: &Option<Link>| link.as_ref().is_some_and(|l| Some(l.id) == actor);
-        let actor = self.links.iter().position(is_actor);
-        let mut goes = Vec::new();
-        let mut places: Vec<usize> = (0..self.links.len()).collect();
-        let since = |link: &Option<Link>| link.as_ref().map_or(0, Link::stuck_since);
-        places.sort_by_key(|&place| (Some(place) != actor, since(&self.links[place])));
-        let mut ran = Vec::new();
-        for place in places {
-            let Some(link) = &mut self.links[place] else {
+    /// Judges what an input has run, in the order in which it ran.
+    fn judge(&mut self) -> Result<(), String> {
+        for (connection, written) in self.node.ran().to_vec() {
+            let of = |link: &&mut Link| link.id == connection;
+            let Some(link) = self.links.iter_mut().flatten().find(of) else {
                 continue;
             };
-            let commands = link.look(self.node.unsent(link.id))?;
-            if !commands.is_empty() {
-                let connection = link.id;
-                goes.push(Go {
-                    connection,
-                    commands,
-                });
-                ran.push(place);
-            }
-            self.input += 1;
-            link.stick(self.input, again);
-        }
-        if goes.is_empty() {
-            return Ok(());
-        }
-        self.tell(&goes);
-        let all = self.oracle.judge_all(&goes, self.node_ms())?;
-        for (place, went) in ran.into_iter().zip(all) {
+            let commands = link.look(&self.node.unsent(connection)[..written])?;
+            let go = Go { connection, commands };
+            self.tell(&go);
+            let went = self.oracle.judge_go(&go, self.node_ms())?;
             self.commands += went.len() as u64;
             went.iter().for_each(|(outcome, _)| self.note(*outcome));
-            if let Some(link) = &mut self.links[place] {
+            if let Some(link) = self.links.iter_mut().flatten().find(of) {
                 link.depend(went.into_iter().map(|(_, seen)| seen).collect());
             }
         }
         Ok(())
     }
 
-    fn tell(&mut self, goes: &[Go]) {
-        for go in goes {
-            for ran in &go.commands {
-                ran.words.iter().for_each(|word| self.trace.fold(word));
-                let (id, reply) = (go.connection.0, &ran.reply);
-                self.trace.line(|| {
-                    let words: Vec<String> =
-                        ran.words.iter().map(|w| crate::oracle::text(w)).collect();
-                    format!(
-                        "{id:x} > {}   {}",
-                        words.join(" "),
-                        crate::oracle::brief(reply)
-                    )
-                });
-            }
+    fn tell(&mut self, go: &Go) {
+        for ran in &go.commands {
+            ran.words.iter().for_each(|word| self.trace.fold(word));
+            self.workload.learn(&ran.words, &ran.reply);
+            let (id, reply) = (go.connection.0, &ran.reply);
+            self.trace.line(|| {
+                let words: Vec<String> = ran.words.iter().map(|w| crate::oracle::text(w)).collect();
+                format!("{id:x} > {}   {}", words.join(" "), crate::oracle::brief(reply))
+            });
         }
     }
 

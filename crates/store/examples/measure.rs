@@ -182,6 +182,17 @@ fn between(random: &mut Random, a: u64, b: u64) -> usize {
     (a + random.below(b - a + 1)) as usize
 }
 
+/// The ratio after some seconds without load.
+fn rest(node: &mut Node, seconds: u64) -> f64 {
+    let until = Instant::now() + std::time::Duration::from_secs(seconds);
+    while Instant::now() < until {
+        if !node.end_turn() {
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+    }
+    node.ratio()
+}
+
 fn memory() {
     let workloads: [(&str, Sizes, u64, Option<Sizes>); 9] = [
         ("W1", |_, _| 100, 0, None),
@@ -251,6 +262,7 @@ fn memory() {
                 phase(&mut node, &mut live, &mut next, &mut random, second);
                 line += &format!("  then {:.2}", node.ratio());
             }
+            line += &format!(", after 2 s of rest {:.2}", rest(&mut node, 2));
             let usage = node.store.usage();
             println!(
                 "{line}  refused {} disk {:.2} of live, moved {:.2} of written, {} compactions, {} disk passes",

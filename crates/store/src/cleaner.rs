@@ -23,13 +23,13 @@ use crate::store::Store;
 use crate::{Entry, Refused};
 
 /// Bytes that background compaction may look at per millisecond.
-const CREDIT_PER_MS: usize = 64 << 10;
+const CREDIT_PER_MS: usize = 128 << 10;
 /// Most credit that can be saved up.
 const MAX_CREDIT: usize = 4 << 20;
 /// While more than one in so many bytes is dead, background compaction goes on.
-const CALM_DEAD_SHARE: usize = 12;
-/// From one in so many on, it works in proportion to what is written, too.
-const BUSY_DEAD_SHARE: usize = 4;
+const CALM_DEAD_SHARE: usize = 16;
+/// From one in so many on, it works in proportion to what is written, too: so many bytes for each.
+const BUSY_DEAD_SHARE: usize = 6;
 /// A segment is worth compacting from one dead byte in so many on.
 const WORTH_SHARE: usize = 32;
 /// Tombstones may take one in so many resident bytes before disk cleaning is used to get rid of them.

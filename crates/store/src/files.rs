@@ -134,12 +134,12 @@ impl Files {
     }
 
     /// The file was complete before a restart; only the operating system knows whether it was synced.
-    pub(crate) fn to_resync(&mut self, id: SegmentId) {
+    pub(crate) fn queue_resync(&mut self, id: SegmentId) {
         self.resync.push(id);
     }
 
     /// The segment needs a fresh file.
-    pub(crate) fn to_replace(&mut self, slot: usize) {
+    pub(crate) fn queue_replacement(&mut self, slot: usize) {
         self.failed.push(slot);
     }
 

@@ -54,10 +54,11 @@ impl Store {
         bytes: usize,
         spares: Spares,
     ) -> Result<usize, Refused> {
-        if let Some(slot) = self.heads[class] {
-            if self.segment(slot).tail + bytes + SEAL_BYTES <= self.tuning.segment_bytes {
-                return Ok(slot);
-            }
+        let fits = |slot: &usize| {
+            self.segment(*slot).tail + bytes + SEAL_BYTES <= self.tuning.segment_bytes
+        };
+        if let Some(slot) = self.heads[class].filter(fits) {
+            return Ok(slot);
         }
         let id = self.take_spare(spares).map_err(|wait| match wait {
             None => Refused::LogBusy,

@@ -148,7 +148,7 @@ impl Restore {
         self.index(slot, &found);
         match end {
             End::Cut if damaged => (),
-            End::Cut => self.store.files.to_resync(id),
+            End::Cut => self.store.files.queue_resync(id),
             End::Sealed => self.store.activate(slot),
             End::Open if damaged => self.store.stand_alone(slot),
             End::Open => self.store.seal_segment(slot),
@@ -365,6 +365,6 @@ impl Store {
         file.stage = Stage::Failed;
         file.quarantine = true;
         self.activate(slot);
-        self.files.to_replace(slot);
+        self.files.queue_replacement(slot);
     }
 }

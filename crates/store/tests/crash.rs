@@ -120,7 +120,10 @@ fn judge(history: &[(LogPoint, Vec<Change>, Model)], after: &Model, now_ms: u64)
             Change::Put { id, record } => {
                 after.get(id, now_ms).is_some_and(|(r, _)| r == record) && !changed_later(id)
             }
-            _ => false,
+            Change::Delete { .. }
+            | Change::Touch { .. }
+            | Change::Flush { .. }
+            | Change::Swap { .. } => false,
         });
         if there {
             whole(&history[i..], changes, after, now_ms);

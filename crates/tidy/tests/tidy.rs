@@ -21,6 +21,10 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         "sim",
         &["model", "resp", "store", "shard", "command", "node"],
     ),
+    (
+        "fuzz",
+        &["model", "resp", "store", "shard", "command", "node", "server", "sim"],
+    ),
     ("tenure", &["model", "server", "bench"]),
     ("tidy", &[]),
 ];

@@ -103,6 +103,12 @@ fn node(out: &mut Text, snapshot: &Snapshot) {
         stats.rejected_connections,
     );
     out.one(
+        "tenure_connections_closed_for_memory_total",
+        "counter",
+        "Connections closed because all buffers together took too much memory.",
+        stats.closed_for_memory,
+    );
+    out.one(
         "tenure_received_bytes_total",
         "counter",
         "Bytes received from clients.",
@@ -128,6 +134,9 @@ fn node(out: &mut Text, snapshot: &Snapshot) {
     );
 }
 
+/// Name, help, and what it counts of a command.
+type CommandFamily = (&'static str, &'static str, fn(&CommandStats) -> u64);
+
 fn commands(out: &mut Text, snapshot: &Snapshot) {
     let called: Vec<_> = TABLE
         .iter()
@@ -135,7 +144,7 @@ fn commands(out: &mut Text, snapshot: &Snapshot) {
         .zip(&snapshot.stats.commands)
         .filter(|(_, stats)| stats.calls + stats.rejections > 0)
         .collect();
-    let families: [(&str, &str, fn(&CommandStats) -> u64); 3] = [
+    let families: [CommandFamily; 3] = [
         ("tenure_commands_total", "Commands run.", |stats| {
             stats.calls
         }),

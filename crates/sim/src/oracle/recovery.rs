@@ -150,6 +150,7 @@ impl Oracle {
     fn begin_era(&mut self, crash: Crash, found: &[(Key, State)], matches: &[Option<usize>]) {
         self.era += 1;
         self.databases.clear();
+        self.holders.restart();
         if let Some(life) = self.lives.get_mut(&super::swap_mark()) {
             let last = life.past.len().checked_sub(1);
             life.begin_era(crash, &None, last);

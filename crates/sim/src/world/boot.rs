@@ -32,7 +32,8 @@ fn secret(plan: &Plan, epoch: u32) -> [u8; 32] {
 }
 
 fn node(plan: &Plan, store: Store, epoch: u32, now: Now) -> Node {
-    let shard = Shard::new(store, Position::new(epoch, 1), ShardSettings::default());
+    let mut shard = Shard::new(store, Position::new(epoch, 1), ShardSettings::default());
+    shard.rebuild(now);
     Node::new(shard, Settings::default(), secret(plan, epoch), now)
 }
 

@@ -10,6 +10,7 @@ use store::{RestoreReport, SegmentId, SyncMode};
 
 use super::{World, boot};
 use crate::disk::Crash;
+use crate::oracle::sessions::{HOLDS, VERSION};
 use crate::oracle::{Body, Key, NEVER, Promise, State, Value};
 use crate::rare::Rare;
 use crate::reply::Reply;
@@ -170,13 +171,22 @@ impl World {
     }
 
     fn find(&mut self, auditor: ConnectionId, key: &Key) -> Result<State, String> {
+        if key.0 == HOLDS {
+            return self.find_hold(auditor, &key.1);
+        }
         self.question(auditor, &[b"SELECT", key.0.to_string().as_bytes()])?;
         let body = match self.question(auditor, &[b"GET", &key.1])? {
             Reply::Null => return Ok(None),
             Reply::Bulk(text) => Body::Text(text),
             Reply::Error(_) => {
                 let all = self.question(auditor, &[b"HGETALL", &key.1])?;
-                Body::Hash(fields(&all).ok_or("HGETALL of a hash that is there")?)
+                let mut found = fields(&all).ok_or("HGETALL of a hash that is there")?;
+                if key.1.first() == Some(&b's') {
+                    let info = self.question(auditor, &[b"SESSION.INFO", &key.1])?;
+                    let version = info.under("version").and_then(Reply::integer).unwrap_or(0);
+                    found.insert(VERSION.to_vec(), version.to_string().into_bytes());
+                }
+                Body::Hash(found)
             }
             other => return Err(format!("GET answers {other:?}")),
         };
@@ -186,6 +196,18 @@ impl World {
             Some(ms) if ms > 0 => ms as u64,
             other => return Err(format!("PEXPIRETIME answers {other:?}")),
         };
+        Ok(Some(Rc::new(Value { body, deadline_ms })))
+    }
+
+    fn find_hold(&mut self, auditor: ConnectionId, id: &[u8]) -> Result<State, String> {
+        self.question(auditor, &[b"SELECT", b"0"])?;
+        let info = self.question(auditor, &[b"SESSION.INFO", id])?;
+        let number = |name: &str| info.under(name).and_then(Reply::integer).unwrap_or(0);
+        if number("held") == 0 || number("fence") == 0 {
+            return Ok(None);
+        }
+        let body = Body::Text(number("fence").to_string().into_bytes());
+        let deadline_ms = self.node_ms() + number("hold_ms") as u64;
         Ok(Some(Rc::new(Value { body, deadline_ms })))
     }
 

@@ -10,7 +10,7 @@ fn check_value_of_the_polynomial() {
 
 #[test]
 fn hardware_and_tables_agree_at_every_length() {
-    let bytes: Vec<u8> = (0..2000u32).map(|i| (i * i >> 3) as u8).collect();
+    let bytes: Vec<u8> = (0..2000u32).map(|i| ((i * i) >> 3) as u8).collect();
     for len in 0..bytes.len() {
         let bytes = &bytes[..len];
         assert_eq!(

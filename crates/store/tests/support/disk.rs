@@ -55,7 +55,11 @@ impl Disk {
                     assert_eq!(bytes.len(), len as usize);
                     bytes.to_vec()
                 }
-                _ => Vec::new(),
+                DiskOp::Create { .. }
+                | DiskOp::Sync { .. }
+                | DiskOp::Close { .. }
+                | DiskOp::Delete { .. }
+                | DiskOp::Quarantine { .. } => Vec::new(),
             };
             self.queue.push_back((op, data));
         }

@@ -304,7 +304,10 @@ pub fn apply(
                 let (a, b) = record.value.split_at(record.value.len() / 3);
                 [a, b]
             }
-            _ => [&[][..], &[][..]],
+            Change::Delete { .. }
+            | Change::Touch { .. }
+            | Change::Flush { .. }
+            | Change::Swap { .. } => [&[][..], &[][..]],
         })
         .collect();
     let ops: Vec<Op<'_>> = changes

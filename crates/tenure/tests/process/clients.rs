@@ -171,6 +171,32 @@ fn a_reader_that_does_not_read_is_bounded_and_harms_nobody() {
 }
 
 #[test]
+fn the_buffers_of_all_connections_together_are_bounded() {
+    let (_dir, server) = server(&["--memory", "128MiB"]);
+    let mut other = server.client();
+    let big = vec![b'x'; 1 << 20];
+    assert!(other.call(&[b"SET", b"big", &big]).unwrap().is_ok());
+    let before = resident_bytes(&server);
+    // Each of them alone is within its bounds.
+    let mut slow: Vec<_> = (0..100).map(|_| server.client()).collect();
+    for client in &mut slow {
+        for _ in 0..16 {
+            // It may be closed already.
+            let _ = client.send(b"GET big\r\n");
+        }
+    }
+    for _ in 0..100 {
+        assert!(
+            other.run("SET k v").is_ok(),
+            "small connections are not touched"
+        );
+    }
+    assert!(server.metric("tenure_connections_closed_for_memory_total") > 0.0);
+    let grown = resident_bytes(&server).saturating_sub(before);
+    assert!(grown < 32 << 20, "{grown} bytes");
+}
+
+#[test]
 fn more_clients_than_allowed_are_told_so() {
     let (_dir, server) = server(&["--max-clients", "3"]);
     let mut kept: Vec<_> = (0..3).map(|_| server.client()).collect();

@@ -189,7 +189,21 @@ fn write_until_it_breaks(
         }
         for key in keys {
             match client.reply() {
-                Ok(Reply::Error(text)) => panic!("a write was refused: {text}"),
+                Ok(Reply::Error(text)) => {
+                    let (_, metrics) = server.http("/metrics");
+                    let telling = |line: &&str| {
+                        line.starts_with("tenure_memory")
+                            || line.starts_with("tenure_log")
+                            || line.starts_with("tenure_seg")
+                            || line.starts_with("tenure_cleaner")
+                    };
+                    let shown: Vec<_> = metrics.lines().filter(telling).collect();
+                    panic!(
+                        "a write was refused: {text}\n{}\n{}",
+                        shown.join("\n"),
+                        server.log()
+                    );
+                }
                 Ok(_) => ledger.acknowledged(&key, unix_ms()),
                 Err(_) => return acknowledged,
             }
@@ -223,9 +237,13 @@ fn check(server: &Running, mode: &str, ledgers: &mut [Ledger]) {
     for ledger in ledgers {
         for (key, (known, sent)) in &mut ledger.keys {
             let before_ms = unix_ms();
-            let seen = match client.call(&[b"GET", key]).expect("reads are served") {
+            let reply = client.call(&[b"GET", key]);
+            let seen = match reply.unwrap_or_else(|error| unserved(server, mode, &error)) {
                 Reply::Bulk(seen) => seen,
-                other => panic!("{other:?}"),
+                other @ (Reply::Status(_)
+                | Reply::Error(_)
+                | Reply::Integer(_)
+                | Reply::Array(_)) => panic!("{other:?}"),
             };
             let after_ms = unix_ms();
             let seen = seen.as_deref();
@@ -233,8 +251,7 @@ fn check(server: &Running, mode: &str, ledgers: &mut [Ledger]) {
             let allowed = std::iter::once(known.as_ref().unwrap_or(&nothing)).chain(sent.iter());
             let matching = allowed
                 .clone()
-                .filter(|state| state.allows(seen, before_ms, after_ms))
-                .last();
+                .rfind(|state| state.allows(seen, before_ms, after_ms));
             let Some(state) = matching else {
                 let shown = seen.map(|value| {
                     String::from_utf8_lossy(&value[..value.len().min(40)]).into_owned()
@@ -250,6 +267,18 @@ fn check(server: &Running, mode: &str, ledgers: &mut [Ledger]) {
             sent.clear();
         }
     }
+}
+
+/// The server has gone without being asked to: shows its last words.
+fn unserved(server: &Running, mode: &str, error: &std::io::Error) -> Reply {
+    let end = Instant::now() + Duration::from_secs(1);
+    while Instant::now() < end {
+        std::thread::yield_now();
+    }
+    panic!(
+        "sync {mode}: a read failed: {error}; the log:\n{}",
+        server.log()
+    );
 }
 
 fn brief(state: &State) -> String {

@@ -189,12 +189,12 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
         .0
 }
 
-/// A segment file of a data directory, the largest first.
+/// Segment files that hold something, the largest first: files that wait to be used are all zeros.
 pub fn segment_files(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = std::fs::read_dir(dir.join("segments"))
         .expect("a data directory")
         .map(|entry| entry.expect("an entry").path())
-        .filter(|path| path.extension().is_some_and(|e| e == "segment"))
+        .filter(|path| std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"TENURSEG")))
         .collect();
     files.sort_by_key(|path| std::cmp::Reverse(path.metadata().map_or(0, |m| m.len())));
     files
