@@ -147,6 +147,8 @@ pub struct Oracle {
     era: u64,
     seen: Vec<(Key, usize)>,
     now_ms: u64,
+    /// The latest time at which a command has run.
+    latest_ms: u64,
     /// The command's reply tells something of deadlines.
     shows_deadlines: bool,
     /// States of earlier lives, if a damaged disk may bring them back.
@@ -180,6 +182,7 @@ impl Oracle {
     pub fn judge(&mut self, run: Run<'_>) -> Result<(Outcome, Seen), String> {
         self.command += 1;
         self.now_ms = run.now_ms;
+        self.latest_ms = self.latest_ms.max(run.now_ms);
         self.seen.clear();
         let name = String::from_utf8_lossy(&run.words[0]).to_ascii_uppercase();
         self.shows_deadlines = ["PTTL", "PEXPIRETIME", "PERSIST", "PEXPIRE", "PEXPIREAT"].contains(&name.as_str()) || name.starts_with("SESSION.");

@@ -194,6 +194,11 @@ impl Oracle {
         let current = self.session(&key).map_or(0, |fields| version_of(&fields));
         let repeated = repeated.filter(|repeated| *repeated <= current);
         let version = asked.reply.integer().map(|version| version as u64);
+        // What a crash has taken back of a commit, a destruction after it included, is not known here.
+        let brought_back = self.holders.restarted && version.is_some_and(|version| version <= current);
+        if brought_back && self.session(&key).is_some() {
+            return Ok(());
+        }
         if version.is_some() && version == repeated && self.session(&key).is_some() {
             return Ok(());
         }
@@ -236,7 +241,9 @@ impl Oracle {
         let (id, key) = (asked.session(), asked.key(1));
         let was = self.session(&key).is_some();
         if was {
-            self.put_hold(&id, None);
+            if self.hold(&id).is_some() {
+                self.put_hold(&id, None);
+            }
             self.set(&key, None);
             self.holders.committed.retain(|(other, _), _| *other != id);
         }
@@ -245,7 +252,8 @@ impl Oracle {
 
     fn break_hold(&mut self, asked: &Asked<'_>) -> Verdict {
         let id = asked.session();
-        let held = self.hold(&id).is_some();
+        let orphan = self.holders.restarted && self.session(&asked.key(1)).is_none();
+        let held = self.hold(&id).is_some() || (orphan && *asked.reply == Reply::Integer(1));
         if held {
             self.put_hold(&id, None);
         }
@@ -256,6 +264,10 @@ impl Oracle {
         let (id, key) = (asked.session(), asked.key(1));
         let owner = self.holders.owners.get(&id) == Some(&asked.connection);
         if asked.is_refused_for_a_turn() {
+            return Ok(());
+        }
+        let orphan = self.holders.restarted && asked.reply.code() == Some("HELD");
+        if orphan && self.session(&key).is_none() {
             return Ok(());
         }
         if self.hold(&id).is_some() && !owner {

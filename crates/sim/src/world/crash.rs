@@ -90,6 +90,7 @@ impl World {
     fn start_again(&mut self, damaged: bool, how: Crash) -> Result<(), String> {
         self.epoch += 1;
         self.restarts += 1;
+        self.restarted_us = self.now.mono_us;
         let mut images: Vec<(SegmentId, Vec<u8>)> = self.disk.images().collect();
         for index in (1..images.len()).rev() {
             images.swap(index, self.chance.index(index + 1));
@@ -120,7 +121,8 @@ impl World {
         // met again until the file was replaced. So does a write that failed before one that did not.
         self.disk_hurt |= damaged || how == Crash::Power || std::mem::take(&mut self.disk.has_failed);
         if whole {
-            self.disk_hurt = false;
+            // What is left of a torn tail may look like damage when the write that ends it is torn, too.
+            self.disk_hurt = !report.torn.is_empty();
         } else if !self.disk_hurt {
             return Err(format!(
                 "damage is reported where there is none: {report:?}"
