@@ -45,7 +45,7 @@ impl Random {
 
     /// A number below `n`; zero if `n` is.
     pub fn below(&mut self, n: u64) -> u64 {
-        (u128::from(self.bits()) * u128::from(n) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(n)) >> 64) as u64
     }
 
     /// An index below `n`; zero if `n` is.

@@ -297,7 +297,10 @@ impl World {
                 continue;
             };
             let commands = link.look(&self.node.unsent(connection)[..written])?;
-            let go = Go { connection, commands };
+            let go = Go {
+                connection,
+                commands,
+            };
             self.tell(&go);
             let went = self.oracle.judge_go(&go, self.node_ms())?;
             self.commands += went.len() as u64;
@@ -316,7 +319,11 @@ impl World {
             let (id, reply) = (go.connection.0, &ran.reply);
             self.trace.line(|| {
                 let words: Vec<String> = ran.words.iter().map(|w| crate::oracle::text(w)).collect();
-                format!("{id:x} > {}   {}", words.join(" "), crate::oracle::brief(reply))
+                format!(
+                    "{id:x} > {}   {}",
+                    words.join(" "),
+                    crate::oracle::brief(reply)
+                )
             });
         }
     }

@@ -43,10 +43,14 @@ impl Oracle {
             let life = self.lives.get(key).cloned().unwrap_or_default();
             let mut fits = fitting(&life, state, now_ms, promise);
             // The clock was set back: what had expired stays gone.
-            let had_expired = state.is_none() && life.past.iter().any(|past| self.had_expired(&past.state));
+            let had_expired =
+                state.is_none() && life.past.iter().any(|past| self.had_expired(&past.state));
             // Or comes back, if the log did not know how late it was.
-            let came_back = self.had_expired(state) && life.past.iter().any(|past| past.state == *state);
-            let excused = had_expired || came_back || (promise == Promise::Nothing && self.was_ever(key, state))
+            let came_back =
+                self.had_expired(state) && life.past.iter().any(|past| past.state == *state);
+            let excused = had_expired
+                || came_back
+                || (promise == Promise::Nothing && self.was_ever(key, state))
                 || (swap_may_be_lost && self.is_of_another_db(key, state));
             if fits.is_err() && excused {
                 fits = Ok(Vec::new());
@@ -127,7 +131,9 @@ impl Oracle {
     }
 
     fn had_expired(&self, state: &State) -> bool {
-        state.as_ref().is_some_and(|value| value.deadline_ms <= self.latest_ms)
+        state
+            .as_ref()
+            .is_some_and(|value| value.deadline_ms <= self.latest_ms)
     }
 
     /// Whether the key, in whatever database, ever was what was found.

@@ -119,7 +119,8 @@ impl World {
         }
         // A loss of power may keep a later piece of an unsynced file and lose an earlier one: that looks like damage, and is
         // met again until the file was replaced. So does a write that failed before one that did not.
-        self.disk_hurt |= damaged || how == Crash::Power || std::mem::take(&mut self.disk.has_failed);
+        self.disk_hurt |=
+            damaged || how == Crash::Power || std::mem::take(&mut self.disk.has_failed);
         if whole {
             // What is left of a torn tail may look like damage when the write that ends it is torn, too.
             self.disk_hurt = !report.torn.is_empty();
@@ -190,7 +191,9 @@ impl World {
                 }
                 Body::Hash(found)
             }
-            other => return Err(format!("GET answers {other:?}")),
+            other @ (Reply::Simple(_) | Reply::Integer(_) | Reply::Array(_)) => {
+                return Err(format!("GET answers {other:?}"));
+            }
         };
         let deadline = self.question(auditor, &[b"PEXPIRETIME", &key.1])?.integer();
         let deadline_ms = match deadline {
