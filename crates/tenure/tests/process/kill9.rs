@@ -189,7 +189,21 @@ fn write_until_it_breaks(
         }
         for key in keys {
             match client.reply() {
-                Ok(Reply::Error(text)) => panic!("a write was refused: {text}"),
+                Ok(Reply::Error(text)) => {
+                    let (_, metrics) = server.http("/metrics");
+                    let telling = |line: &&str| {
+                        line.starts_with("tenure_memory")
+                            || line.starts_with("tenure_log")
+                            || line.starts_with("tenure_seg")
+                            || line.starts_with("tenure_cleaner")
+                    };
+                    let shown: Vec<_> = metrics.lines().filter(telling).collect();
+                    panic!(
+                        "a write was refused: {text}\n{}\n{}",
+                        shown.join("\n"),
+                        server.log()
+                    );
+                }
                 Ok(_) => ledger.acknowledged(&key, unix_ms()),
                 Err(_) => return acknowledged,
             }
