@@ -19,5 +19,9 @@ pub fn config(bytes: &[u8]) {
     if let Err(error) = again.apply_toml(&printed, "printed") {
         panic!("what was printed is refused: {error}\n{printed}");
     }
-    assert_eq!(again.to_toml(), printed, "what was printed says something else");
+    assert_eq!(
+        again.to_toml(),
+        printed,
+        "what was printed says something else"
+    );
 }

@@ -18,7 +18,14 @@ pub fn mutate(seed: &[u8], random: &mut Random) -> Vec<u8> {
                 insert(&mut bytes, at, &piece);
             }
             4 => {
-                let number = *random.pick(&["-1", "0", "1", "9223372036854775807", "18446744073709551616", "65536"]);
+                let number = *random.pick(&[
+                    "-1",
+                    "0",
+                    "1",
+                    "9223372036854775807",
+                    "18446744073709551616",
+                    "65536",
+                ]);
                 insert(&mut bytes, at, number.as_bytes());
             }
             _ => {
@@ -39,8 +46,34 @@ fn framed(name: &str, random: &mut Random) -> Vec<u8> {
     let mut words = vec![name.as_bytes().to_vec()];
     for _ in 0..random.below(6) {
         let word = *random.pick(&[
-            "k", "k", "1", "0", "-1", "v", "id", "HOLD", "100", "WAIT", "CREATE", "USER", "u", "SET", "f", "FIELDS",
-            "PX", "NX", "COUNT", "MATCH", "*", "DATA", "GRACE", "FENCE", "IDLE", "MAX", "KEEP", "99999999999999999999",
+            "k",
+            "k",
+            "1",
+            "0",
+            "-1",
+            "v",
+            "id",
+            "HOLD",
+            "100",
+            "WAIT",
+            "CREATE",
+            "USER",
+            "u",
+            "SET",
+            "f",
+            "FIELDS",
+            "PX",
+            "NX",
+            "COUNT",
+            "MATCH",
+            "*",
+            "DATA",
+            "GRACE",
+            "FENCE",
+            "IDLE",
+            "MAX",
+            "KEEP",
+            "99999999999999999999",
         ]);
         words.push(word.as_bytes().to_vec());
     }

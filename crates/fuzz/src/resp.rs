@@ -27,7 +27,11 @@ pub fn resp(bytes: &[u8]) {
     for limits in [LIMITS, Limits::UNAUTHENTICATED] {
         let whole = understand(bytes, bytes.len().max(1), &limits);
         for piece in [1, usize::from(size).max(2)] {
-            assert_eq!(whole, understand(bytes, piece, &limits), "in pieces of {piece}");
+            assert_eq!(
+                whole,
+                understand(bytes, piece, &limits),
+                "in pieces of {piece}"
+            );
         }
     }
 }

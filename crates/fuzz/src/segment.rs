@@ -1,9 +1,10 @@
 //! Segment files: entries, headers, everything that a restart reads.
 
-use model::{Db, Position, Version};
 use model::time::Deadline;
+use model::{Db, Position, Version};
 use store::{
-    DiskEvent, DiskOp, HeapPages, Kind, Op, Restore, SegmentId, Space, Store, StoreConfig, SyncMode, Tuning,
+    DiskEvent, DiskOp, HeapPages, Kind, Op, Restore, SegmentId, Space, Store, StoreConfig,
+    SyncMode, Tuning,
 };
 
 const BYTES: usize = 16 << 10;
@@ -52,19 +53,30 @@ fn restart(id: SegmentId, image: &[u8]) {
     let (store, _) = restore.finish(1_000);
     store.check();
     store.scan(0, usize::MAX, &mut |entry| {
-        assert_eq!(entry.value(), value_of(entry.key()), "a value that nobody wrote");
+        assert_eq!(
+            entry.value(),
+            value_of(entry.key()),
+            "a value that nobody wrote"
+        );
     });
 }
 
 /// Every key's value follows from the key: a damaged one shows.
 fn value_of(key: &[u8]) -> Vec<u8> {
-    key.iter().rev().cycle().take(key.len() * 3 + 1).copied().collect()
+    key.iter()
+        .rev()
+        .cycle()
+        .take(key.len() * 3 + 1)
+        .copied()
+        .collect()
 }
 
 /// A segment with some of everything, as a store writes it.
 fn good_file() -> (SegmentId, Vec<u8>) {
     let mut store = Store::with(CONFIG, tuning(), Box::new(HeapPages));
-    let keys: Vec<Vec<u8>> = (0..8u8).map(|n| vec![b'a' + n; usize::from(n) + 1]).collect();
+    let keys: Vec<Vec<u8>> = (0..8u8)
+        .map(|n| vec![b'a' + n; usize::from(n) + 1])
+        .collect();
     let mut first = Position::new(1, 1);
     for round in 0..2 {
         for key in &keys {
@@ -77,8 +89,16 @@ fn good_file() -> (SegmentId, Vec<u8>) {
                 deadline: Deadline::NEVER,
                 value: &[&value],
             };
-            let ops = if round == 0 { vec![put, put] } else { vec![Op::Delete { key }, put] };
-            first = store.apply(500, first, &ops).expect("there is room").last.plus(1);
+            let ops = if round == 0 {
+                vec![put, put]
+            } else {
+                vec![Op::Delete { key }, put]
+            };
+            first = store
+                .apply(500, first, &ops)
+                .expect("there is room")
+                .last
+                .plus(1);
         }
     }
     let mut ops = Vec::new();
@@ -86,7 +106,12 @@ fn good_file() -> (SegmentId, Vec<u8>) {
     let mut file = vec![0; BYTES];
     let mut id = SegmentId(0);
     for op in ops {
-        if let DiskOp::Write { segment, offset, len } = op {
+        if let DiskOp::Write {
+            segment,
+            offset,
+            len,
+        } = op
+        {
             let bytes = store.segment_bytes(segment, offset, len);
             file[offset as usize..][..bytes.len()].copy_from_slice(bytes);
             id = segment;

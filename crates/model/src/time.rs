@@ -122,7 +122,12 @@ mod tests {
     fn a_clock_that_is_set_back_goes_on_at_half_speed() {
         let at = |unix_ms, mono_us| Now { unix_ms, mono_us };
         let mut clock = SteadyClock::new(at(1_000_000, 0));
-        let told = [(1_000_500, 500_000), (900_500, 500_000), (902_500, 2_500_000), (1_100_500, 200_500_000)];
+        let told = [
+            (1_000_500, 500_000),
+            (900_500, 500_000),
+            (902_500, 2_500_000),
+            (1_100_500, 200_500_000),
+        ];
         let told = told.map(|(unix_ms, mono_us)| clock.tell(at(unix_ms, mono_us)).unix_ms);
         assert_eq!(told, [1_000_500, 1_000_500, 1_001_500, 1_100_500]);
     }

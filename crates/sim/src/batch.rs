@@ -97,7 +97,7 @@ fn add(sum: &Mutex<Sum>, seed: u64, report: Report, of: u64) {
         );
         sum.failures.push((seed, turn, wrong));
     }
-    if sum.runs % 16 == 0 || sum.runs == of {
+    if sum.runs.is_multiple_of(16) || sum.runs == of {
         bar(&sum, of);
     }
 }

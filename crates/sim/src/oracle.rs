@@ -92,12 +92,18 @@ impl Life {
     /// The oldest state from which on only the deadline has changed: a reply that shows the value depends on no later one.
     fn same_value_since(&self, now_ms: u64) -> usize {
         let body = |past: &Past| {
-            let alive = past.state.as_ref().filter(|value| value.deadline_ms > now_ms);
+            let alive = past
+                .state
+                .as_ref()
+                .filter(|value| value.deadline_ms > now_ms);
             alive.map(|value| value.body.clone())
         };
         let last = self.past.len() - 1;
         let current = body(&self.past[last]);
-        let same = self.past[..last].iter().rev().take_while(|past| current.is_some() && body(past) == current);
+        let same = self.past[..last]
+            .iter()
+            .rev()
+            .take_while(|past| current.is_some() && body(past) == current);
         last - same.count()
     }
 }
@@ -147,6 +153,8 @@ pub struct Oracle {
     era: u64,
     seen: Vec<(Key, usize)>,
     now_ms: u64,
+    /// The latest time at which a command has run.
+    latest_ms: u64,
     /// The command's reply tells something of deadlines.
     shows_deadlines: bool,
     /// States of earlier lives, if a damaged disk may bring them back.
@@ -180,9 +188,12 @@ impl Oracle {
     pub fn judge(&mut self, run: Run<'_>) -> Result<(Outcome, Seen), String> {
         self.command += 1;
         self.now_ms = run.now_ms;
+        self.latest_ms = self.latest_ms.max(run.now_ms);
         self.seen.clear();
         let name = String::from_utf8_lossy(&run.words[0]).to_ascii_uppercase();
-        self.shows_deadlines = ["PTTL", "PEXPIRETIME", "PERSIST", "PEXPIRE", "PEXPIREAT"].contains(&name.as_str()) || name.starts_with("SESSION.");
+        self.shows_deadlines = ["PTTL", "PEXPIRETIME", "PERSIST", "PEXPIRE", "PEXPIREAT"]
+            .contains(&name.as_str())
+            || name.starts_with("SESSION.");
         let outcome = match refusal(run.reply) {
             Some(Outcome::TooLarge) if self.is_large(&run) => Outcome::TooLarge,
             Some(outcome) if may_be_refused(&name, outcome) => outcome,

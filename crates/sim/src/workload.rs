@@ -83,13 +83,27 @@ impl Workload {
     fn session(&mut self, plan: &Plan) -> Words {
         let id = format!("s{}", self.random.index(plan.keys.min(4))).into_bytes();
         let fence = self.fences.get(&id).copied().unwrap_or(1);
-        let fence = number(if self.random.below(12) == 0 { fence + 1 } else { fence });
+        let fence = number(if self.random.below(12) == 0 {
+            fence + 1
+        } else {
+            fence
+        });
         let hold = number(self.random.extreme(1, plan.longest_ttl_ms));
         let wait = number(self.random.extreme(1, plan.longest_ttl_ms));
         let (field, value) = (self.field(), self.value(plan));
         match self.random.below(20) {
             0 => words!["SESSION.CREATE", "ID", id, "FIELDS", "1", field, value],
-            1 => words!["SESSION.CREATE", "ID", id, "HOLD", hold, "FIELDS", "1", field, value],
+            1 => words![
+                "SESSION.CREATE",
+                "ID",
+                id,
+                "HOLD",
+                hold,
+                "FIELDS",
+                "1",
+                field,
+                value
+            ],
             2 => words!["SESSION.OPEN", id],
             3 | 4 => words!["SESSION.OPEN", id, "HOLD", hold],
             5..=8 => words!["SESSION.OPEN", id, "HOLD", hold, "WAIT", wait],

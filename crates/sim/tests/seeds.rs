@@ -8,7 +8,12 @@ use sim::{Counts, Options, Plan, Rare};
 const SEEDS: std::ops::Range<u64> = 0..200;
 
 /// Too rare for so few seeds; `tenure-sim --seeds 0..2000` asks for these, too.
-const RARER: &[Rare] = &[Rare::SyncFailed, Rare::NoSpace, Rare::LogRecovered, Rare::OutOfMemory];
+const RARER: &[Rare] = &[
+    Rare::SyncFailed,
+    Rare::NoSpace,
+    Rare::LogRecovered,
+    Rare::OutOfMemory,
+];
 
 fn seeds() -> std::ops::Range<u64> {
     let Ok(range) = std::env::var("SIM_SEEDS") else {
@@ -24,13 +29,21 @@ fn nothing_is_wrong_in_any_seed() {
     let mut counts = Counts::default();
     for seed in seeds() {
         let report = std::panic::catch_unwind(|| sim::run(Plan::draw(seed), Options::default()));
-        let report = report.unwrap_or_else(|_| panic!("seed {seed} stops. Replay: {}", sim::replay_command(seed)));
+        let report = report
+            .unwrap_or_else(|_| panic!("seed {seed} stops. Replay: {}", sim::replay_command(seed)));
         if let Some((turn, wrong)) = report.failure {
-            panic!("seed {seed} fails in turn {turn}: {wrong}\nReplay: {}", sim::replay_command(seed));
+            panic!(
+                "seed {seed} fails in turn {turn}: {wrong}\nReplay: {}",
+                sim::replay_command(seed)
+            );
         }
         counts.add(&report.counts);
     }
-    let missing: Vec<Rare> = counts.missing().into_iter().filter(|event| !RARER.contains(event)).collect();
+    let missing: Vec<Rare> = counts
+        .missing()
+        .into_iter()
+        .filter(|event| !RARER.contains(event))
+        .collect();
     assert!(missing.is_empty(), "never reached: {missing:?}");
 }
 

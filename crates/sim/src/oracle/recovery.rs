@@ -42,7 +42,15 @@ impl Oracle {
         for (key, state) in found {
             let life = self.lives.get(key).cloned().unwrap_or_default();
             let mut fits = fitting(&life, state, now_ms, promise);
-            let excused = (promise == Promise::Nothing && self.was_ever(key, state))
+            // The clock was set back: what had expired stays gone.
+            let had_expired =
+                state.is_none() && life.past.iter().any(|past| self.had_expired(&past.state));
+            // Or comes back, if the log did not know how late it was.
+            let came_back =
+                self.had_expired(state) && life.past.iter().any(|past| past.state == *state);
+            let excused = had_expired
+                || came_back
+                || (promise == Promise::Nothing && self.was_ever(key, state))
                 || (swap_may_be_lost && self.is_of_another_db(key, state));
             if fits.is_err() && excused {
                 fits = Ok(Vec::new());
@@ -120,6 +128,12 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    fn had_expired(&self, state: &State) -> bool {
+        state
+            .as_ref()
+            .is_some_and(|value| value.deadline_ms <= self.latest_ms)
     }
 
     /// Whether the key, in whatever database, ever was what was found.

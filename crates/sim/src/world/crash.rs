@@ -90,6 +90,7 @@ impl World {
     fn start_again(&mut self, damaged: bool, how: Crash) -> Result<(), String> {
         self.epoch += 1;
         self.restarts += 1;
+        self.restarted_us = self.now.mono_us;
         let mut images: Vec<(SegmentId, Vec<u8>)> = self.disk.images().collect();
         for index in (1..images.len()).rev() {
             images.swap(index, self.chance.index(index + 1));
@@ -118,9 +119,11 @@ impl World {
         }
         // A loss of power may keep a later piece of an unsynced file and lose an earlier one: that looks like damage, and is
         // met again until the file was replaced. So does a write that failed before one that did not.
-        self.disk_hurt |= damaged || how == Crash::Power || std::mem::take(&mut self.disk.has_failed);
+        self.disk_hurt |=
+            damaged || how == Crash::Power || std::mem::take(&mut self.disk.has_failed);
         if whole {
-            self.disk_hurt = false;
+            // What is left of a torn tail may look like damage when the write that ends it is torn, too.
+            self.disk_hurt = !report.torn.is_empty();
         } else if !self.disk_hurt {
             return Err(format!(
                 "damage is reported where there is none: {report:?}"
@@ -188,7 +191,9 @@ impl World {
                 }
                 Body::Hash(found)
             }
-            other => return Err(format!("GET answers {other:?}")),
+            other @ (Reply::Simple(_) | Reply::Integer(_) | Reply::Array(_)) => {
+                return Err(format!("GET answers {other:?}"));
+            }
         };
         let deadline = self.question(auditor, &[b"PEXPIRETIME", &key.1])?.integer();
         let deadline_ms = match deadline {
