@@ -58,6 +58,7 @@ pub struct World {
     stood_still_us: u64,
     /// When the last restart was, in microseconds.
     restarted_us: u64,
+    restarted_turn: u64,
     /// A restart may meet damage.
     disk_hurt: bool,
     /// See [`World::watch_lag`].
@@ -121,6 +122,7 @@ impl World {
             full_until_us: 0,
             stood_still_us: 0,
             restarted_us: 0,
+            restarted_turn: 0,
             disk_hurt: false,
             lagging_since_us: None,
             well_since_us: None,
@@ -256,12 +258,18 @@ impl World {
         }
         let how = if self.chance.chance(self.plan.kill) {
             Crash::Process
-        } else if self.chance.chance(self.plan.power) {
+        } else if self.chance.chance(self.plan.power) || self.strikes_again() {
             Crash::Power
         } else {
             return;
         };
         self.fuse = Some((self.chance.extreme(0, 12) as u32, how));
+    }
+
+    /// Where the power goes at all, it likes to go again while a restarted node is still busy with what it found.
+    fn strikes_again(&mut self) -> bool {
+        let just_restarted = self.restarts > 0 && self.turn < self.restarted_turn + 6;
+        self.plan.power > 0 && just_restarted && self.chance.chance(1_000)
     }
 
     /// A point at which the process may die.

@@ -46,8 +46,7 @@ impl Oracle {
             let had_expired =
                 state.is_none() && life.past.iter().any(|past| self.had_expired(&past.state));
             // Or comes back, if the log did not know how late it was.
-            let came_back =
-                self.had_expired(state) && life.past.iter().any(|past| past.state == *state);
+            let came_back = self.had_expired(state);
             let excused = had_expired
                 || came_back
                 || (promise == Promise::Nothing && self.was_ever(key, state))

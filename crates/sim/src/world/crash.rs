@@ -25,6 +25,7 @@ impl World {
         self.fuse = None;
         self.trace.line(|| format!("CRASH: {how:?}"));
         let promise = self.promise(how);
+        self.lag_over_the_restart(how);
         self.disk.crash(how, &mut self.counts);
         self.forget_links();
         let damaged = self.flip_bits();
@@ -46,6 +47,16 @@ impl World {
         let busy_since = self.disk.oldest_issued_us().unwrap_or(now_us);
         let since = busy_since.min(self.lagging_since_us());
         Promise::ShownUntil(since.saturating_sub(1_000_000 + TURN_US))
+    }
+
+    /// Nobody syncs while the process is dead. What the power has left is durable.
+    fn lag_over_the_restart(&mut self, how: Crash) {
+        let since = self.disk.oldest_issued_us().unwrap_or(self.now.mono_us);
+        self.lagging_since_us = match how {
+            Crash::Process => Some(self.lagging_since_us().min(since)),
+            Crash::Power => None,
+        };
+        self.well_since_us = None;
     }
 
     fn forget_links(&mut self) {
@@ -91,6 +102,7 @@ impl World {
         self.epoch += 1;
         self.restarts += 1;
         self.restarted_us = self.now.mono_us;
+        self.restarted_turn = self.turn;
         let mut images: Vec<(SegmentId, Vec<u8>)> = self.disk.images().collect();
         for index in (1..images.len()).rev() {
             images.swap(index, self.chance.index(index + 1));
