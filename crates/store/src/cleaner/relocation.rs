@@ -108,11 +108,12 @@ impl Store {
         true
     }
 
-    /// A copy of the entry that stands alone at the tail of its class's head. `None` if there is no room.
+    /// A copy of the entry that stands alone at the tail of its class's head. `None` if there is no file for it.
+    ///
+    /// The memory limit is not asked: what is copied is given back where it came from as the job goes on, so cleaning
+    /// takes no more than the beginning of a segment. If it were asked, a store that is over its limit (after a
+    /// restart with a lower one, or with tombstones that only cleaning can get rid of) could never get below it.
     fn copy_to_head(&mut self, now_ms: u64, from: Reference, header: &Header) -> Option<Reference> {
-        if self.room(true) < header.len + 128 {
-            return None;
-        }
         let class = class_of(header.deadline, now_ms);
         let slot = self.head(class, header.len, Spares::TakeLast).ok()?;
         let salt = self.segment(from.slot()).salt;
