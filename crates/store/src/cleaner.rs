@@ -45,6 +45,8 @@ pub(crate) struct Cleaner {
     pub(crate) purge: Option<u64>,
     compaction: Option<Compaction>,
     relocation: Option<Relocation>,
+    /// What the relocation may bring the used bytes to, if that is more than the limit.
+    ceiling: usize,
     /// Not all entries are in yet: no control entry may go.
     pub(crate) restoring: bool,
     /// There may be segments that hold nothing any more.
@@ -65,6 +67,7 @@ impl Cleaner {
             purge: None,
             compaction: None,
             relocation: None,
+            ceiling: 0,
             restoring: false,
             look: false,
             credit: 0,
@@ -284,11 +287,20 @@ impl Store {
         let waiting = header.version >= self.files.condemned_floor();
         match self.files.fate(SegmentId(file)) {
             // What a tombstone of before a restart says of files was true then.
-            _ if file == 0 || header.position <= self.restored => header.version >= floor,
+            _ if header.position <= self.restored => {
+                header.version >= floor && self.was_found_dead(reference, header)
+            }
+            _ if file == 0 => header.version >= floor,
             Fate::There => true,
             Fate::Gone => waiting,
             Fate::Unknown => header.version >= floor,
         }
+    }
+
+    /// Whether the last restart found a dead entry of this tombstone's key in some file.
+    fn was_found_dead(&self, reference: Reference, header: &Header) -> bool {
+        let hash = self.hash_of(header, self.bytes_at(reference));
+        self.restored_dead.binary_search(&hash).is_ok()
     }
 
     fn is_touch_needed(&self, reference: Reference, header: &Header) -> bool {

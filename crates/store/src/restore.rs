@@ -221,6 +221,7 @@ impl Restore {
         if loser.position < winner.position && loser.deadline > winner.deadline {
             self.doubts.add(hash, loser.position.raw(), loser.deadline);
         }
+        store.restored_dead.push(hash);
         store.index.set_alone(at, false);
         if newer {
             store.index.replace(at, reference);
@@ -279,6 +280,7 @@ impl Restore {
         let position = current.position.raw();
         if control == Control::Tombstone && position <= header.version {
             store.index.remove(at);
+            store.restored_dead.push(hash);
             store.count_out(target.slot(), &current);
             if current.deadline > header.deadline {
                 self.doubts.add(hash, position, current.deadline);
@@ -301,6 +303,9 @@ impl Restore {
         self.store.restore_state();
         self.store.restored = self.store.newest;
         self.restore_controls();
+        self.store.restored_dead.sort_unstable();
+        self.store.restored_dead.dedup();
+        self.store.restored_dead.shrink_to_fit();
         self.store.now_ms = now_ms.max(self.store.clock_ms);
         core::mem::take(&mut self.doubts).settle(&mut self.store);
         for slot in 0..self.store.segments.len() {

@@ -96,6 +96,9 @@ pub struct Store {
     pub(crate) newest: Position,
     /// The newest position before the last restart.
     pub(crate) restored: Position,
+    /// Hashes of the keys of which a restart found dead entries in files, ascending: a tombstone of before the
+    /// restart whose key is not among them has nothing left to be for.
+    pub(crate) restored_dead: Vec<u64>,
     pub(crate) expired_entries: u64,
     pub(crate) segments_expired_whole: u64,
 }
@@ -144,6 +147,7 @@ impl Store {
             now_ms: 0,
             newest: Position::ZERO,
             restored: Position::ZERO,
+            restored_dead: Vec::new(),
             expired_entries: 0,
             segments_expired_whole: 0,
         }
@@ -418,7 +422,11 @@ impl Store {
     /// Bytes that the memory limit applies to.
     #[inline]
     pub(crate) fn used(&self) -> usize {
-        self.resident + self.index.bytes() + self.segments.len() * size_of::<Option<Segment>>()
+        let dead = self.restored_dead.capacity() * size_of::<u64>();
+        self.resident
+            + self.index.bytes()
+            + self.segments.len() * size_of::<Option<Segment>>()
+            + dead
     }
 
     /// What the store uses.

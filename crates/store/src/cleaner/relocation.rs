@@ -108,12 +108,14 @@ impl Store {
         true
     }
 
-    /// A copy of the entry that stands alone at the tail of its class's head. `None` if there is no file for it.
-    ///
-    /// The memory limit is not asked: what is copied is given back where it came from as the job goes on, so cleaning
-    /// takes no more than the beginning of a segment. If it were asked, a store that is over its limit (after a
-    /// restart with a lower one, or with tombstones that only cleaning can get rid of) could never get below it.
+    /// A copy of the entry that stands alone at the tail of its class's head. `None` if there is no room or no file
+    /// for it.
     fn copy_to_head(&mut self, now_ms: u64, from: Reference, header: &Header) -> Option<Reference> {
+        let needed = header.len + 128;
+        let ceiling = self.cleaner.ceiling;
+        if self.room(true) < needed && self.used() + needed > ceiling {
+            return None;
+        }
         let class = class_of(header.deadline, now_ms);
         let slot = self.head(class, header.len, Spares::TakeLast).ok()?;
         let salt = self.segment(from.slot()).salt;
@@ -173,6 +175,15 @@ impl Store {
             .or_else(|| self.choose_for_tombstones())?;
         self.unschedule(slot);
         let floor = self.floor();
+        // A store that is over its limit (after a restart with a lower one, or with tombstones that only cleaning
+        // gets rid of) could never get below it if cleaning were held to it. What is copied is given back where it
+        // came from as the job goes on, so this takes no more than a segment.
+        let over = self.used() > self.config.memory_bytes;
+        self.cleaner.ceiling = if over {
+            self.used() + self.tuning.segment_bytes
+        } else {
+            0
+        };
         self.segment_mut(slot).busy = true;
         let at = SEGMENT_HEADER;
         Some(Relocation { slot, at, floor })
