@@ -40,7 +40,13 @@ pub fn quit(call: &mut Call<'_>) -> Ran {
 
 /// `SELECT index`
 pub fn select(call: &mut Call<'_>) -> Ran {
-    call.client().db = database(call.arguments.integer(1)?)?;
+    let index = call.arguments.integer(1)?;
+    if i32::try_from(index).is_err() {
+        return Err(Failure::text(
+            "ERR value is out of range, value must between -2147483648 and 2147483647",
+        ));
+    }
+    call.client().db = database(index)?;
     call.reply.ok();
     Ok(Flow::Done)
 }

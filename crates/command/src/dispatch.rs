@@ -282,8 +282,11 @@ pub fn key_indices(keys: Keys, words: usize) -> impl Iterator<Item = usize> {
 /// Redis's text for an unknown command or subcommand, with at most 128 bytes of it and of its arguments.
 #[cold]
 fn unknown(found: Found, arguments: Arguments<'_>) -> String {
+    // A word ends at a NUL, as C strings do.
     let shown = |word: &[u8], most: usize| {
-        String::from_utf8_lossy(&word[..word.len().min(most)]).into_owned()
+        let end = word.iter().position(|&byte| byte == 0);
+        let len = end.unwrap_or(word.len()).min(most);
+        String::from_utf8_lossy(&word[..len]).into_owned()
     };
     if let Found::UnknownSubcommand(container) = found {
         return alloc::format!(

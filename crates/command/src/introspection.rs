@@ -83,7 +83,7 @@ fn describe(call: &mut Call<'_>, spec: &Spec) {
 
 fn simple_set(call: &mut Call<'_>, names: impl Iterator<Item = &'static str>) {
     let names: Vec<_> = names.collect();
-    call.reply.set(names.len());
+    call.reply.array(names.len());
     for name in names {
         call.reply.simple(name);
     }

@@ -16,7 +16,9 @@ const DECIMALS: u32 = 17;
 pub fn parse(text: &[u8]) -> Option<f64> {
     let text = core::str::from_utf8(text).ok()?;
     let number: f64 = text.parse().ok()?;
-    (!number.is_nan()).then_some(number)
+    // Infinity is a number if it was asked for, and an overflow if it was not.
+    let spelled = text.bytes().any(|byte| byte.eq_ignore_ascii_case(&b'i'));
+    (!number.is_nan() && (spelled || number.is_finite())).then_some(number)
 }
 
 /// The sum of two numbers that [`parse`] understands, as text. `None` if it is not finite.

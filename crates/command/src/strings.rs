@@ -92,10 +92,12 @@ pub fn getex(call: &mut Call<'_>) -> Ran {
         2 => false,
         3 if arguments.is(2, "PERSIST") => true,
         4 if expiry::is_option(call, 2) => true,
+        // Redis does not mind being told again.
+        4.. if (2..arguments.len()).all(|index| arguments.is(index, "PERSIST")) => true,
         _ => return Err(Failure::Syntax),
     };
     let is_there = string_of(call.shard.record(call.now, call.db, key))?.is_some();
-    let moment = match is_there && arguments.len() == 4 {
+    let moment = match is_there && expiry::is_option(call, 2) {
         true => expiry::option(call, 2)?,
         false => Moment::Never,
     };

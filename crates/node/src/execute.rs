@@ -23,6 +23,8 @@ const BATCH: usize = 32;
 pub(crate) struct Batch {
     spans: Vec<Span>,
     commands: Vec<(CommandSpan, Prepared)>,
+    /// Where parsing stopped: at the end of the last command, or behind empty ones that follow it.
+    end: usize,
 }
 
 impl Batch {
@@ -115,6 +117,7 @@ impl Node {
             (1, Limits::UNAUTHENTICATED)
         };
         let mut from = *used;
+        let mut broken = None;
         while batch.commands.len() < most {
             match stream
                 .parser
@@ -128,13 +131,19 @@ impl Node {
                         .push((span, command::prepare(Arguments::new(buffer, spans))));
                 }
                 Ok(None) => break,
-                Err(error) => return Some(error),
+                Err(error) => {
+                    // What the parser knew of the broken command would hide the error from the next look.
+                    stream.parser = resp::Parser::default();
+                    broken = Some(error);
+                    break;
+                }
             }
         }
+        batch.end = from;
         if batch.commands.is_empty() {
             *used = from;
         }
-        None
+        broken
     }
 
     fn limits(&self) -> Limits {
@@ -223,11 +232,13 @@ impl Node {
         if batch
             .commands
             .last()
-            .is_some_and(|(span, _)| span.end != used)
+            .is_some_and(|(span, _)| span.end == used)
         {
-            // The parser is ahead of what ran.
-            stream.parser = resp::Parser::default();
+            // Behind the last command there may be lines that ask for nothing; the parser is past them.
+            return batch.end;
         }
+        // The parser is ahead of what ran.
+        stream.parser = resp::Parser::default();
         used
     }
 }

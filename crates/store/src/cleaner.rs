@@ -215,7 +215,10 @@ impl Store {
             let sealed = segment.as_ref().is_some_and(|s| s.sealed && !s.is_closed());
             sealed && self.likely_dead(slot, self.floor()) >= worth / 8
         });
-        if waiting {
+        // Tombstones that fill the memory are not data: disk cleaning gets rid of them, and is at it.
+        let tombstones: usize = self.segments.iter().flatten().map(|s| s.tombstones).sum();
+        let cleaning = self.files.broken.is_none() && tombstones > self.config.memory_bytes / 8;
+        if waiting || cleaning {
             Refused::LogBusy
         } else {
             Refused::OutOfMemory

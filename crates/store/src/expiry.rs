@@ -150,9 +150,14 @@ impl Store {
         segment.busy = false;
         segment.earliest = sweep.earliest;
         segment.latest = sweep.latest;
-        let range = sweep.latest.saturating_sub(now_ms);
+        // A segment that still grows may be given entries that end sooner than anything in it; there are few such.
+        let range = if segment.sealed {
+            sweep.latest.saturating_sub(now_ms)
+        } else {
+            0
+        };
+        segment.rest_until_ms = now_ms + (range / 16).max(MIN_SWEEP_MS);
         self.cleaner.look = true;
-        self.segment_mut(sweep.slot).rest_until_ms = now_ms + (range / 16).max(MIN_SWEEP_MS);
         self.schedule(sweep.slot);
     }
 }

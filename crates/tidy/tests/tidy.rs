@@ -23,7 +23,9 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ),
     (
         "fuzz",
-        &["model", "resp", "store", "shard", "command", "node", "server", "sim"],
+        &[
+            "model", "resp", "store", "shard", "command", "node", "server", "sim",
+        ],
     ),
     ("tenure", &["model", "server", "bench"]),
     ("tidy", &[]),
@@ -209,9 +211,7 @@ fn dependencies_have_a_reason() {
     let ours: BTreeMap<_, _> = DIRECTIONS.iter().copied().collect();
     let missing: Vec<_> = listed
         .keys()
-        .filter(|name| {
-            !ours.contains_key(name.as_str()) && !text.contains(&format!("`{name}`"))
-        })
+        .filter(|name| !ours.contains_key(name.as_str()) && !text.contains(&format!("`{name}`")))
         .collect();
     assert!(
         missing.is_empty(),

@@ -14,11 +14,19 @@ _SETTINGS = (b"databases", b"timeout", b"replica-read-only", b"slave-read-only")
 def differ(words, one, other):
     """None when the replies to the command agree, else a sentence."""
     if one.is_error or other.is_error or one.raw == other.raw:
-        return None if one.raw == other.raw else "different bytes"
+        return None if _error_text(one.raw) == _error_text(other.raw) else "different bytes"
     rule = _rule(words)
     if rule is None:
         return "different bytes"
     return rule(words, one, other)
+
+
+def _error_text(raw):
+    """The arguments that an unknown command's error repeats are left out when they are not plain text: Redis
+    repeats bytes and ends them at a NUL, Tenure shows what can be shown (docs/DIVERGENCE.md)."""
+    prefix, begins, arguments = raw.partition(b"with args beginning with: ")
+    plain = all(0x20 <= byte < 0x7F for byte in arguments.rstrip(b"\r\n"))
+    return raw if plain or not raw.startswith(b"-") else prefix + begins
 
 
 def _rule(words):

@@ -17,20 +17,17 @@ pub fn hrandfield(call: &mut Call<'_>) -> Ran {
     if arguments.len() == 2 {
         return one(call, key);
     }
-    let with_values = match arguments.len() {
-        3 => false,
-        4 if arguments.is(3, "WITHVALUES") => true,
-        _ => {
-            arguments.integer(2)?;
-            return Err(Failure::Syntax);
-        }
-    };
     let count = arguments.integer(2)?;
     if count == i64::MIN {
         return Err(Failure::text(
             "ERR value is out of range, value must between -9223372036854775807 and 9223372036854775807",
         ));
     }
+    let with_values = match arguments.len() {
+        3 => false,
+        4 if arguments.is(3, "WITHVALUES") => true,
+        _ => return Err(Failure::Syntax),
+    };
     if count < 0 && count.unsigned_abs() > MAX_REPEATED
         || with_values && count.unsigned_abs() > i64::MAX as u64 / 2
     {

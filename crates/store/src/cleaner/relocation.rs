@@ -108,11 +108,12 @@ impl Store {
         true
     }
 
-    /// A copy of the entry that stands alone at the tail of its class's head. `None` if there is no room.
+    /// A copy of the entry that stands alone at the tail of its class's head. `None` if there is no file for it.
+    ///
+    /// The memory limit is not asked: what is copied is given back where it came from as the job goes on, so cleaning
+    /// takes no more than the beginning of a segment. If it were asked, a store that is over its limit (after a
+    /// restart with a lower one, or with tombstones that only cleaning can get rid of) could never get below it.
     fn copy_to_head(&mut self, now_ms: u64, from: Reference, header: &Header) -> Option<Reference> {
-        if self.room(true) < header.len + 128 {
-            return None;
-        }
         let class = class_of(header.deadline, now_ms);
         let slot = self.head(class, header.len, Spares::TakeLast).ok()?;
         let salt = self.segment(from.slot()).salt;
@@ -197,8 +198,7 @@ impl Store {
         }
     }
 
-    /// When tombstones take much memory, the segment with the oldest dead entry: as long as its file is there,
-    /// no tombstone younger than that entry can go.
+    /// When tombstones take much memory, a segment whose file keeps them needed.
     fn choose_for_tombstones(&self) -> Option<usize> {
         let tombstones: usize = self.segments.iter().flatten().map(|s| s.tombstones).sum();
         let much = tombstones > self.resident / TOMBSTONE_SHARE
@@ -206,22 +206,18 @@ impl Store {
         if !much || self.cleaner.credit == 0 {
             return None;
         }
-        let half = self.tuning.segment_bytes / 2;
-        let hollow = |segment: &Segment| {
-            if segment.needed_bytes() < half {
-                self.benefit(segment)
-            } else {
-                0
-            }
-        };
-        self.best(hollow).or_else(|| {
-            let waiting = !self.files.is_condemned_empty();
-            if waiting {
-                None
-            } else {
-                self.best(|segment| u64::MAX - segment.dead_floor)
-            }
-        })
+        // Two kinds of tombstones, two cures, in turn: those that name a file go with it, so the file that holds
+        // most dead entries for what its cleaning costs; the others go when nothing older than they is dead in any
+        // file, so the file with the oldest dead entry. Neither cure may starve the other.
+        // As long as files wait to be deleted it is not known what the second cure would cure.
+        if self.cleaner.disk_passes.is_multiple_of(2) || !self.files.is_condemned_empty() {
+            self.best(|segment| {
+                let dead = segment.file_len.saturating_sub(segment.needed_bytes());
+                (dead * 64 / (segment.needed_bytes() + self.tuning.segment_bytes / 64)) as u64
+            })
+        } else {
+            self.best(|segment| u64::MAX - segment.dead_floor)
+        }
     }
 
     fn best(&self, score: impl Fn(&Segment) -> u64) -> Option<usize> {
