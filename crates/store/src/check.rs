@@ -124,7 +124,8 @@ impl Store {
             head, !segment.sealed,
             "heads, and only heads, are not sealed"
         );
-        if !segment.busy {
+        // A segment that was emptied keeps its gap until it can be freed.
+        if !segment.busy && segment.gap.is_none() {
             assert_eq!(
                 segment.resident,
                 whole_pages(segment.tail),

@@ -77,7 +77,8 @@ impl Store {
                 let dead = self.likely_dead(slot, floor);
                 let worth = dead >= (segment.resident / WORTH_SHARE).max(WORTH_BYTES);
                 let ready = segment.is_closed() && !segment.busy;
-                (ready && worth).then(|| (dead * 1024 / segment.resident, slot))
+                (ready && worth && segment.gap.is_none())
+                    .then(|| (dead * 1024 / segment.resident, slot))
             });
         let (_, slot) = worth.max()?;
         self.segment_mut(slot).busy = true;

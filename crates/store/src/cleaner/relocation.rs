@@ -236,7 +236,9 @@ impl Store {
         let scores = segments.filter_map(|(slot, segment)| {
             let segment = segment.as_ref()?;
             let score = score(segment);
-            (segment.is_closed() && !segment.busy && score > 0).then_some((score, slot))
+            // One with a gap has been emptied already, and waits to be freed.
+            let whole = segment.is_closed() && !segment.busy && segment.gap.is_none();
+            (whole && score > 0).then_some((score, slot))
         });
         scores.max().map(|(_, slot)| slot)
     }
