@@ -146,7 +146,13 @@ fn start_node(
     let now = clock.now().not_before(report.latest_ms);
     let shard_settings = settings::of_shard(config, u64::from_le_bytes(random()?));
     let mut shard = Shard::new(store, Position::new(epoch, 1), shard_settings);
-    shard.rebuild(now);
+    let broken = shard.rebuild(now);
+    if broken > 0 {
+        warn!(
+            hashes = broken,
+            "removed hashes of which the disk has lost a part; their sessions begin anew"
+        );
+    }
     let listen = listeners
         .first()
         .map_or_else(String::new, |l| l.address.to_string());

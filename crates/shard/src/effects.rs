@@ -562,7 +562,11 @@ impl Shard {
 
     /// Learns from the store what is kept in memory: holds, users, marks. To be called once, before the first
     /// command. No connection owns a hold then; whoever knows its fence goes on with it.
-    pub fn rebuild(&mut self, now: Now) {
+    ///
+    /// Returns how many hashes had to be removed because the disk has lost a part of them: half a session is
+    /// never served.
+    pub fn rebuild(&mut self, now: Now) -> usize {
+        let broken = self.remove_broken_hashes(now);
         let mut cursor = 0;
         loop {
             let (holds, users, marks) = (&mut self.holds, &mut self.users, &mut self.marks);
@@ -584,7 +588,7 @@ impl Shard {
                 }
             });
             if cursor == 0 {
-                return;
+                return broken;
             }
         }
     }

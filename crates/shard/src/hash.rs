@@ -17,6 +17,7 @@
 //!
 //! A scan goes through the hashes in ascending order and its cursor is a hash, so it survives every split and join.
 
+mod broken;
 mod change;
 pub(crate) mod directory;
 mod pairs;

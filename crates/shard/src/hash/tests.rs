@@ -340,3 +340,28 @@ fn field_hashes_never_change() {
         [2_238_767_700, 2_192_678_300, 1_380_904_642, 1_729_039_957]
     );
 }
+
+#[test]
+fn a_hash_that_lost_a_chunk_is_removed_by_a_restart_and_the_others_stay() {
+    let (mut shard, mut model) = (shard(), Model::new());
+    for key in [&b"broken"[..], b"whole"] {
+        let list: Vec<_> = (0..500)
+            .map(|i| (true, format!("field:{i}").into_bytes(), vec![b'v'; 40]))
+            .collect();
+        change(&mut shard, &mut model, key, &list);
+    }
+    assert_eq!(shard.rebuild(NOW), 0);
+    let record = shard.record(NOW, Db::ZERO, b"broken").unwrap();
+    let number = Directory::decode(record.body).chunks()[1].number;
+    let mut chunk_key = ChunkKey::of(b"broken");
+    let mut batch = crate::batch::Batch::default();
+    batch.delete(Db::ZERO, Space::Chunk, chunk_key.number(number));
+    shard.apply_batch(NOW, &batch).unwrap();
+    assert_eq!(shard.rebuild(NOW), 1);
+    assert!(shard.record(NOW, Db::ZERO, b"broken").is_none());
+    assert_eq!(
+        shard.hash(NOW, Db::ZERO, b"whole").unwrap().unwrap().len(),
+        500
+    );
+    check_chunks(&mut shard, &[b"broken".to_vec(), b"whole".to_vec()]);
+}

@@ -1,0 +1,63 @@
+//! Hashes that a restart finds incomplete.
+//!
+//! A big hash is a root and its chunks, in several entries. A damaged range of a file, or a crash that keeps one
+//! unsynced batch and loses another, can take a chunk and leave the root. Half a session is never served: the
+//! hash is removed, before the first command, and the number of such hashes is told.
+
+use alloc::vec::Vec;
+
+use model::{Db, Now};
+use store::{Entry, Space};
+
+use super::directory::{ChunkKey, Directory};
+use crate::batch::Batch;
+use crate::record::{Record, Type};
+use crate::{Place, Shard};
+
+/// Entries that are asked for at a time.
+const SCAN_AT_ONCE: usize = 4096;
+
+impl Shard {
+    /// Removes the big hashes of which a chunk is missing: in a damaged range of a file, or in the part of the log
+    /// that a crash took.
+    pub(crate) fn remove_broken_hashes(&mut self, now: Now) -> usize {
+        let mut broken: Vec<(Db, Vec<u8>)> = Vec::new();
+        let mut cursor = 0;
+        loop {
+            cursor = self.store.scan(cursor, SCAN_AT_ONCE, &mut |entry| {
+                let passed = entry.deadline().has_passed(now.unix_ms);
+                if entry.space() == Space::Data
+                    && !passed
+                    && !self.is_whole(now, Record::of(entry), &entry)
+                {
+                    broken.push((entry.db(), entry.key().to_vec()));
+                }
+            });
+            if cursor == 0 {
+                break;
+            }
+        }
+        let mut batch = Batch::default();
+        for (db, key) in &broken {
+            self.plan_delete(now, Place { db: *db, key }, &mut batch);
+        }
+        if !batch.is_empty() {
+            self.apply_batch(now, &batch)
+                .expect("a node that starts has room and a fresh log");
+        }
+        broken.len()
+    }
+
+    fn is_whole(&self, now: Now, record: Record<'_>, entry: &Entry<'_>) -> bool {
+        if record.r#type != Type::BigHash {
+            return true;
+        }
+        let mut chunk_key = ChunkKey::of(entry.key());
+        Directory::decode(record.body).chunks().iter().all(|chunk| {
+            let key = self
+                .store
+                .key(entry.db(), Space::Chunk, chunk_key.number(chunk.number));
+            self.store.get(&key, now.unix_ms).is_some()
+        })
+    }
+}
