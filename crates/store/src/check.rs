@@ -124,8 +124,20 @@ impl Store {
             head, !segment.sealed,
             "heads, and only heads, are not sealed"
         );
-        // A segment that was emptied keeps its gap until it can be freed.
-        if !segment.busy && segment.gap.is_none() {
+        if segment.busy {
+            return;
+        }
+        if segment.gap.is_some() {
+            // It was emptied, and waits to be freed: its pages are given back, and nothing may live in it.
+            assert!(
+                segment.live_bytes == 0 && segment.controls == 0,
+                "what lives was moved out of an emptied segment"
+            );
+            assert!(
+                segment.resident <= whole_pages(segment.tail),
+                "resident in an emptied segment"
+            );
+        } else {
             assert_eq!(
                 segment.resident,
                 whole_pages(segment.tail),

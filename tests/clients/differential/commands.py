@@ -291,7 +291,7 @@ def _server(g):
         [b"CONFIG", *g.pick([b"SET", b"nosuch", b"1"], [b"SET", b"timeout"], [b"RESETSTAT"], [b"NOSUCH"], [b"GET"])],
         [b"COMMAND", *g.pick([b"COUNT"], [b"INFO", *g.some(lambda: g.pick(b"get", b"SET", b"hset", b"nosuch", b"client", b"mset"))],
                              [b"DOCS", b"get"], [b"GETKEYS", b"SET", b"k", b"v"], [b"GETKEYS", b"MSET", b"a", b"1", b"b", b"2"],
-                             [b"GETKEYS"], [b"NOSUCH"], [b"LIST"])],
+                             [b"GETKEYS", b"PING"], [b"GETKEYS", b"nosuch"], [b"GETKEYS", b"GET"], [b"GETKEYS"], [b"NOSUCH"], [b"LIST"])],
         [b"MEMORY", *g.pick([b"USAGE", g.key()], [b"USAGE", g.key(), b"SAMPLES", g.pick(b"0", b"5", b"-1", b"abc")], [b"NOSUCH"], [b"USAGE"])],
         [b"SLOWLOG", *g.pick([b"GET"], [b"GET", g.pick(b"5", b"-1", b"-2", b"abc")], [b"LEN"], [b"RESET"], [b"NOSUCH"])],
         [b"LATENCY", *g.pick([b"LATEST"], [b"HISTORY", b"command"], [b"RESET"], [b"NOSUCH"], [b"HISTORY"])],
