@@ -153,7 +153,7 @@ fn start_node(
     let start = match directory {
         Some(directory) => restore_store(config, store_config, directory, clock)?,
         None => Start {
-            store: Store::with(store_config, Tuning::default(), Box::new(MappedPages)),
+            store: Store::with(store_config, in_memory(), Box::new(MappedPages)),
             position: position_of_time(clock.now())?,
             latest_ms: 0,
         },
@@ -175,6 +175,13 @@ fn start_node(
     let mut node = Node::new(shard, settings, random()?, now);
     node.server_mut().process = process::identity();
     Ok(node)
+}
+
+fn in_memory() -> Tuning {
+    Tuning {
+        files: false,
+        ..Tuning::default()
+    }
 }
 
 /// What a node begins with.

@@ -16,6 +16,7 @@ use crate::expiry::CLASSES;
 use crate::files::Files;
 use crate::index::{CellAt, Index, Reference};
 use crate::pages::{HeapPages, Pages};
+use crate::pool::Pool;
 use crate::scan::Scanner;
 use crate::segment::Segment;
 use crate::{Entry, Key, Space, StoreConfig, Usage};
@@ -31,6 +32,9 @@ pub struct Tuning {
     pub directory: u64,
     /// Files to have ready for new segments; at least 3.
     pub spare_files: usize,
+    /// Whether files are kept. Without, the store's disk ops may be answered without doing anything, and a segment in which
+    /// much is dead is emptied whole, as there is no file of it whose rewriting could be put off.
+    pub files: bool,
 }
 
 impl Default for Tuning {
@@ -39,6 +43,7 @@ impl Default for Tuning {
             segment_bytes: SEGMENT_BYTES,
             directory: 0,
             spare_files: 3,
+            files: true,
         }
     }
 }
@@ -88,7 +93,9 @@ pub struct Store {
     pub(crate) calendar: BTreeSet<(u64, usize)>,
     pub(crate) files: Files,
     pub(crate) cleaner: Cleaner,
+    /// Bytes that segments have touched.
     pub(crate) resident: usize,
+    pub(crate) pool: Pool,
     /// Bytes ever appended.
     pub(crate) appended: u64,
     pub(crate) now_ms: u64,
@@ -143,6 +150,7 @@ impl Store {
             files: Files::new(),
             cleaner: Cleaner::new(),
             resident: 0,
+            pool: Pool::default(),
             appended: 0,
             now_ms: 0,
             newest: Position::ZERO,
@@ -424,6 +432,7 @@ impl Store {
     pub(crate) fn used(&self) -> usize {
         let dead = self.restored_dead.capacity() * size_of::<u64>();
         self.resident
+            + self.pool.bytes()
             + self.index.bytes()
             + self.segments.len() * size_of::<Option<Segment>>()
             + dead

@@ -1,5 +1,6 @@
 //! Disk cleaning: the live entries of a segment are rewritten to the heads of their classes, so that its file
-//! can go.
+//! can go. Without files it is the only cleaning, as long as there is memory for it: what it frees is a whole segment, whose
+//! memory serves the next one as it is.
 
 use super::TOMBSTONE_SHARE;
 use crate::Entry;
@@ -17,6 +18,8 @@ const DISK_EXPANSION: usize = 2;
 const FULL_PERCENT: usize = 98;
 /// Small files that are not worth a thought.
 const SMALL_CHANGE: usize = 8;
+/// Entries whose index buckets are fetched together.
+const AHEAD: usize = 16;
 
 /// A segment being emptied: what is before `at` has been moved.
 #[derive(Clone, Copy, Debug)]
@@ -48,11 +51,44 @@ impl Store {
         };
         let mut work = 0;
         while work < budget {
-            let Some(offset) = self.segment(job.slot).next(job.at) else {
-                self.end_relocation(job);
-                return work + 1;
-            };
-            let header = Header::read(self.segment(job.slot).from(offset));
+            let done = self.relocate_some(&mut job, now_ms, expired);
+            if done == 0 {
+                break;
+            }
+            work += done;
+        }
+        self.cleaner.credit -= work.min(self.cleaner.credit);
+        if self.segment(job.slot).next(job.at).is_none() {
+            self.end_relocation(job);
+            return work + 1;
+        }
+        if self.is_short() {
+            self.empty_up_to(job);
+        }
+        self.cleaner.relocation = Some(job);
+        work
+    }
+
+    /// Moves a few entries. Returns the bytes that it looked at, 0 at the end or if nothing can be moved now.
+    fn relocate_some(
+        &mut self,
+        job: &mut Relocation,
+        now_ms: u64,
+        expired: &mut dyn FnMut(Entry<'_>),
+    ) -> usize {
+        let mut ahead = [0; AHEAD];
+        let (mut found, mut at) = (0, self.segment(job.slot).next(job.at));
+        while let Some(offset) = at.filter(|_| found < AHEAD) {
+            let bytes = self.segment(job.slot).from(offset);
+            let header = Header::read(bytes);
+            self.index.prefetch(self.hash_of(&header, bytes));
+            ahead[found] = offset;
+            found += 1;
+            at = self.segment(job.slot).next(offset + header.len);
+        }
+        let mut work = 0;
+        for &offset in &ahead[..found] {
+            let header = self.header_at(Reference::new(job.slot, offset));
             let reference = Reference::new(job.slot, offset);
             if !self.relocate_entry(now_ms, reference, &header, job.floor, expired) {
                 break;
@@ -60,9 +96,12 @@ impl Store {
             job.at = offset + header.len;
             work += header.len;
         }
-        self.empty_up_to(job);
-        self.cleaner.relocation = Some(job);
         work
+    }
+
+    /// Whether memory is so short that cleaning has to give back at once what it has emptied.
+    fn is_short(&self) -> bool {
+        self.room(false) < 4 * self.tuning.segment_bytes
     }
 
     /// Moves one entry to its class's head, if anybody needs it. False if that cannot be done now.
@@ -153,9 +192,15 @@ impl Store {
     fn end_relocation(&mut self, job: Relocation) {
         self.cleaner.disk_passes += 1;
         let tail = self.segment(job.slot).tail;
-        self.empty_up_to(Relocation { at: tail, ..job });
+        if self.is_short() {
+            self.empty_up_to(Relocation { at: tail, ..job });
+        }
         let segment = self.segment_mut(job.slot);
         segment.busy = false;
+        segment.gap = Some(Gap {
+            from: SEGMENT_HEADER,
+            to: tail,
+        });
         assert!(
             segment.live_bytes == 0 && segment.controls == 0,
             "all that lives has moved"
@@ -171,7 +216,8 @@ impl Store {
 
     fn next_relocation(&mut self) -> Option<Relocation> {
         let slot = self
-            .choose_for_disk()
+            .choose_for_memory()
+            .or_else(|| self.choose_for_disk())
             .or_else(|| self.choose_for_tombstones())?;
         self.unschedule(slot);
         let floor = self.floor();
@@ -187,6 +233,14 @@ impl Store {
         self.segment_mut(slot).busy = true;
         let at = SEGMENT_HEADER;
         Some(Relocation { slot, at, floor })
+    }
+
+    /// Without files, when there is something to clean and credit for it, the segment whose cleaning pays best.
+    fn choose_for_memory(&self) -> Option<usize> {
+        let wanted = !self.tuning.files && self.may_clean(false);
+        wanted
+            .then(|| self.best(|segment| self.benefit(segment)))
+            .flatten()
     }
 
     /// When the files hold much more than what lives, the segment whose cleaning pays best.
