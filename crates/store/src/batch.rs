@@ -326,7 +326,6 @@ impl Store {
     /// The end of a batch, or of an entry of the store's own, that began at `start`: checksums are computed, and
     /// the disk gets to do.
     pub(crate) fn complete(&mut self, slot: usize, start: usize) {
-        let before = self.appended;
         let segment = self.segment_mut(slot);
         let (salt, tail) = (segment.salt, segment.tail);
         if start == tail {
@@ -341,6 +340,14 @@ impl Store {
             at += len;
         }
         assert_eq!(at, tail, "a batch ends at the tail");
+        self.hand_over(slot, start);
+    }
+
+    /// What was appended from `start` on is complete: the disk gets to do.
+    pub(crate) fn hand_over(&mut self, slot: usize, start: usize) {
+        let before = self.appended;
+        let segment = self.segment_mut(slot);
+        let tail = segment.tail;
         segment.file.unwritten_from.get_or_insert(before);
         segment.file.unsynced_from.get_or_insert(before);
         self.appended += (tail - start) as u64;

@@ -28,7 +28,7 @@ const CREDIT_PER_MS: usize = 128 << 10;
 /// What is little: bytes per millisecond.
 const CALM_WRITES_PER_MS: usize = 4 << 10;
 /// Most credit that can be saved up.
-const MAX_CREDIT: usize = 64 << 20;
+const MAX_CREDIT: usize = 4 << 20;
 /// While more than one in so many bytes is dead, background cleaning goes on.
 const CALM_DEAD_SHARE: usize = 16;
 /// While much is written, dead bytes are left alone until all that is resident is so many hundredths of the live keys and
@@ -61,8 +61,9 @@ pub(crate) struct Cleaner {
     pub(crate) restoring: bool,
     /// There may be segments that hold nothing any more.
     pub(crate) look: bool,
+    /// Bytes that may be looked at, earned by time that passed.
     credit: usize,
-    /// The part of the last credit that was earned by writing.
+    /// The same, earned by what was written when too much was dead.
     owed: usize,
     credited_ms: u64,
     credited_appended: u64,
@@ -110,7 +111,7 @@ impl Store {
         self.pool.expire(now_ms);
         self.earn(now_ms);
         // What writes have to pay for is done now, or they would outrun it.
-        let mut left = budget_bytes.max(core::mem::take(&mut self.cleaner.owed));
+        let mut left = budget_bytes.max(self.cleaner.owed);
         while left > 0 {
             let done = self.maintain_once(now_ms, left, expired);
             if done == 0 {
@@ -166,21 +167,40 @@ impl Store {
 
     /// Background work is paid for by what is written, when too much is dead, and by time that passes while little is.
     fn earn(&mut self, now_ms: u64) {
-        let too_much = self.dead_bytes() > self.tolerated_bytes();
+        let too_much = self.is_too_much_dead();
         let cleaner = &mut self.cleaner;
         let passed = now_ms.saturating_sub(cleaner.credited_ms) as usize;
         let written = (self.appended - cleaner.credited_appended) as usize;
         cleaner.credited_ms = cleaner.credited_ms.max(now_ms);
         cleaner.credited_appended = self.appended;
-        let mut credit = 0;
         if written <= passed.saturating_mul(CALM_WRITES_PER_MS) {
-            credit = passed.saturating_mul(CREDIT_PER_MS);
+            let earned = passed.saturating_mul(CREDIT_PER_MS);
+            cleaner.credit = cleaner.credit.saturating_add(earned).min(MAX_CREDIT);
         }
-        if too_much {
-            cleaner.owed = written.saturating_mul(BUSY_PACE).min(MAX_CREDIT);
-            credit = credit.saturating_add(cleaner.owed);
+        cleaner.owed = if too_much {
+            written.saturating_mul(BUSY_PACE)
+        } else {
+            0
+        };
+    }
+
+    /// Bytes that background cleaning may look at now.
+    fn allowance(&self) -> usize {
+        if self.is_too_much_dead() {
+            self.cleaner.credit + self.cleaner.owed
+        } else if self.is_untidy() {
+            self.cleaner.credit
+        } else {
+            0
         }
-        cleaner.credit = cleaner.credit.saturating_add(credit).min(MAX_CREDIT);
+    }
+
+    /// Pays for work that was done.
+    fn spend(&mut self, work: usize) {
+        let cleaner = &mut self.cleaner;
+        let of_writes = work.min(cleaner.owed);
+        cleaner.owed -= of_writes;
+        cleaner.credit -= (work - of_writes).min(cleaner.credit);
     }
 
     /// Bytes of segments that are not known to be needed.
@@ -189,16 +209,17 @@ impl Store {
         self.resident.saturating_sub(live)
     }
 
-    /// Dead bytes that are left alone while much is written.
-    fn tolerated_bytes(&self) -> usize {
+    /// Whether more is dead than is left alone while much is written.
+    fn is_too_much_dead(&self) -> bool {
         let (live, payload) = self.counts.iter().fold((0, 0), |(live, payload), count| {
             (live + count.live, payload + count.payload)
         });
         let needed = live + self.index.bytes();
-        (payload / 100 * BUSY_PERCENT)
+        let tolerated = (payload / 100 * BUSY_PERCENT)
             .saturating_sub(needed)
             .max(live / BUSY_DEAD_SHARE)
-            .max(BUSY_DEAD_BYTES.min(self.config.memory_bytes / 32))
+            .max(BUSY_DEAD_BYTES.min(self.config.memory_bytes / 32));
+        self.dead_bytes() > tolerated
     }
 
     /// Whether there is something to clean when there is time.
@@ -207,18 +228,14 @@ impl Store {
         dead > 4 * self.tuning.segment_bytes.min(1 << 20) && dead > self.resident / CALM_DEAD_SHARE
     }
 
-    /// Whether background cleaning may go on, or begin.
-    fn may_clean(&self, started: bool) -> bool {
-        self.cleaner.credit > 0 && (started || self.is_untidy())
-    }
-
     fn compact_in_background(&mut self, budget: usize) -> usize {
-        let started = self.cleaner.compaction.is_some();
-        if !(started || self.tuning.files) || !self.may_clean(started) {
+        let wanted = self.tuning.files || self.cleaner.compaction.is_some();
+        let allowance = if wanted { self.allowance() } else { 0 };
+        if allowance == 0 {
             return 0;
         }
-        let done = self.compact(budget.min(self.cleaner.credit));
-        self.cleaner.credit -= done.min(self.cleaner.credit);
+        let done = self.compact(budget.min(allowance));
+        self.spend(done);
         done
     }
 

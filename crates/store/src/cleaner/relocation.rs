@@ -4,7 +4,7 @@
 
 use super::TOMBSTONE_SHARE;
 use crate::Entry;
-use crate::entry::format::{self, Header, SEGMENT_HEADER, What};
+use crate::entry::format::{self, Header, Place, SEGMENT_HEADER, What};
 use crate::expiry::{NEVER, class_of};
 use crate::index::Reference;
 use crate::log::Spares;
@@ -26,6 +26,8 @@ const AHEAD: usize = 16;
 pub(crate) struct Relocation {
     slot: usize,
     at: usize,
+    /// The batch of the entry before goes on with this one.
+    within: bool,
     floor: u64,
 }
 
@@ -49,6 +51,11 @@ impl Store {
         else {
             return 0;
         };
+        let budget = if self.tuning.files {
+            budget
+        } else {
+            budget.min(self.allowance())
+        };
         let mut work = 0;
         while work < budget {
             let done = self.relocate_some(&mut job, now_ms, expired);
@@ -57,7 +64,7 @@ impl Store {
             }
             work += done;
         }
-        self.cleaner.credit -= work.min(self.cleaner.credit);
+        self.spend(work);
         if self.segment(job.slot).next(job.at).is_none() {
             self.end_relocation(job);
             return work + 1;
@@ -90,10 +97,11 @@ impl Store {
         for &offset in &ahead[..found] {
             let header = self.header_at(Reference::new(job.slot, offset));
             let reference = Reference::new(job.slot, offset);
-            if !self.relocate_entry(now_ms, reference, &header, job.floor, expired) {
+            if !self.relocate_entry(now_ms, reference, &header, *job, expired) {
                 break;
             }
             job.at = offset + header.len;
+            job.within = header.more;
             work += header.len;
         }
         work
@@ -110,9 +118,10 @@ impl Store {
         now_ms: u64,
         reference: Reference,
         header: &Header,
-        floor: u64,
+        job: Relocation,
         expired: &mut dyn FnMut(Entry<'_>),
     ) -> bool {
+        let place = Place::behind(job.within);
         match header.what {
             What::User(_) => {
                 let hash = self.hash_of(header, self.bytes_at(reference));
@@ -123,7 +132,7 @@ impl Store {
                     self.expire(reference, header, expired);
                     return true;
                 }
-                let Some(copy) = self.copy_to_head(now_ms, reference, header) else {
+                let Some(copy) = self.copy_to_head(now_ms, reference, header, place) else {
                     return false;
                 };
                 self.index.replace(at, copy);
@@ -132,10 +141,10 @@ impl Store {
             }
             What::Control(control) => {
                 let slot = reference.slot();
-                let needed = self.is_needed(reference, header, floor);
+                let needed = self.is_needed(reference, header, job.floor);
                 let is_note = self.state == Some(reference) || self.clock == Some(reference);
                 if needed && !is_note {
-                    let Some(copy) = self.copy_to_head(now_ms, reference, header) else {
+                    let Some(copy) = self.copy_to_head(now_ms, reference, header, place) else {
                         return false;
                     };
                     self.segment_mut(copy.slot())
@@ -149,7 +158,13 @@ impl Store {
 
     /// A copy of the entry that stands alone at the tail of its class's head. `None` if there is no room or no file
     /// for it.
-    fn copy_to_head(&mut self, now_ms: u64, from: Reference, header: &Header) -> Option<Reference> {
+    fn copy_to_head(
+        &mut self,
+        now_ms: u64,
+        from: Reference,
+        header: &Header,
+        place: Place,
+    ) -> Option<Reference> {
         let needed = header.len + 128;
         let ceiling = self.cleaner.ceiling;
         if self.room(true) < needed && self.used() + needed > ceiling {
@@ -157,18 +172,11 @@ impl Store {
         }
         let class = class_of(header.deadline, now_ms);
         let slot = self.head(class, header.len, Spares::TakeLast).ok()?;
-        let salt = self.segment(from.slot()).salt;
-        assert!(
-            format::verify(self.bytes_at(from), salt).is_some(),
-            "memory holds only entries that pass"
-        );
+        let salts = (self.segment(from.slot()).salt, self.segment(slot).salt);
         let start = self.segment(slot).tail;
-        let header = Header {
-            more: false,
-            ..*header
-        };
-        let copy = self.append_copy(from, slot, &header);
-        self.complete(slot, start);
+        let copy = self.append_copy(from, slot, header);
+        format::finish_copy(self.segment_mut(slot).entry_mut(start), salts, place);
+        self.hand_over(slot, start);
         self.cleaner.moved_entries += 1;
         self.cleaner.moved_bytes += header.len as u64;
         Some(copy)
@@ -232,12 +240,17 @@ impl Store {
         };
         self.segment_mut(slot).busy = true;
         let at = SEGMENT_HEADER;
-        Some(Relocation { slot, at, floor })
+        Some(Relocation {
+            slot,
+            at,
+            within: false,
+            floor,
+        })
     }
 
     /// Without files, when there is something to clean and credit for it, the segment whose cleaning pays best.
     fn choose_for_memory(&self) -> Option<usize> {
-        let wanted = !self.tuning.files && self.may_clean(false);
+        let wanted = !self.tuning.files && self.allowance() > 0;
         wanted
             .then(|| self.best(|segment| self.benefit(segment)))
             .flatten()
