@@ -33,6 +33,7 @@ use model::{ConnectionId, Now};
 use shard::Shard;
 use store::{DiskEvent, DiskOp};
 
+pub use crate::execute::BATCH;
 use crate::execute::Batch;
 use crate::stream::Stream;
 

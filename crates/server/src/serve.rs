@@ -74,6 +74,7 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
         sockets: Sockets::default(),
         outbox: Outbox::default(),
         state: LoopState::default(),
+        now: clock.now(),
     };
     shell
         .listen()

@@ -18,8 +18,8 @@ use crate::disk::SegmentId;
 use crate::entry::format::{Control, Header, What};
 use crate::expiry::Sweep;
 use crate::files::Fate;
-use crate::pages::whole_pages;
 use crate::index::Reference;
+use crate::pages::whole_pages;
 use crate::store::Store;
 use crate::{Entry, Refused};
 
@@ -157,12 +157,7 @@ impl Store {
         let again = again.then_some(self.now_ms + 1);
         let disk = self.next_disk_ms();
         let pool = self.pool.due_ms();
-        sweep
-            .into_iter()
-            .chain(again)
-            .chain(disk)
-            .chain(pool)
-            .min()
+        sweep.into_iter().chain(again).chain(disk).chain(pool).min()
     }
 
     /// Background work is paid for by what is written, when too much is dead, and by time that passes while little is.

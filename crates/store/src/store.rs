@@ -211,13 +211,27 @@ impl Store {
         self.index.prefetch(self.full_hash(key));
     }
 
-    /// Asks the processor to fetch what looks like the key's entry.
+    /// Asks the processor to fetch the beginning of what looks like the key's entry. To be followed, some work
+    /// later, by [`Store::prefetch_value`], where the value will be read.
     #[inline]
     pub fn prefetch_entry(&self, key: &Key<'_>) {
         if let Some(reference) = self.index.guess(self.full_hash(key)) {
             let bytes = self.segment(reference.slot()).from(reference.offset());
             crate::prefetch::line(bytes.as_ptr());
             crate::prefetch::line(bytes.as_ptr().wrapping_add(64));
+        }
+    }
+
+    /// Asks the processor to fetch the rest of what looks like the key's entry, as far as the processor would not
+    /// do so by itself when the reading has begun.
+    #[inline]
+    pub fn prefetch_value(&self, key: &Key<'_>) {
+        const MOST_BYTES: usize = 1024 + 128;
+        if let Some(reference) = self.index.guess(self.full_hash(key)) {
+            let entry = self.bytes_at(reference);
+            for line in (128..entry.len().min(MOST_BYTES)).step_by(64) {
+                crate::prefetch::line(entry.as_ptr().wrapping_add(line));
+            }
         }
     }
 
