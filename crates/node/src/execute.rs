@@ -87,6 +87,9 @@ impl Node {
     /// Runs as many commands of `buffer` as may run now. Returns how many bytes are done with.
     pub(crate) fn run(&mut self, now: Now, stream: &mut Stream, buffer: &mut [u8]) -> usize {
         let mut batch = core::mem::take(&mut self.batch);
+        if stream.output.capacity() == 0 {
+            stream.output = self.spare.pop().unwrap_or_default();
+        }
         let mut used = 0;
         while self.may_run(stream) {
             let broken = self.parse(stream, buffer, &mut used, &mut batch);

@@ -26,9 +26,8 @@ pub(crate) enum State {
     Paused,
 }
 
-/// Buffers above this are given back when they are empty. A pipeline of some tens of replies of a kilobyte fits, so that a
-/// busy connection does not grow its buffer anew for each; where all connections' buffers are many, the node gives them back.
-const KEPT_BYTES: usize = 64 << 10;
+/// Buffers above this are given back when they are empty.
+pub(crate) const KEPT_BYTES: usize = 64 << 10;
 
 /// See the module.
 ///
@@ -123,9 +122,6 @@ impl Stream {
             self.sent = 0;
             // What is gated lies before the end, and everything before the end was sent.
             assert!(self.gates.is_empty(), "sent what was not committed");
-            if self.output.capacity() > KEPT_BYTES {
-                self.output = Vec::new();
-            }
         }
     }
 

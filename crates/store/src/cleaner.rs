@@ -37,7 +37,7 @@ const BUSY_PERCENT: usize = 142;
 /// But at least this much is: the same, whatever the entries' sizes, as one in so many live bytes,
 const BUSY_DEAD_SHARE: usize = 16;
 /// and as bytes.
-const BUSY_DEAD_BYTES: usize = 12 << 20;
+const BUSY_DEAD_BYTES: usize = 16 << 20;
 /// Bytes that may be looked at for each that is written.
 const BUSY_PACE: usize = 6;
 /// A segment is worth compacting from one dead byte in so many on.
@@ -201,7 +201,10 @@ impl Store {
     /// Bytes of segments that are not known to be needed.
     fn dead_bytes(&self) -> usize {
         let live: usize = self.counts.iter().map(|count| count.live).sum();
-        self.resident.saturating_sub(live)
+        // What a head takes from the pool is resident before it is filled.
+        let heads = self.heads.iter().flatten().map(|slot| self.segment(*slot));
+        let unfilled: usize = heads.map(|s| s.resident - whole_pages(s.tail)).sum();
+        self.resident.saturating_sub(live + unfilled)
     }
 
     /// Whether more is dead than is left alone while much is written.

@@ -193,6 +193,8 @@ impl Store {
     fn grow(&mut self, slot: usize, header: &Header) {
         let segment = self.segment_mut(slot);
         segment.tail += header.len;
+        let tail = segment.region.bytes().as_ptr().wrapping_add(segment.tail);
+        crate::prefetch::ahead_of_appends(tail, header.len);
         segment.note(header);
         let resident = whole_pages(segment.tail).max(segment.resident);
         let more = resident - segment.resident;

@@ -229,8 +229,8 @@ impl Store {
         const MOST_BYTES: usize = 1024 + 128;
         if let Some(reference) = self.index.guess(self.full_hash(key)) {
             let entry = self.bytes_at(reference);
-            for line in (128..entry.len().min(MOST_BYTES)).step_by(64) {
-                crate::prefetch::line(entry.as_ptr().wrapping_add(line));
+            if let Some(value) = entry.get(128..entry.len().min(MOST_BYTES)) {
+                crate::prefetch::lines(value);
             }
         }
     }

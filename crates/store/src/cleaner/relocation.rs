@@ -83,18 +83,25 @@ impl Store {
         now_ms: u64,
         expired: &mut dyn FnMut(Entry<'_>),
     ) -> usize {
-        let mut ahead = [0; AHEAD];
+        let mut ahead = [(0, 0); AHEAD];
         let (mut found, mut at) = (0, self.segment(job.slot).next(job.at));
         while let Some(offset) = at.filter(|_| found < AHEAD) {
             let bytes = self.segment(job.slot).from(offset);
             let header = Header::read(bytes);
-            self.index.prefetch(self.hash_of(&header, bytes));
-            ahead[found] = offset;
+            let hash = self.hash_of(&header, bytes);
+            self.index.prefetch(hash);
+            ahead[found] = (offset, hash);
             found += 1;
             at = self.segment(job.slot).next(offset + header.len);
         }
+        for &(offset, hash) in &ahead[..found] {
+            let reference = Reference::new(job.slot, offset);
+            if self.index.find_reference(hash, reference).is_some() {
+                crate::prefetch::lines(self.bytes_at(reference));
+            }
+        }
         let mut work = 0;
-        for &offset in &ahead[..found] {
+        for &(offset, _) in &ahead[..found] {
             let header = self.header_at(Reference::new(job.slot, offset));
             let reference = Reference::new(job.slot, offset);
             if !self.relocate_entry(now_ms, reference, &header, *job, expired) {
