@@ -23,7 +23,7 @@ impl Store {
     /// time.
     fn reserve_bytes(&self) -> usize {
         let limit = self.config.memory_bytes;
-        (self.tuning.segment_bytes + limit / 64).min(limit / 8)
+        (self.tuning.segment_bytes + limit / 128).min(limit / 8)
     }
 
     /// Bytes of memory that are left.
