@@ -37,7 +37,7 @@ const BUSY_PERCENT: usize = 142;
 /// But at least this much is: the same, whatever the entries' sizes, as one in so many live bytes,
 const BUSY_DEAD_SHARE: usize = 16;
 /// and as bytes.
-const BUSY_DEAD_BYTES: usize = 16 << 20;
+const BUSY_DEAD_BYTES: usize = 12 << 20;
 /// Bytes that may be looked at for each that is written.
 const BUSY_PACE: usize = 6;
 /// A segment is worth compacting from one dead byte in so many on.

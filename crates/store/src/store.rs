@@ -136,7 +136,7 @@ impl Store {
             pages,
             secrets,
             mix,
-            index: Index::new(config.memory_bytes >> 21),
+            index: Index::new(config.memory_bytes >> 22),
             segments: Vec::new(),
             free_slots: Vec::new(),
             heads: [None; CLASSES],
