@@ -121,6 +121,9 @@ impl Store {
             self.free_dead();
             return done;
         }
+        if self.floor.is_news() {
+            self.tell_time_alone();
+        }
         let done = self.purge(budget);
         if done > 0 {
             return done;
@@ -140,7 +143,9 @@ impl Store {
         let again = self.wants_compaction(CALM_DEAD_SHARE) || self.cleaner.relocation.is_some();
         let again = again.then_some(self.now_ms + 1);
         let disk = self.next_disk_ms();
-        sweep.into_iter().chain(again).chain(disk).min()
+        let tell = self.floor.is_news().then(|| self.next_clock_ms());
+        let dues = sweep.into_iter().chain(again).chain(disk).chain(tell);
+        dues.min()
     }
 
     /// Background work is paid for by time that passes and, when much is dead, by what is written.
@@ -269,6 +274,7 @@ impl Store {
         match header.what {
             What::User(_) => false,
             What::Control(Control::Tombstone | Control::Touch) if self.cleaner.restoring => true,
+            What::Control(Control::Tombstone | Control::Touch) if self.is_cut(header) => false,
             What::Control(Control::Tombstone) => {
                 !header.deadline.has_passed(self.now_ms)
                     && self.is_tombstone_needed(reference, header, floor)
@@ -278,6 +284,11 @@ impl Store {
             What::Control(Control::State) => self.state == Some(reference),
             What::Control(Control::Note) => self.clock == Some(reference),
         }
+    }
+
+    /// Whether a restart has cut this entry away.
+    fn is_cut(&self, header: &Header) -> bool {
+        header.position > self.newest || self.known.cuts_of(header.position).next().is_some()
     }
 
     fn is_tombstone_needed(&self, reference: Reference, header: &Header, floor: u64) -> bool {

@@ -10,6 +10,7 @@ use model::{Db, Position, Version};
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_micro_inline};
 
 use crate::cleaner::Cleaner;
+use crate::cut::{Floor, Known};
 use crate::disk::LogPoint;
 use crate::entry::format::{HEADER_BYTES, Header, What};
 use crate::expiry::CLASSES;
@@ -87,6 +88,8 @@ pub struct Store {
     /// When to sweep which segment.
     pub(crate) calendar: BTreeSet<(u64, usize)>,
     pub(crate) files: Files,
+    pub(crate) floor: Floor,
+    pub(crate) known: Known,
     pub(crate) cleaner: Cleaner,
     pub(crate) resident: usize,
     /// Bytes ever appended.
@@ -141,6 +144,8 @@ impl Store {
             clock_ms: 0,
             calendar: BTreeSet::new(),
             files: Files::new(),
+            floor: Floor::default(),
+            known: Known::default(),
             cleaner: Cleaner::new(),
             resident: 0,
             appended: 0,

@@ -111,7 +111,7 @@ impl World {
             self.trace.numbers(&[segment.0, image.len() as u64]);
             self.trace.fold(image);
         }
-        let (node, report) = boot::again(&self.plan, images, self.epoch, self.now)?;
+        let (node, report) = boot::again(&self.plan, &images, self.epoch, self.now)?;
         self.node = node;
         self.clock = SteadyClock::new(self.now.not_before(report.latest_ms));
         self.trace.line(|| format!("restarted: {report:?}"));

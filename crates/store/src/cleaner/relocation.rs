@@ -3,7 +3,8 @@
 
 use super::TOMBSTONE_SHARE;
 use crate::Entry;
-use crate::entry::format::{self, Header, SEGMENT_HEADER, What};
+use crate::batch::STATE_BYTES;
+use crate::entry::format::{self, HEADER_BYTES, Header, SEAL_BYTES, SEGMENT_HEADER, What};
 use crate::expiry::{NEVER, class_of};
 use crate::index::Reference;
 use crate::log::Spares;
@@ -262,12 +263,12 @@ impl Store {
         if !state && !clock {
             return true;
         }
-        let Ok(head) = self.head(NEVER, 1024, Spares::TakeLast) else {
+        let Some(head) = self.note_head() else {
             return false;
         };
-        if state {
+        if let Some(old) = self.state.filter(|_| state) {
             let start = self.segment(head).tail;
-            let position = self.newest;
+            let position = self.header_at(old).position;
             self.append_state(head, position);
             self.complete(head, start);
         }
@@ -279,16 +280,25 @@ impl Store {
         true
     }
 
+    /// A head with room for the notes. Any will do: they move on with what lives.
+    fn note_head(&mut self) -> Option<usize> {
+        let bytes = HEADER_BYTES + STATE_BYTES + self.known.note_bytes() + SEAL_BYTES;
+        let fits = |slot: &usize| self.segment(*slot).tail + bytes <= self.tuning.segment_bytes;
+        let open = self.heads.iter().rev().flatten().copied().find(fits);
+        open.or_else(|| self.head(NEVER, bytes, Spares::TakeLast).ok())
+    }
+
     /// Tells the log the time although nothing is written: something has expired, and must not come back with a
-    /// clock that was set back.
+    /// clock that was set back; or there is a new floor.
     pub(super) fn tell_time_alone(&mut self) {
-        let Ok(head) = self.head(NEVER, 1024, Spares::TakeLast) else {
+        if !self.is_time_to_tell(self.now_ms) {
+            return;
+        }
+        let Some(head) = self.note_head() else {
             return;
         };
         let start = self.segment(head).tail;
         self.tell_time(head, self.now_ms);
-        if self.segment(head).tail > start {
-            self.complete(head, start);
-        }
+        self.complete(head, start);
     }
 }
