@@ -288,16 +288,18 @@ impl Store {
             file.in_flight.push_back(Flight { op, from });
             ops.push(op);
         }
-        if sealed {
+        if sealed && file.unsynced_from.is_none() && file.in_flight.is_empty() {
+            // Only what is synced is cut: so damage in a file that is cut is not for want of a sync.
             let op = DiskOp::Close {
                 segment: id,
                 len: tail as u32,
             };
             file.stage = Stage::Closing;
-            let from = file.unsynced_from.take();
-            file.in_flight.push_back(Flight { op, from });
+            file.in_flight.push_back(Flight { op, from: None });
             ops.push(op);
-        } else if sync && file.unsynced_from.is_some() && file.syncs_in_flight() < most_syncs {
+        }
+        let sync = sealed || sync && file.syncs_in_flight() < most_syncs;
+        if sync && file.unsynced_from.is_some() {
             let op = DiskOp::Sync { segment: id };
             let from = file.unsynced_from.take();
             file.in_flight.push_back(Flight { op, from });
