@@ -288,18 +288,16 @@ impl Store {
             file.in_flight.push_back(Flight { op, from });
             ops.push(op);
         }
-        if sealed && file.unsynced_from.is_none() && file.in_flight.is_empty() {
-            // Only what is synced is cut: so damage in a file that is cut is not for want of a sync.
+        if sealed {
             let op = DiskOp::Close {
                 segment: id,
                 len: tail as u32,
             };
             file.stage = Stage::Closing;
-            file.in_flight.push_back(Flight { op, from: None });
+            let from = file.unsynced_from.take();
+            file.in_flight.push_back(Flight { op, from });
             ops.push(op);
-        }
-        let sync = sealed || sync && file.syncs_in_flight() < most_syncs;
-        if sync && file.unsynced_from.is_some() {
+        } else if sync && file.unsynced_from.is_some() && file.syncs_in_flight() < most_syncs {
             let op = DiskOp::Sync { segment: id };
             let from = file.unsynced_from.take();
             file.in_flight.push_back(Flight { op, from });

@@ -69,8 +69,6 @@ pub struct Restore {
     past_floor: Positions,
     /// Segments that may hold what has to be cut.
     put_off: Vec<SegmentId>,
-    /// Something that was synced is damaged: what is missing may be missing for that.
-    damaged: bool,
     /// Where the log ends, once that is decided.
     end: Option<Position>,
     /// The epochs of the earlier cuts that are about something that was found.
@@ -95,7 +93,6 @@ impl Restore {
             known: Known::default(),
             past_floor: Positions::default(),
             put_off: Vec::new(),
-            damaged: false,
             end: None,
             cuts_found: BTreeSet::new(),
             state: Position::ZERO,
@@ -121,7 +118,6 @@ impl Restore {
         self.known.learn(&scanned.known);
         self.report.newest = self.report.newest.max(scanned.newest);
         if self.end.is_none() && scanned.newest > self.known.floor {
-            self.damaged |= scanned.closed && !scanned.damage.is_empty();
             self.note_positions(&scanned);
             self.put_off.push(scanned.id);
             return;
@@ -160,15 +156,8 @@ impl Restore {
     /// Decides where the log ends, for which every segment must have been added once, and gives the segments that could not
     /// be taken in before that was known: each is to be scanned and added again. They are few, those written in the last
     /// seconds, and this way they take no memory meanwhile.
-    ///
-    /// Where damage is what makes holes, nothing is cut.
     pub fn put_off(&mut self) -> Vec<SegmentId> {
-        let end = if self.damaged {
-            self.report.newest
-        } else {
-            self.known.end(&self.past_floor)
-        };
-        self.end.get_or_insert(end);
+        self.end.get_or_insert(self.known.end(&self.past_floor));
         core::mem::take(&mut self.put_off)
     }
 

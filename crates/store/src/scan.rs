@@ -67,8 +67,6 @@ pub struct ScannedSegment {
     /// Nothing was ever written to it.
     pub(crate) empty: bool,
     pub(crate) foreign: bool,
-    /// It was cut to its length: all of it was synced then, so damage to it is no loss of power's doing.
-    pub(crate) closed: bool,
     pub(crate) found: Vec<Found>,
     /// The newest position in it.
     pub(crate) newest: Position,
@@ -121,7 +119,6 @@ impl Scanner {
             file_len,
             empty,
             foreign,
-            closed: file_len < self.segment_bytes,
             found: Vec::new(),
             newest: Position::ZERO,
             known: Known::default(),
@@ -146,7 +143,6 @@ impl Scanner {
             (scanned.found, scanned.damage, scanned.torn) = (found, damage, torn);
             (scanned.tail, scanned.end) = (tail, end);
             (scanned.newest, scanned.known) = (newest, known);
-            scanned.closed |= end == End::Cut;
             scanned.take_for_empty();
             if !scanned.damage.is_empty() {
                 pull_together(&mut scanned);

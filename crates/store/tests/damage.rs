@@ -26,8 +26,7 @@ const CONFIG: StoreConfig = StoreConfig {
     seed: 1,
 };
 
-/// A store with ten keys, written by batches of two, and its disk. If it is not sealed, its log has told that all of it
-/// is synced: before that, damage cannot be told from what a loss of power does.
+/// A store with ten keys, written by batches of two, and its disk.
 fn written(seal: bool) -> Disk {
     let mut store = Store::with(CONFIG, TUNING, Box::new(HeapPages));
     let mut disk = Disk::new(TUNING);
@@ -45,14 +44,8 @@ fn written(seal: bool) -> Disk {
             .apply(NOW_MS, Position::new(1, 1 + 2 * u64::from(batch)), &ops)
             .expect("taken");
     }
-    disk.drain(&mut store);
     if seal {
         store.seal();
-    } else {
-        for second in 1..3 {
-            store.maintain(NOW_MS + 1_000 * second, 1 << 20, &mut |_| ());
-            disk.drain(&mut store);
-        }
     }
     disk.drain(&mut store);
     disk
