@@ -56,6 +56,8 @@ pub struct World {
     full_until_us: u64,
     /// The last time that the process was not running when it should have been, in microseconds.
     stood_still_us: u64,
+    /// The last time that the node's clock was ahead, having been set back: then its seconds last two.
+    slow_clock_us: u64,
     /// When the last restart was, in microseconds.
     restarted_us: u64,
     restarted_turn: u64,
@@ -121,6 +123,7 @@ impl World {
             fuse: None,
             full_until_us: 0,
             stood_still_us: 0,
+            slow_clock_us: 0,
             restarted_us: 0,
             restarted_turn: 0,
             disk_hurt: false,
@@ -223,6 +226,10 @@ impl World {
             self.full_until_us = self.now.mono_us + self.chance.extreme(1_000, 20_000_000);
         }
         self.disk.full = self.now.mono_us < self.full_until_us;
+        if self.node_ms() > self.now.unix_ms {
+            self.slow_clock_us = self.now.mono_us;
+        }
+        self.trace.time(self.now.mono_us);
         self.trace
             .numbers(&[self.turn, self.now.mono_us, self.now.unix_ms]);
     }

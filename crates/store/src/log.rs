@@ -195,8 +195,13 @@ impl Store {
     }
 
     /// Ends all heads, so that after a restart any damage to them is known from a torn tail. For a clean
-    /// shutdown: until what [`Store::take_disk_ops`] then gives is done.
+    /// shutdown: until what [`Store::take_disk_ops`] then gives is done. Then once more, for a last note that tells that
+    /// all of it is: then a restart will not take any damage for a loss of power.
     pub fn seal(&mut self) {
+        if self.floor.is_news() {
+            self.clock = None;
+            self.tell_time_alone();
+        }
         for slot in self.heads.into_iter().flatten() {
             self.seal_segment(slot);
         }

@@ -16,6 +16,7 @@ use crate::rare::Rare;
 use crate::reply::Reply;
 use crate::workload::encode;
 
+const SECOND_US: u64 = 1_000_000;
 /// What a turn may add to the second of `everysec`, in microseconds.
 const TURN_US: u64 = 5_000;
 
@@ -46,7 +47,9 @@ impl World {
         }
         let busy_since = self.disk.oldest_issued_us().unwrap_or(now_us);
         let since = busy_since.min(self.lagging_since_us());
-        Promise::ShownUntil(since.saturating_sub(1_000_000 + TURN_US))
+        let slow = self.slow_clock_us > 0 && now_us < self.slow_clock_us + 2 * SECOND_US;
+        let second = if slow { 2 * SECOND_US } else { SECOND_US };
+        Promise::ShownUntil(since.saturating_sub(second + TURN_US))
     }
 
     /// Nobody syncs while the process is dead. What the power has left is durable.

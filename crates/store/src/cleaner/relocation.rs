@@ -290,7 +290,7 @@ impl Store {
 
     /// Tells the log the time although nothing is written: something has expired, and must not come back with a
     /// clock that was set back; or there is a new floor.
-    pub(super) fn tell_time_alone(&mut self) {
+    pub(crate) fn tell_time_alone(&mut self) {
         if !self.is_time_to_tell(self.now_ms) {
             return;
         }
