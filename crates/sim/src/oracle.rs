@@ -25,7 +25,7 @@ use model::ConnectionId;
 
 use crate::reply::Reply;
 pub use batch::{Go, Ran, Went};
-pub use recovery::Promise;
+pub use recovery::{Promise, shown};
 
 /// Where a record is: database and key.
 pub type Key = (u8, Vec<u8>);

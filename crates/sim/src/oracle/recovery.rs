@@ -41,14 +41,10 @@ impl Oracle {
         let mut matches = Vec::new();
         for (key, state) in found {
             let life = self.lives.get(key).cloned().unwrap_or_default();
-            let mut fits = fitting(&life, state, now_ms, promise);
-            // The clock was set back: what had expired stays gone.
-            let had_expired =
-                state.is_none() && life.past.iter().any(|past| self.had_expired(&past.state));
-            // Or comes back, if the log did not know how late it was.
+            let mut fits = self.fitting(&life, state, now_ms, promise);
+            // The clock was set back, and the log did not know how late it had been.
             let came_back = self.had_expired(state);
-            let excused = had_expired
-                || came_back
+            let excused = came_back
                 || (promise == Promise::Nothing && self.was_ever(key, state))
                 || (swap_may_be_lost && self.is_of_another_db(key, state));
             if fits.is_err() && excused {
@@ -129,6 +125,40 @@ impl Oracle {
         Ok(())
     }
 
+    /// The indices of the states that the key may be in and that look as it was found. What had expired stays gone when the
+    /// clock is set back.
+    fn fitting(
+        &self,
+        life: &Life,
+        found: &State,
+        now_ms: u64,
+        promise: Promise,
+    ) -> Result<Matches, String> {
+        let oldest = match promise {
+            Promise::ShownUntil(until_us) => promised(life, until_us),
+            Promise::Nothing => 0,
+        };
+        let looks = |state: &State| state.clone().filter(|value| value.deadline_ms > now_ms);
+        let fits = |state: &State| {
+            looks(state) == *found || found.is_none() && self.had_expired(state)
+        };
+        let fits: Matches = (oldest..life.past.len())
+            .filter(|&index| fits(&life.past[index].state))
+            .collect();
+        let unknown = life.past.is_empty() && found.is_none();
+        let damaged = promise == Promise::Nothing && found.is_none();
+        if fits.is_empty() && !unknown && !damaged {
+            return Err(format!(
+                "is {}\n  allowed are its states {oldest}..{}: {}\n  at {now_ms}, {promise:?}, shown {:?}",
+                shown(found),
+                life.past.len(),
+                states(&life.past[oldest..]),
+                life.shown.last()
+            ));
+        }
+        Ok(fits)
+    }
+
     fn had_expired(&self, state: &State) -> bool {
         state
             .as_ref()
@@ -204,30 +234,6 @@ impl Life {
     }
 }
 
-/// The indices of the states that the key may be in and that look as it was found.
-fn fitting(life: &Life, found: &State, now_ms: u64, promise: Promise) -> Result<Matches, String> {
-    let oldest = match promise {
-        Promise::ShownUntil(until_us) => promised(life, until_us),
-        Promise::Nothing => 0,
-    };
-    let looks = |state: &State| state.clone().filter(|value| value.deadline_ms > now_ms);
-    let fits: Matches = (oldest..life.past.len())
-        .filter(|&index| looks(&life.past[index].state) == *found)
-        .collect();
-    let unknown = life.past.is_empty() && found.is_none();
-    let damaged = promise == Promise::Nothing && found.is_none();
-    if fits.is_empty() && !unknown && !damaged {
-        return Err(format!(
-            "is {}\n  allowed are its states {oldest}..{}: {}\n  at {now_ms}, {promise:?}, shown {:?}",
-            shown(found),
-            life.past.len(),
-            states(&life.past[oldest..]),
-            life.shown.last()
-        ));
-    }
-    Ok(fits)
-}
-
 /// The index of the latest state that somebody had been shown by then.
 fn promised(life: &Life, until_us: u64) -> usize {
     let shown = life.shown.iter().rev().find(|(when, _)| *when <= until_us);
@@ -239,7 +245,9 @@ fn states(past: &[Past]) -> String {
     shown.join(" | ")
 }
 
-fn shown(state: &State) -> String {
+/// A state for people.
+#[must_use]
+pub fn shown(state: &State) -> String {
     match state {
         None => "absent".into(),
         Some(value) => {
