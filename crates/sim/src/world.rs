@@ -418,7 +418,10 @@ impl World {
         // A restart takes in all files that there are, and cleans up after.
         let settled = self.now.mono_us > self.restarted_us + SETTLE_US;
         if settled && usage.used > usage.limit {
-            return Err(format!("{} bytes are used of {}", usage.used, usage.limit));
+            return Err(format!(
+                "{} bytes are used of {}: {usage:?}",
+                usage.used, usage.limit
+            ));
         }
         self.trace.numbers(&[usage.used as u64, usage.live as u64]);
         for (count, event) in [

@@ -92,6 +92,8 @@ impl Store {
         expired: &mut dyn FnMut(Entry<'_>),
     ) -> bool {
         self.now_ms = self.now_ms.max(now_ms);
+        let above = self.used().saturating_sub(self.config.memory_bytes);
+        self.excess = self.excess.min(above);
         self.replace_failed();
         self.free_dead();
         let mut left = budget_bytes;
@@ -273,7 +275,10 @@ impl Store {
     fn is_needed(&self, reference: Reference, header: &Header, floor: u64) -> bool {
         match header.what {
             What::User(_) => false,
-            What::Control(Control::Tombstone | Control::Touch) if self.cleaner.restoring => true,
+            What::Control(Control::Touch) if self.cleaner.restoring => true,
+            What::Control(Control::Tombstone) if self.cleaner.restoring => {
+                self.covers_restored(reference, header)
+            }
             What::Control(Control::Tombstone | Control::Touch) if self.is_cut(header) => false,
             What::Control(Control::Tombstone) => {
                 !header.deadline.has_passed(self.now_ms)
@@ -299,19 +304,22 @@ impl Store {
         match self.files.fate(SegmentId(file)) {
             // What a tombstone of before a restart says of files was true then.
             _ if header.position <= self.restored => {
-                header.version >= floor && self.was_found_dead(reference, header)
+                header.version >= floor && self.covers_restored(reference, header)
             }
             _ if file == 0 => header.version >= floor,
+            // It stands behind what it is for in the very file, so they go together.
+            Fate::There if file == self.segment(reference.slot()).id.0 => waiting,
             Fate::There => true,
             Fate::Gone => waiting,
             Fate::Unknown => header.version >= floor,
         }
     }
 
-    /// Whether the last restart found a dead entry of this tombstone's key in some file.
-    fn was_found_dead(&self, reference: Reference, header: &Header) -> bool {
-        let hash = self.hash_of(header, self.bytes_at(reference));
-        self.restored_dead.binary_search(&hash).is_ok()
+    /// Whether this tombstone of before the last restart covers what no other does.
+    fn covers_restored(&self, reference: Reference, header: &Header) -> bool {
+        let entry = self.bytes_at(reference);
+        let hash = self.hash_of(header, entry);
+        self.tombstones.is_needed(hash, header, entry)
     }
 
     fn is_touch_needed(&self, reference: Reference, header: &Header) -> bool {

@@ -28,6 +28,7 @@ mod restore;
 mod scan;
 mod segment;
 mod store;
+mod tombstones;
 
 pub use disk::{DiskError, DiskEvent, DiskOp, LogPoint, SegmentId, SyncMode};
 pub use entry::{Entry, Key, Kind, Space};

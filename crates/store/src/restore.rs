@@ -76,6 +76,8 @@ pub struct Restore {
     /// The newest `State`.
     state: Position,
     doubts: Doubts,
+    /// Hashes of the keys of which dead entries were found.
+    dead: Vec<u64>,
 }
 
 impl Restore {
@@ -97,6 +99,7 @@ impl Restore {
             cuts_found: BTreeSet::new(),
             state: Position::ZERO,
             doubts: Doubts::default(),
+            dead: Vec::new(),
         }
     }
 
@@ -252,9 +255,11 @@ impl Restore {
                 return 1;
             }
             What::Control(control @ (Control::Tombstone | Control::Touch)) => {
-                self.store
-                    .segment_mut(reference.slot())
-                    .count_control(control, header.len);
+                let segment = self.store.segment_mut(reference.slot());
+                segment.count_control(control, header.len);
+                if control == Control::Tombstone && !is_cut {
+                    self.store.note_tombstone(reference);
+                }
             }
             What::Control(Control::State) if header.position >= self.state && !is_cut => {
                 self.state = header.position;
@@ -288,7 +293,7 @@ impl Restore {
         if loser.position < winner.position && loser.deadline > winner.deadline {
             self.doubts.add(hash, loser.position.raw(), loser.deadline);
         }
-        store.restored_dead.push(hash);
+        self.dead.push(hash);
         store.index.set_alone(at, false);
         if newer {
             store.index.replace(at, reference);
@@ -305,7 +310,7 @@ impl Restore {
         }
     }
 
-    /// Files hold more than memory may: what is known to be dead already is compacted away.
+    /// Files hold more than memory may: what is known to be dead is compacted away.
     fn keep_to_limit(&mut self) {
         while self.store.room(false) < self.store.tuning.segment_bytes {
             if self.store.compact(self.store.tuning.segment_bytes) == 0 {
@@ -362,7 +367,7 @@ impl Restore {
         let position = current.position.raw();
         if control == Control::Tombstone && position <= header.version {
             store.index.remove(at);
-            store.restored_dead.push(hash);
+            self.dead.push(hash);
             store.count_out(target.slot(), &current);
             if current.deadline > header.deadline {
                 self.doubts.add(hash, position, current.deadline);
@@ -387,11 +392,10 @@ impl Restore {
         self.end_log();
         self.store.restore_state();
         self.restore_controls();
-        self.store.restored_dead.sort_unstable();
-        self.store.restored_dead.dedup();
-        self.store.restored_dead.shrink_to_fit();
         self.store.now_ms = now_ms.max(self.store.clock_ms);
         core::mem::take(&mut self.doubts).settle(&mut self.store);
+        self.dead.sort_unstable();
+        self.store.tombstones.complete(&self.dead);
         for slot in 0..self.store.segments.len() {
             let entries = self.entries.get(slot).copied().unwrap_or(0);
             let Some(segment) = &mut self.store.segments[slot] else {
@@ -403,6 +407,8 @@ impl Restore {
             self.store.schedule(slot);
         }
         self.store.cleaner.look = true;
+        self.keep_to_limit();
+        self.store.excess = self.store.used().saturating_sub(self.store.config.memory_bytes);
         self.report.live = self.store.index.cells() as u64;
         self.report.latest_ms = self.store.clock_ms;
         (self.store, self.report)
@@ -410,6 +416,15 @@ impl Restore {
 }
 
 impl Store {
+    /// Takes a tombstone in that tells of before the restart.
+    fn note_tombstone(&mut self, reference: Reference) {
+        let header = self.header_at(reference);
+        let mut tombstones = core::mem::take(&mut self.tombstones);
+        let entry = self.bytes_at(reference);
+        tombstones.note(self.hash_of(&header, entry), &header, entry);
+        self.tombstones = tombstones;
+    }
+
     /// Takes over the newest `State`, and removes what was flushed.
     fn restore_state(&mut self) {
         let Some(reference) = self.state else {

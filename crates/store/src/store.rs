@@ -19,6 +19,7 @@ use crate::index::{CellAt, Index, Reference};
 use crate::pages::{HeapPages, Pages};
 use crate::scan::Scanner;
 use crate::segment::Segment;
+use crate::tombstones::Tombstones;
 use crate::{Entry, Key, Space, StoreConfig, Usage};
 
 const DBS: usize = DATABASES as usize;
@@ -99,9 +100,10 @@ pub struct Store {
     pub(crate) newest: Position,
     /// The newest position before the last restart.
     pub(crate) restored: Position,
-    /// Hashes of the keys of which a restart found dead entries in files, ascending: a tombstone of before the
-    /// restart whose key is not among them has nothing left to be for.
-    pub(crate) restored_dead: Vec<u64>,
+    /// What the tombstones of before the last restart amount to.
+    pub(crate) tombstones: Tombstones,
+    /// Bytes above the limit that the last restart has left, and that are not freed yet.
+    pub(crate) excess: usize,
     pub(crate) expired_entries: u64,
     pub(crate) segments_expired_whole: u64,
 }
@@ -152,7 +154,8 @@ impl Store {
             now_ms: 0,
             newest: Position::ZERO,
             restored: Position::ZERO,
-            restored_dead: Vec::new(),
+            tombstones: Tombstones::default(),
+            excess: 0,
             expired_entries: 0,
             segments_expired_whole: 0,
         }
@@ -427,11 +430,10 @@ impl Store {
     /// Bytes that the memory limit applies to.
     #[inline]
     pub(crate) fn used(&self) -> usize {
-        let dead = self.restored_dead.capacity() * size_of::<u64>();
         self.resident
             + self.index.bytes()
             + self.segments.len() * size_of::<Option<Segment>>()
-            + dead
+            + self.tombstones.bytes()
     }
 
     /// What the store uses.

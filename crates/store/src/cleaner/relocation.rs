@@ -220,15 +220,24 @@ impl Store {
         }
         // Two kinds of tombstones, two cures, in turn: those that name a file go with it, so the file that holds
         // most dead entries for what its cleaning costs; the others go when nothing older than they is dead in any
-        // file, so the file with the oldest dead entry. Neither cure may starve the other.
-        // As long as files wait to be deleted it is not known what the second cure would cure.
-        if self.cleaner.disk_passes.is_multiple_of(2) || !self.files.is_condemned_empty() {
+        // file, so the file with the oldest dead entry. Neither cure may starve the other, nor wait for it.
+        let most_dead = || {
             self.best(|segment| {
                 let dead = segment.file_len.saturating_sub(segment.needed_bytes());
                 (dead * 64 / (segment.needed_bytes() + self.tuning.segment_bytes / 64)) as u64
             })
+        };
+        // As long as files wait to be deleted it is not known what the second cure would cure.
+        let oldest_dead = || {
+            self.files
+                .is_condemned_empty()
+                .then(|| self.best(|segment| u64::MAX - segment.dead_floor))
+                .flatten()
+        };
+        if self.cleaner.disk_passes.is_multiple_of(2) {
+            most_dead().or_else(oldest_dead)
         } else {
-            self.best(|segment| u64::MAX - segment.dead_floor)
+            oldest_dead().or_else(most_dead)
         }
     }
 
