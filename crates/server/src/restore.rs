@@ -65,7 +65,14 @@ pub fn restore(
         // What was written in the last seconds waits until it is known where the log ends.
         let again: BTreeSet<SegmentId> = restore.put_off().into_iter().collect();
         let again = files.into_iter().filter(|(id, _)| again.contains(id));
-        feed(&mut restore, again.collect(), ahead, &jobs, &scanned, &mut progress)
+        feed(
+            &mut restore,
+            again.collect(),
+            ahead,
+            &jobs,
+            &scanned,
+            &mut progress,
+        )
     })?;
     progress.end();
     let (store, report) = restore.finish(unix_ms());

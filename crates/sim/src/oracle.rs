@@ -14,6 +14,7 @@ mod batch;
 mod connection;
 mod hashes;
 mod keys;
+mod moment;
 mod recovery;
 pub mod sessions;
 mod strings;
@@ -301,13 +302,8 @@ impl Oracle {
 
     /// Keys that were ever looked at.
     pub fn known(&self) -> impl Iterator<Item = &Key> {
-        self.lives.keys().filter(|key| **key != swap_mark())
+        self.lives.keys()
     }
-}
-
-/// Stands for all databases' places: changed by `SWAPDB`, and no key of anybody's.
-fn swap_mark() -> Key {
-    (u8::MAX, Vec::new())
 }
 
 /// A command being judged.

@@ -54,7 +54,13 @@ impl Trace {
     pub fn line(&mut self, line: impl FnOnce() -> String) {
         if self.shown && self.turn >= self.from_turn {
             // A reader who closes the pipe has seen enough.
-            let _ = writeln!(std::io::stdout(), "{:6} {:>10.3} {}", self.turn, self.us as f64 / 1e3, line());
+            let _ = writeln!(
+                std::io::stdout(),
+                "{:6} {:>10.3} {}",
+                self.turn,
+                self.us as f64 / 1e3,
+                line()
+            );
         }
     }
 

@@ -202,17 +202,13 @@ impl Store {
     }
 
     /// The key's entry before the batch, if it is there.
-    fn planned(
-        &self,
-        plan: &Plan,
-        now_ms: u64,
-        key: &Key<'_>,
-    ) -> Option<(Header, Reference)> {
+    fn planned(&self, plan: &Plan, now_ms: u64, key: &Key<'_>) -> Option<(Header, Reference)> {
         let place = plan.place_of_db[usize::from(key.db.number())];
         let hash = self.hash_at(key.hash, place, key.space);
         let (_, reference) = self.find_at(hash, place, key.space, key.bytes)?;
         let header = self.header_at(reference);
-        self.is_there(&header, now_ms).then_some((header, reference))
+        self.is_there(&header, now_ms)
+            .then_some((header, reference))
     }
 
     /// Whether the file does not have this entry yet. Its deadline must not change in place: the file would have the new

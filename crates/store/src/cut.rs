@@ -84,7 +84,9 @@ impl Known {
         loop {
             let later = |cut: &&Cut| cut.last >= at && cut.epoch > at.epoch();
             let ended = self.cuts.iter().filter(later).map(|cut| cut.last).min();
-            at = found.run(at).min(ended.unwrap_or(Position::from_raw(u64::MAX)));
+            at = found
+                .run(at)
+                .min(ended.unwrap_or(Position::from_raw(u64::MAX)));
             let here = |cut: &&Cut| cut.last == at && cut.epoch > at.epoch();
             let next = self.cuts.iter().filter(here).map(|cut| cut.epoch).max();
             match next.map(|epoch| Position::new(epoch, 1)) {
@@ -113,7 +115,9 @@ impl Positions {
 
     pub(crate) fn contains(&self, position: Position) -> bool {
         let (block, word, bit) = place(position.raw());
-        self.0.get(&block).is_some_and(|words| words[word] & bit != 0)
+        self.0
+            .get(&block)
+            .is_some_and(|words| words[word] & bit != 0)
     }
 
     /// The last of those that follow `from` without a gap, `from` itself if the next one is missing.
@@ -132,11 +136,7 @@ impl Positions {
 }
 
 fn place(raw: u64) -> (u64, usize, u64) {
-    (
-        raw / BLOCK,
-        (raw % BLOCK / 64) as usize,
-        1 << (raw % 64),
-    )
+    (raw / BLOCK, (raw % BLOCK / 64) as usize, 1 << (raw % 64))
 }
 
 /// The floor of a running store, and what of it a restart would know.

@@ -284,7 +284,8 @@ impl Restore {
         };
         let other_header = store.header_at(other);
         // A copy may have the deadline of a touch that is cut; one that is not cut is applied anyway.
-        let newer = (header.position, other_header.deadline) > (other_header.position, header.deadline);
+        let newer =
+            (header.position, other_header.deadline) > (other_header.position, header.deadline);
         let (winner, loser) = if newer {
             (header, &other_header)
         } else {
@@ -408,7 +409,10 @@ impl Restore {
         }
         self.store.cleaner.look = true;
         self.keep_to_limit();
-        self.store.excess = self.store.used().saturating_sub(self.store.config.memory_bytes);
+        self.store.excess = self
+            .store
+            .used()
+            .saturating_sub(self.store.config.memory_bytes);
         self.report.live = self.store.index.cells() as u64;
         self.report.latest_ms = self.store.clock_ms;
         (self.store, self.report)

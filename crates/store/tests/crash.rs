@@ -103,7 +103,10 @@ fn crash(world: &mut World, how: Crash) -> usize {
 
 /// What is there is what was there at some moment since the last that is sure.
 fn judge(history: &[(LogPoint, Vec<Change>, Model)], after: &Model, now_ms: u64) {
-    if history.iter().any(|(.., state)| state.is_like(after, now_ms)) {
+    if history
+        .iter()
+        .any(|(.., state)| state.is_like(after, now_ms))
+    {
         return;
     }
     let ids: BTreeSet<&Id> = history.iter().flat_map(|h| h.2.records.keys()).collect();

@@ -1,5 +1,7 @@
-//! Crashes: which states a restart may find.
+//! Crashes: which states a restart may find. Each key must be in one of the states that the promise leaves, and all of them
+//! must have been so at one moment.
 
+use super::moment::{self, Moments};
 use super::{Key, Life, Oracle, Past, State};
 use crate::disk::Crash;
 
@@ -37,16 +39,13 @@ impl Oracle {
         found: &[(Key, State)],
     ) -> Result<Kept, String> {
         let mut kept = Kept::default();
-        let swap_may_be_lost = self.swap_may_be_lost(promise);
         let mut matches = Vec::new();
         for (key, state) in found {
             let life = self.lives.get(key).cloned().unwrap_or_default();
             let mut fits = self.fitting(&life, state, now_ms, promise);
             // The clock was set back, and the log did not know how late it had been.
             let came_back = self.had_expired(state);
-            let excused = came_back
-                || (promise == Promise::Nothing && self.was_ever(key, state))
-                || (swap_may_be_lost && self.is_of_another_db(key, state));
+            let excused = came_back || promise == Promise::Nothing && self.was_ever(key, state);
             if fits.is_err() && excused {
                 fits = Ok(Vec::new());
             }
@@ -66,13 +65,13 @@ impl Oracle {
             }
             matches.push((key, fits));
         }
-        if promise != Promise::Nothing && !swap_may_be_lost {
-            self.all_or_nothing(&matches)?;
-        }
-        let matches: Vec<Option<usize>> = matches
-            .into_iter()
-            .map(|(_, fits)| fits.last().copied())
-            .collect();
+        let matches = match promise {
+            Promise::ShownUntil(_) => self.at_one_moment(&matches)?,
+            Promise::Nothing => {
+                let last = matches.iter().map(|(_, fits)| fits.last().copied());
+                last.collect()
+            }
+        };
         self.begin_era(crash, found, &matches);
         Ok(kept)
     }
@@ -98,31 +97,29 @@ impl Oracle {
         Ok(())
     }
 
-    /// A command that surely happened on one key has happened on every key that it changed.
-    fn all_or_nothing(&self, matches: &[(&Key, Matches)]) -> Result<(), String> {
-        for (key, fits) in matches {
-            let [only] = fits[..] else { continue };
-            let command = self.lives[*key].past[only].command;
-            if command == 0 {
-                continue;
+    /// Picks, of the states in which each key may have been found, those of the latest moment at which all of them were
+    /// there. Keys whose state is excused have none.
+    fn at_one_moment(&self, fits: &[(&Key, Matches)]) -> Result<Vec<Option<usize>>, String> {
+        let known = || fits.iter().filter(|(_, fits)| !fits.is_empty());
+        let mut moments = Moments::all();
+        for (key, fits) in known() {
+            let with_key = moments.and(&Moments::of(&self.lives[*key], fits));
+            if with_key.last().is_none() {
+                return Err(format!(
+                    "what is there was never there at one moment: {}:{} is as in its states {fits:?}, the keys before it \
+                     as after the commands {moments:?}",
+                    key.0,
+                    super::text(&key.1)
+                ));
             }
-            for (other, other_fits) in matches {
-                let past = &self.lives[*other].past;
-                let Some(index) = past.iter().rposition(|past| past.command == command) else {
-                    continue;
-                };
-                if other_fits.iter().all(|&fit| fit < index) {
-                    return Err(format!(
-                        "half a batch: command {command} survived on {}:{} and not on {}:{}",
-                        key.0,
-                        super::text(&key.1),
-                        other.0,
-                        super::text(&other.1)
-                    ));
-                }
-            }
+            moments = with_key;
         }
-        Ok(())
+        let moment = moments.last().expect("it was looked at");
+        let at = |(key, fits): &(&Key, Matches)| {
+            let life = self.lives.get(*key)?;
+            moment::at(life, fits, moment)
+        };
+        Ok(fits.iter().map(at).collect())
     }
 
     /// The indices of the states that the key may be in and that look as it was found. What had expired stays gone when the
@@ -139,9 +136,8 @@ impl Oracle {
             Promise::Nothing => 0,
         };
         let looks = |state: &State| state.clone().filter(|value| value.deadline_ms > now_ms);
-        let fits = |state: &State| {
-            looks(state) == *found || found.is_none() && self.had_expired(state)
-        };
+        let fits =
+            |state: &State| looks(state) == *found || found.is_none() && self.had_expired(state);
         let fits: Matches = (oldest..life.past.len())
             .filter(|&index| fits(&life.past[index].state))
             .collect();
@@ -171,18 +167,6 @@ impl Oracle {
         archived.any(|(_, states)| states.contains(found)) || self.is_of_another_db(key, found)
     }
 
-    /// An entry is in a place, and `SWAPDB` says which database the place is. When it is lost, what was written after it
-    /// is found in the other database.
-    fn swap_may_be_lost(&self, promise: Promise) -> bool {
-        let Some(life) = self.lives.get(&super::swap_mark()) else {
-            return false;
-        };
-        match promise {
-            Promise::ShownUntil(until_us) => promised(life, until_us) + 1 < life.past.len(),
-            Promise::Nothing => true,
-        }
-    }
-
     fn is_of_another_db(&self, key: &Key, found: &State) -> bool {
         let mut lives = self.lives.iter().filter(|(other, _)| other.1 == key.1);
         lives.any(|(_, life)| life.past.iter().any(|past| past.state == *found))
@@ -194,40 +178,35 @@ impl Oracle {
         self.era += 1;
         self.databases.clear();
         self.holders.restart();
-        if let Some(life) = self.lives.get_mut(&super::swap_mark()) {
-            let last = life.past.len().checked_sub(1);
-            life.begin_era(crash, &None, last);
-        }
         for ((key, state), fits) in found.iter().zip(matches) {
             let life = self.lives.entry(key.clone()).or_default();
             if self.keeps_archive {
                 let past = life.past.iter().map(|past| past.state.clone());
                 self.archive.entry(key.clone()).or_default().extend(past);
             }
-            life.begin_era(crash, state, *fits);
+            life.begin_era(crash, self.command, state, *fits);
         }
     }
 }
 
 impl Life {
-    fn begin_era(&mut self, crash: Crash, found: &State, fits: Option<usize>) {
+    fn begin_era(&mut self, crash: Crash, command: u64, found: &State, fits: Option<usize>) {
         let sure = Past {
             state: found.clone(),
-            command: 0,
+            command,
         };
         match (crash, fits) {
             (Crash::Process, Some(index)) => {
                 self.past.truncate(index + 1);
                 self.shown.retain(|(_, shown)| *shown <= index);
+                if self.past[index].state != *found {
+                    // It has expired, and stays so whatever the clock says.
+                    self.past.push(sure);
+                }
             }
             (Crash::Process, None) => self.past.push(sure),
-            (Crash::Power, Some(index)) => {
-                let state = self.past[index].state.clone();
-                self.past = vec![Past { state, command: 0 }];
-                self.shown.clear();
-            }
-            (Crash::Power, None) => {
-                self.past = vec![sure];
+            (Crash::Power, Some(_) | None) => {
+                self.past = vec![Past { command: 0, ..sure }];
                 self.shown.clear();
             }
         }

@@ -86,7 +86,11 @@ fn a_floor_is_recorded_when_a_note_that_tells_it_is_synced() {
     assert!(floor.is_news());
     floor.tell();
     floor.advance(1000);
-    assert_eq!(floor.recorded, Position::ZERO, "the note is not even complete");
+    assert_eq!(
+        floor.recorded,
+        Position::ZERO,
+        "the note is not even complete"
+    );
     floor.complete(1100);
     floor.advance(1099);
     assert_eq!(floor.recorded, Position::ZERO);

@@ -33,9 +33,15 @@ fn one_tombstone_covers_those_before_it_that_live_no_longer() {
         let needed = |(header, entry): &(Header, Vec<u8>)| t.is_needed(1, header, entry);
         (of_a.each_ref().map(needed), needed(&of_b))
     };
-    assert_eq!(needed(&tombstones), ([false, false, false, true, false], true));
+    assert_eq!(
+        needed(&tombstones),
+        ([false, false, false, true, false], true)
+    );
     tombstones.complete(&[1]);
-    assert_eq!(needed(&tombstones), ([false, false, false, true, false], true));
+    assert_eq!(
+        needed(&tombstones),
+        ([false, false, false, true, false], true)
+    );
     tombstones.complete(&[]);
     assert_eq!(needed(&tombstones), ([false; 5], false));
 }

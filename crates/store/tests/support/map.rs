@@ -68,7 +68,13 @@ impl Model {
     }
 
     /// A touch may rewrite its entry, under a position of its own.
-    pub fn follow_touches(&mut self, store: &Store, now_ms: u64, first: Position, changes: &[Change]) {
+    pub fn follow_touches(
+        &mut self,
+        store: &Store,
+        now_ms: u64,
+        first: Position,
+        changes: &[Change],
+    ) {
         for change in changes {
             let Change::Touch { id, .. } = change else {
                 continue;
@@ -85,8 +91,13 @@ impl Model {
     /// Whether both hold the same, positions aside.
     pub fn is_like(&self, other: &Self, now_ms: u64) -> bool {
         let there = |model: &Self| -> Vec<(Id, Record)> {
-            let records = model.records.iter().map(|(id, (r, _))| (id.clone(), r.clone()));
-            records.filter(|(_, r)| !r.deadline.has_passed(now_ms)).collect()
+            let records = model
+                .records
+                .iter()
+                .map(|(id, (r, _))| (id.clone(), r.clone()));
+            records
+                .filter(|(_, r)| !r.deadline.has_passed(now_ms))
+                .collect()
         };
         there(self) == there(other)
     }

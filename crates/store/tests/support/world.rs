@@ -157,7 +157,8 @@ impl World {
                 let next = self.model.apply(self.now_ms, self.next, &changes);
                 assert_eq!(applied.last.raw() + 1, next.raw(), "positions have no gaps");
                 let (store, now_ms) = (&self.store, self.now_ms);
-                self.model.follow_touches(store, now_ms, self.next, &changes);
+                self.model
+                    .follow_touches(store, now_ms, self.next, &changes);
                 if self.keep_history {
                     self.model.forget_expired(self.now_ms);
                     let state = self.model.clone();
