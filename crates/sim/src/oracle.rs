@@ -24,6 +24,7 @@ use std::rc::Rc;
 
 use model::ConnectionId;
 
+use crate::plan::Plan;
 use crate::reply::Reply;
 pub use batch::{Go, Ran, Went};
 pub use recovery::{Promise, shown};
@@ -161,6 +162,7 @@ pub struct Oracle {
     /// States of earlier lives, if a damaged disk may bring them back.
     archive: BTreeMap<Key, Vec<State>>,
     keeps_archive: bool,
+    files_fail: bool,
     segment_bytes: usize,
     holders: sessions::Holders,
     /// Keys that were found gone because their deadline had passed.
@@ -171,13 +173,14 @@ pub struct Oracle {
 pub(crate) type Verdict = Result<(), String>;
 
 impl Oracle {
-    /// Bits of the disk may flip: then every state that a key ever had may come back.
-    /// `segment_bytes` bound what one command may change.
+    /// Bits of the disk may flip: then every state that a key ever had may come back. Writes and syncs may fail: then files
+    /// are written anew. And `segment_bytes` bound what one command may change.
     #[must_use]
-    pub fn new(keeps_archive: bool, segment_bytes: usize) -> Self {
+    pub fn new(plan: &Plan) -> Self {
         Self {
-            keeps_archive,
-            segment_bytes,
+            keeps_archive: plan.bit_flip > 0,
+            files_fail: plan.disk.write > 0 || plan.disk.sync > 0,
+            segment_bytes: plan.segment_bytes,
             ..Self::default()
         }
     }

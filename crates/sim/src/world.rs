@@ -116,7 +116,7 @@ impl World {
             disk,
             links: (0..plan.clients).map(|_| None).collect(),
             later: Vec::new(),
-            oracle: Oracle::new(plan.bit_flip > 0, plan.segment_bytes),
+            oracle: Oracle::new(&plan),
             trace,
             counts: Counts::default(),
             turn: 0,

@@ -227,10 +227,11 @@ impl Store {
                 (dead * 64 / (segment.needed_bytes() + self.tuning.segment_bytes / 64)) as u64
             })
         };
-        // As long as files wait to be deleted it is not known what the second cure would cure.
+        // As long as files wait to be deleted it is not known what the second cure would cure. But above the limit there
+        // is no time to find out.
+        let over = self.used() > self.config.memory_bytes;
         let oldest_dead = || {
-            self.files
-                .is_condemned_empty()
+            (over || self.files.is_condemned_empty())
                 .then(|| self.best(|segment| u64::MAX - segment.dead_floor))
                 .flatten()
         };
