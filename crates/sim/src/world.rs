@@ -205,7 +205,10 @@ impl World {
     fn advance_clocks(&mut self) {
         let plan = &self.plan;
         let mut us = self.chance.extreme(1, plan.longest_turn_us);
-        if self.calm {
+        if self.node.is_busy() && self.chance.chance(9_000) {
+            // The server turns again at once.
+            us = us.min(1_000);
+        } else if self.calm {
             us = us.max(self.next_event_us());
         } else if let Some(due) = self.node.next_deadline_ms() {
             // The server never sleeps past what the node has asked for.

@@ -5,7 +5,7 @@
 //! tombstone that lives at least as long as it does.
 
 use model::time::Deadline;
-use model::{Db, Position};
+use model::{Db, Position, Version};
 
 use crate::cut::Cut;
 use crate::disk::{LogPoint, SegmentId};
@@ -14,7 +14,7 @@ use crate::expiry::class_of;
 use crate::index::{CellAt, Reference};
 use crate::segment::Stage;
 use crate::store::{Count, Store};
-use crate::{Applied, Key, Op, Refused, Space};
+use crate::{Applied, Key, Kind, Op, Refused, Space};
 
 /// Bytes of a `State` entry's value.
 pub(crate) const STATE_BYTES: usize = 8 * model::limits::DATABASES as usize;
@@ -68,6 +68,19 @@ impl Store {
         ops: &[Op<'_>],
     ) -> Result<Applied, Refused> {
         self.now_ms = self.now_ms.max(now_ms);
+        if let [
+            Op::Put {
+                key,
+                kind,
+                version,
+                deadline,
+                value,
+            },
+        ] = ops
+        {
+            let header = self.put_header(key, first, *kind, *version, *deadline, value);
+            return self.apply_put(now_ms, key, &header, value);
+        }
         let plan = self.plan(now_ms, ops);
         let Some(deadline) = plan.deadline else {
             return Ok(Applied {
@@ -75,15 +88,85 @@ impl Store {
                 log: LogPoint(self.appended),
             });
         };
-        let begins = first.epoch() > self.newest.epoch() && first.sequence() == 1;
-        let follows = first.raw() == self.newest.raw() + 1;
-        assert!(begins || follows, "positions have no gaps");
+        self.check_follows(first);
         if plan.bytes > self.max_batch() {
             return Err(Refused::BatchTooLarge);
         }
         let class = class_of(deadline, now_ms);
         let slot = self.reserve(class, plan.bytes, plan.reserve)?;
         Ok(self.append_batch(slot, now_ms, first, ops))
+    }
+
+    /// What [`Store::apply`] does for a lone put, which most batches are: its key is looked up once.
+    fn apply_put(
+        &mut self,
+        now_ms: u64,
+        key: &Key<'_>,
+        header: &Header,
+        value: &[&[u8]],
+    ) -> Result<Applied, Refused> {
+        self.check_follows(header.position);
+        let found = self.find(key);
+        let older = found.map(|(_, reference)| self.header_at(reference));
+        let older = older.filter(|older| self.is_there(older, now_ms));
+        let older = older.map(|older| older.deadline);
+        let tombstone = if older.is_some_and(|older| older > header.deadline) {
+            TOMBSTONE_BYTES + key.bytes.len()
+        } else {
+            0
+        };
+        let bytes = self.known.note_bytes() + header.len + tombstone;
+        if bytes > self.max_batch() {
+            return Err(Refused::BatchTooLarge);
+        }
+        let latest = older.map_or(header.deadline, |older| older.max(header.deadline));
+        let reserve = matches!(key.space, Space::Hold | Space::Mark);
+        let moved = self.cleaner.moved_entries;
+        let slot = self.reserve(class_of(latest, now_ms), bytes, reserve)?;
+        // Making room may have moved what was found.
+        let found = if self.cleaner.moved_entries == moved {
+            found
+        } else {
+            self.find(key)
+        };
+        let start = self.segment(slot).tail;
+        self.come_to(header.position);
+        let batch = Batch {
+            slot,
+            start,
+            now_ms,
+        };
+        self.put(&batch, key, header, value, found);
+        self.tell_time(slot, now_ms);
+        self.complete(slot, start);
+        Ok(Applied {
+            last: header.position,
+            log: LogPoint(self.appended),
+        })
+    }
+
+    #[inline]
+    fn put_header(
+        &self,
+        key: &Key<'_>,
+        position: Position,
+        kind: Kind,
+        version: Version,
+        deadline: Deadline,
+        value: &[&[u8]],
+    ) -> Header {
+        let value_len: usize = value.iter().map(|part| part.len()).sum();
+        Header {
+            len: HEADER_BYTES + key.bytes.len() + value_len,
+            more: false,
+            what: What::User(kind),
+            db: self.place(key.db),
+            space: key.space,
+            position,
+            version: version.raw(),
+            deadline,
+            key_len: key.bytes.len(),
+        }
     }
 
     fn append_batch(
@@ -103,7 +186,6 @@ impl Store {
         for op in ops {
             let before = self.segment(slot).tail;
             self.append_op(&batch, first.plus(taken), op);
-            // A restart takes a missing position for a loss.
             taken += u64::from(self.segment(slot).tail > before);
         }
         if taken > 0 {
@@ -115,6 +197,14 @@ impl Store {
             last: Position::from_raw((first.raw() + taken).saturating_sub(1)),
             log: LogPoint(self.appended),
         }
+    }
+
+    /// A restart takes a missing position for a loss.
+    #[inline]
+    fn check_follows(&self, first: Position) {
+        let begins = first.epoch() > self.newest.epoch() && first.sequence() == 1;
+        let follows = first.raw() == self.newest.raw() + 1;
+        assert!(begins || follows, "positions have no gaps");
     }
 
     /// The log has come to this position. If an epoch has begun, the batch that did so tells where the one before ended.
@@ -227,20 +317,9 @@ impl Store {
                 deadline,
                 value,
             } => {
-                let header = Header {
-                    len: HEADER_BYTES
-                        + key.bytes.len()
-                        + value.iter().map(|part| part.len()).sum::<usize>(),
-                    more: false,
-                    what: What::User(kind),
-                    db: self.place(key.db),
-                    space: key.space,
-                    position,
-                    version: version.raw(),
-                    deadline,
-                    key_len: key.bytes.len(),
-                };
-                self.put(batch, key, &header, value);
+                let header = self.put_header(key, position, kind, version, deadline, value);
+                let found = self.find(key);
+                self.put(batch, key, &header, value, found);
             }
             Op::Delete { ref key } => self.delete(batch, position, key),
             Op::Touch { ref key, deadline } => self.touch(batch, position, key, deadline),
@@ -253,11 +332,21 @@ impl Store {
         }
     }
 
-    fn put(&mut self, batch: &Batch, key: &Key<'_>, header: &Header, value: &[&[u8]]) {
+    /// `found` is what the key leads to so far.
+    fn put(
+        &mut self,
+        batch: &Batch,
+        key: &Key<'_>,
+        header: &Header,
+        value: &[&[u8]],
+        found: Option<(CellAt, Reference)>,
+    ) {
         let reference = self.append(batch.slot, header, key.bytes, value);
-        let hash = self.hash_at(key.hash, header.db, header.space);
-        match self.find_at(hash, header.db, header.space, key.bytes) {
-            None => self.index.insert(hash, reference, true),
+        match found {
+            None => {
+                let hash = self.hash_at(key.hash, header.db, header.space);
+                self.index.insert(hash, reference, true);
+            }
             Some((at, old)) => self.put_over(batch, key, header, (at, reference), old),
         }
         self.count_in(batch.slot, header);
@@ -369,7 +458,6 @@ impl Store {
     /// The end of a batch, or of an entry of the store's own, that began at `start`: checksums are computed, and
     /// the disk gets to do.
     pub(crate) fn complete(&mut self, slot: usize, start: usize) {
-        let before = self.appended;
         let segment = self.segment_mut(slot);
         let (salt, tail) = (segment.salt, segment.tail);
         if start == tail {
@@ -384,6 +472,14 @@ impl Store {
             at += len;
         }
         assert_eq!(at, tail, "a batch ends at the tail");
+        self.hand_over(slot, start);
+    }
+
+    /// What was appended from `start` on is complete: the disk gets to do.
+    pub(crate) fn hand_over(&mut self, slot: usize, start: usize) {
+        let before = self.appended;
+        let segment = self.segment_mut(slot);
+        let tail = segment.tail;
         segment.file.unwritten_from.get_or_insert(before);
         segment.file.unsynced_from.get_or_insert(before);
         self.appended += (tail - start) as u64;
