@@ -37,7 +37,9 @@ fn flush_mode(call: &Call<'_>) -> Result<(), Failure> {
 /// `SWAPDB index1 index2`
 pub fn swapdb(call: &mut Call<'_>) -> Ran {
     let index = |at: usize, error| {
-        crate::arguments::integer(call.arguments.at(at)).ok_or(Failure::text(error))
+        crate::arguments::integer(call.arguments.at(at))
+            .filter(|index| i32::try_from(*index).is_ok())
+            .ok_or(Failure::text(error))
     };
     let first = index(1, "ERR invalid first DB index")?;
     let second = index(2, "ERR invalid second DB index")?;
