@@ -5,7 +5,8 @@ use crate::{Call, Failure, Flow, Ran};
 
 /// `DBSIZE`: keys whose deadline has passed count until they are removed, as in Redis.
 pub fn dbsize(call: &mut Call<'_>) -> Ran {
-    call.reply.integer(call.shard.store().len(call.db) as i64);
+    let keys = call.shard.count(call.db);
+    call.reply.integer(keys as i64);
     Ok(Flow::Done)
 }
 

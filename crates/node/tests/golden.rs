@@ -13,6 +13,8 @@
 //! close                connection c1 closes; [b] close for another
 //! @+500ms              time passes (ms or s)
 //! restart              every connection is lost, and the node starts again over what was stored
+//! disk waits           nothing is persisted any more: what depends on what comes now must not leave
+//! disk goes on         everything that waited is
 //! password secret      settings, before the first command; also
 //! guard PREFIX [no-resurrection MS] [lock-suffix SUFFIX]
 //! user-cap N refuse|oldest
@@ -33,7 +35,7 @@ use model::{ConnectionId, Now, Position};
 use node::{Input, Node, Outbox};
 use shard::sessions::{CapPolicy, UserCap};
 use shard::{Guard, Shard, ShardSettings};
-use store::{DiskEvent, Store, StoreConfig, SyncMode};
+use store::{DiskEvent, DiskOp, Store, StoreConfig, SyncMode};
 
 /// The time at which every script begins: 2026-01-01T00:00:00Z.
 const START_MS: u64 = 1_767_225_600_000;
@@ -46,6 +48,8 @@ struct Stage {
     closed: Vec<String>,
     settings: (Settings, ShardSettings),
     starts: u32,
+    /// While the disk waits, what it has been asked for.
+    waiting: Option<Vec<DiskOp>>,
     /// What `?name` stands for.
     bound: BTreeMap<String, String>,
 }
@@ -70,6 +74,7 @@ impl Stage {
             closed: Vec::new(),
             settings: (settings, shard_settings),
             starts: 1,
+            waiting: None,
             bound: BTreeMap::new(),
         }
     }
@@ -87,13 +92,28 @@ impl Stage {
         self
     }
 
-    /// One turn of the loop with one input, on a disk that does everything at once.
+    /// The disk does what it was asked for meanwhile.
+    fn go_on(&mut self) {
+        for op in self.waiting.take().unwrap_or_default() {
+            self.turn(Input::Disk(DiskEvent { op, result: Ok(()) }));
+        }
+        self.turn(Input::EndOfTurn);
+    }
+
+    /// One turn of the loop with one input, on a disk that does everything at once, or waits.
     fn turn(&mut self, input: Input<'_>) -> Option<Result<ConnectionId, &'static [u8]>> {
         let mut outbox = Outbox::default();
         self.node.handle(self.now, input, &mut outbox);
         self.node.handle(self.now, Input::EndOfTurn, &mut outbox);
         while !outbox.disk.is_empty() {
             for op in std::mem::take(&mut outbox.disk) {
+                // New files are made all the same, so that commands do not wait for them.
+                if let Some(waiting) = self.waiting.as_mut()
+                    && !matches!(op, DiskOp::Create { .. })
+                {
+                    waiting.push(op);
+                    continue;
+                }
                 self.node.handle(
                     self.now,
                     Input::Disk(DiskEvent { op, result: Ok(()) }),
@@ -313,6 +333,7 @@ fn is_step(line: &str) -> bool {
         || rest.starts_with("raw ")
         || rest == "close"
         || line == "restart"
+        || line.starts_with("disk ")
         || rest.starts_with('<')
         || line.starts_with("@+")
         || line.starts_with('#')
@@ -348,6 +369,12 @@ fn run(script: &str) -> (String, Option<String>) {
             answered = false;
         } else if line == "restart" {
             stage = stage.restart();
+            answered = false;
+        } else if line == "disk waits" {
+            stage.waiting = Some(Vec::new());
+            answered = false;
+        } else if line == "disk goes on" {
+            stage.go_on();
             answered = false;
         } else if let Some(passed) = line.strip_prefix("@+") {
             let ms = duration_ms(passed);
