@@ -56,7 +56,7 @@ class Scenario:
     about: str
     run: Callable
     goals: tuple = ()
-    sync: str = "none"
+    sync: str = "off"
     memory: str = "1GiB"
     rounds: int = 5
     pinned: bool = True

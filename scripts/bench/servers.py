@@ -21,9 +21,11 @@ from . import machine
 START_SECONDS = 120
 STOP_SECONDS = 60
 HOST = "127.0.0.1"
-# Tenure's name for each persistence, and what it takes of a Redis to be alike.
+# Each persistence, and what it takes of a Redis to be alike. `off`: nothing is written to disk. Else both write
+# to the operating system before they answer, and sync as the name says.
 PERSISTENCE = {
-    "none": ["--appendonly", "no"],
+    "off": ["--appendonly", "no"],
+    "none": ["--appendonly", "yes", "--appendfsync", "no"],
     "everysec": ["--appendonly", "yes", "--appendfsync", "everysec"],
     "always": ["--appendonly", "yes", "--appendfsync", "always"],
 }
@@ -64,7 +66,7 @@ class Binary:
 class Server:
     """A server process. `with` starts it and stops it."""
 
-    def __init__(self, path, sync="none", memory="1GiB", core=None, base=None):
+    def __init__(self, path, sync="off", memory="1GiB", core=None, base=None):
         self.path, self.sync, self.memory, self.core = path, sync, memory, core
         self.directory = tempfile.mkdtemp(prefix="tenure-compare-", dir=base)
         self.process = None
@@ -155,7 +157,8 @@ class Tenure(Server):
     def start(self):
         """Starts it and waits until it is ready."""
         command = [self.path, "serve", "--listen", f"{HOST}:0", "--admin", f"{HOST}:0"]
-        command += ["--dir", self.data(), "--memory", self.memory, "--sync", self.sync]
+        command += ["--memory", self.memory]
+        command += ["--dir", "off"] if self.sync == "off" else ["--dir", self.data(), "--sync", self.sync]
         self.launch(command, subprocess.PIPE)
         deadline = time.monotonic() + START_SECONDS
         line = self.ready_line(deadline)

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use command::client::place;
 use model::limits::{
@@ -11,11 +12,14 @@ use model::limits::{
 use model::{ConnectionId, Now};
 use shard::Attempt;
 
-use crate::stream::{State, Stream};
+use crate::stream::{KEPT_BYTES, State, Stream};
 use crate::{Node, Outbox};
 
 /// What a connection that cannot run commands now may send ahead before it is no longer read.
 const READ_AHEAD_BYTES: usize = 256 << 10;
+
+/// Output buffers that are kept for whoever speaks next.
+const SPARE_OUTPUTS: usize = 64;
 
 impl Node {
     pub(crate) fn accept(
@@ -113,6 +117,9 @@ impl Node {
         self.server.stats.sent_bytes += bytes as u64;
         let was_paused = stream.backlog() > OUTPUT_PAUSE_BYTES;
         stream.sent(bytes);
+        if stream.output.is_empty() {
+            self.keep_output(core::mem::take(&mut stream.output));
+        }
         if was_paused && self.may_run(&stream) {
             self.run_input(now, &mut stream);
             if core::mem::take(&mut stream.unread) {
@@ -120,6 +127,13 @@ impl Node {
             }
         }
         self.put_stream(stream);
+    }
+
+    /// Keeps an output buffer that was emptied, unless it has grown large or there are enough.
+    fn keep_output(&mut self, buffer: Vec<u8>) {
+        if (1..=KEPT_BYTES).contains(&buffer.capacity()) && self.spare.len() < SPARE_OUTPUTS {
+            self.spare.push(buffer);
+        }
     }
 
     /// The other end sends no more.
@@ -274,7 +288,7 @@ impl Node {
             return;
         }
         let silent = |active_us: u64| now.mono_us.saturating_sub(active_us) > timeout_us;
-        let idle: alloc::vec::Vec<_> = self
+        let idle: Vec<_> = self
             .clients
             .iter()
             .filter(|c| silent(c.active_us))
@@ -285,7 +299,7 @@ impl Node {
                 .as_ref()
                 .is_some_and(|s| matches!(s.state, State::Waiting | State::Paused))
         };
-        let idle: alloc::vec::Vec<_> = idle.into_iter().filter(|id| !waits(id)).collect();
+        let idle: Vec<_> = idle.into_iter().filter(|id| !waits(id)).collect();
         self.clients.to_close.extend(idle);
     }
 

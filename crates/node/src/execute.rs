@@ -7,16 +7,17 @@
 use alloc::vec::Vec;
 
 use command::{Arguments, Ended, Prepared, Scene};
-use model::Now;
 use model::limits;
+use model::{ConnectionId, Now};
 use resp::{CommandSpan, Limits, Protocol, ProtocolError, Reply, Span};
 use shard::Attempt;
+use store::{Key, Store};
 
 use crate::Node;
 use crate::stream::{State, Stream};
 
 /// Commands that are prepared together: enough to hide memory, few enough to stay in the first-level cache.
-const BATCH: usize = 32;
+pub const BATCH: usize = 32;
 
 /// Room for one batch, kept between batches.
 #[derive(Default)]
@@ -34,6 +35,14 @@ impl Batch {
             buffer,
             &self.spans[span.first as usize..][..span.count as usize],
         )
+    }
+
+    /// The first key of a command, and whether the command only reads.
+    fn first_key<'a>(&'a self, buffer: &'a [u8], index: usize) -> Option<(&'a [u8], bool)> {
+        let spec = command::spec_of(self.commands[index].1)?;
+        let first = usize::try_from(spec.keys.first).ok()?;
+        let key = self.arguments(buffer, index).get(first)?;
+        (first > 0).then(|| (key, spec.only_reads()))
     }
 
     /// Where the last command ends.
@@ -55,6 +64,16 @@ impl Batch {
     }
 }
 
+/// Asks for the entries of these keys, whose cells were asked for, and for the values of those that will be read.
+fn prefetch_entries(store: &Store, keys: &[Option<(Key<'_>, bool)>]) {
+    for (key, _) in keys.iter().flatten() {
+        store.prefetch_entry(key);
+    }
+    for (key, _) in keys.iter().flatten().filter(|(_, reads)| *reads) {
+        store.prefetch_value(key);
+    }
+}
+
 /// Writes a command as clients send it.
 fn encode(arguments: Arguments<'_>, out: &mut Vec<u8>) {
     let mut reply = Reply::new(out, Protocol::V2);
@@ -68,6 +87,9 @@ impl Node {
     /// Runs as many commands of `buffer` as may run now. Returns how many bytes are done with.
     pub(crate) fn run(&mut self, now: Now, stream: &mut Stream, buffer: &mut [u8]) -> usize {
         let mut batch = core::mem::take(&mut self.batch);
+        if stream.output.capacity() == 0 {
+            stream.output = self.spare.pop().unwrap_or_default();
+        }
         let mut used = 0;
         while self.may_run(stream) {
             let broken = self.parse(stream, buffer, &mut used, &mut batch);
@@ -161,23 +183,33 @@ impl Node {
         }
         let db = self.clients.expect(stream.connection).db;
         let store = self.shard.store();
-        let key = |index: usize| {
-            let spec = command::spec_of(batch.commands[index].1)?;
-            let first = usize::try_from(spec.keys.first)
-                .ok()
-                .filter(|&first| first > 0)?;
-            batch.arguments(buffer, index).get(first)
-        };
         let mut keys = [None; BATCH];
         for (index, slot) in keys.iter_mut().enumerate().take(batch.commands.len()) {
-            *slot = key(index).map(|key| self.shard.data_key(db, key));
-            if let Some(key) = slot {
-                store.prefetch_cell(key);
-            }
+            *slot = batch.first_key(buffer, index).map(|(key, reads)| {
+                let key = self.shard.data_key(db, key);
+                store.prefetch_cell(&key);
+                (key, reads)
+            });
         }
-        for key in keys.iter().flatten() {
-            store.prefetch_entry(key);
+        prefetch_entries(store, &keys);
+    }
+
+    /// Asks for the memory that lone requests of several connections will touch, as far as a look at their beginnings tells: to
+    /// be called with what has arrived, before it is handed in. A pipeline sees to itself.
+    pub fn prefetch<'b>(&mut self, requests: impl Iterator<Item = (ConnectionId, &'b [u8])>) {
+        let store = self.shard.store();
+        let mut keys = [None; BATCH];
+        for (slot, (connection, bytes)) in keys.iter_mut().zip(requests) {
+            let client = self.clients.get(connection);
+            let (Some(client), Some((count, key))) = (client, resp::peek(bytes)) else {
+                continue;
+            };
+            let key = self.shard.data_key(client.db, key);
+            store.prefetch_cell(&key);
+            // Of two arguments: most likely it reads.
+            *slot = Some((key, count == 2));
         }
+        prefetch_entries(store, &keys);
     }
 
     /// Runs the commands of a batch until one has to wait. Returns where the first that did not run begins.

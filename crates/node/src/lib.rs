@@ -33,6 +33,7 @@ use model::{ConnectionId, Now};
 use shard::Shard;
 use store::{DiskEvent, DiskOp};
 
+pub use crate::execute::BATCH;
 use crate::execute::Batch;
 use crate::stream::Stream;
 
@@ -104,6 +105,9 @@ pub struct Node {
     streams: Vec<Option<alloc::boxed::Box<Stream>>>,
     /// Bytes received and not yet run, and written and not yet sent, of all connections.
     buffered: usize,
+    /// Empty output buffers for whoever has something to say next. A connection keeps none: the few that are in use at a time
+    /// stay in the processor's cache.
+    spare: Vec<Vec<u8>>,
     /// Connections that may have something to send.
     dirty: Vec<ConnectionId>,
     /// Connections whose command waits for the log.
@@ -133,6 +137,7 @@ impl Node {
             clients: Clients::default(),
             streams: Vec::new(),
             buffered: 0,
+            spare: Vec::new(),
             dirty: Vec::new(),
             waiting_for_log: Vec::new(),
             paused: Vec::new(),

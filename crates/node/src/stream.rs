@@ -27,7 +27,7 @@ pub(crate) enum State {
 }
 
 /// Buffers above this are given back when they are empty.
-const KEPT_BYTES: usize = 16 << 10;
+pub(crate) const KEPT_BYTES: usize = 64 << 10;
 
 /// See the module.
 ///
@@ -122,9 +122,6 @@ impl Stream {
             self.sent = 0;
             // What is gated lies before the end, and everything before the end was sent.
             assert!(self.gates.is_empty(), "sent what was not committed");
-            if self.output.capacity() > KEPT_BYTES {
-                self.output = Vec::new();
-            }
         }
     }
 

@@ -10,7 +10,9 @@ extern crate alloc;
 
 mod inline;
 mod parser;
+mod peek;
 mod reply;
 
 pub use parser::{CommandSpan, Limits, Parser, ProtocolError, Span};
+pub use peek::peek;
 pub use reply::{Protocol, Reply, write_error};

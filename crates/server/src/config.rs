@@ -60,7 +60,7 @@ pub enum Cap {
 pub struct Config {
     pub listen: Vec<SocketAddr>,
     pub admin: Option<SocketAddr>,
-    pub dir: PathBuf,
+    pub dir: Option<PathBuf>,
     pub memory_bytes: u64,
     pub sync: SyncMode,
     pub password: String,
@@ -116,7 +116,7 @@ impl Default for Config {
         let mut config = Self {
             listen: Vec::new(),
             admin: None,
-            dir: PathBuf::new(),
+            dir: None,
             memory_bytes: 0,
             sync: SyncMode::EverySecond,
             password: String::new(),
@@ -252,7 +252,19 @@ impl Config {
         Ok(())
     }
 
+    /// The data directory, as the configuration names it.
+    #[must_use]
+    pub fn dir_name(&self) -> String {
+        let path = self.dir.as_ref();
+        path.map_or_else(|| "off".to_owned(), |path| path.display().to_string())
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
+        if self.dir.is_none() && self.sync == SyncMode::Always {
+            return Err(ConfigError::new(
+                "dir = off keeps nothing on disk, so there is nothing that sync = always could wait for: give a directory, or leave sync out",
+            ));
+        }
         let open = self
             .listen
             .iter()

@@ -96,7 +96,8 @@ pub struct Disk {
     files: BTreeMap<SegmentId, Arc<File>>,
     /// Segments whose files are being created.
     creating: BTreeSet<SegmentId>,
-    jobs: Sender<Job>,
+    /// `None`: there is no disk, and every op is done as soon as it is asked for.
+    jobs: Option<Sender<Job>>,
     /// Ops that the thread has and has not answered.
     underway: usize,
     /// Counters.
@@ -104,7 +105,7 @@ pub struct Disk {
     /// The last error, until something succeeds that could have failed alike.
     trouble: Option<DiskError>,
     /// Kept so that the thread's panic would be known: it has none.
-    _thread: JoinHandle<()>,
+    _thread: Option<JoinHandle<()>>,
 }
 
 impl Disk {
@@ -120,19 +121,33 @@ impl Disk {
             .spawn(move || work(&directory, &queue, &mailbox, clock))?;
         Ok(Self {
             segments,
+            jobs: Some(jobs),
+            _thread: Some(thread),
+            ..Self::nowhere()
+        })
+    }
+
+    /// No disk: for a server that keeps its sessions in memory only.
+    #[must_use]
+    pub fn nowhere() -> Self {
+        Self {
+            segments: PathBuf::new(),
             files: BTreeMap::new(),
             creating: BTreeSet::new(),
-            jobs,
+            jobs: None,
             underway: 0,
             stats: DiskStats::default(),
             trouble: None,
-            _thread: thread,
-        })
+            _thread: None,
+        }
     }
 
     /// Does a write at once and says how it ended; has any other op done, which [`Disk::done`] will say.
     /// `bytes` is what to write.
     pub fn perform(&mut self, op: DiskOp, bytes: &[u8]) -> Option<DiskEvent> {
+        if self.jobs.is_none() {
+            return Some(DiskEvent { op, result: Ok(()) });
+        }
         let segment = op.segment();
         let mut job = Job {
             op,
@@ -156,9 +171,10 @@ impl Disk {
             }
         }
         self.underway += 1;
-        self.jobs
-            .send(job)
-            .expect("the disk thread ends only after its queue");
+        if let Some(jobs) = &self.jobs {
+            jobs.send(job)
+                .expect("the disk thread ends only after its queue");
+        }
         None
     }
 

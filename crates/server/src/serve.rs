@@ -4,10 +4,11 @@ use std::fmt;
 use std::io::{self, Write as _};
 
 use mio::Poll;
-use model::Position;
+use model::position::{MAX_EPOCH, MAX_SEQUENCE};
+use model::{Now, Position};
 use node::{Node, Outbox};
 use shard::Shard;
-use store::{Restore, RestoreReport, Store, Tuning};
+use store::{Restore, Store, StoreConfig, Tuning};
 use tracing::{info, warn};
 
 use crate::accept::Listener;
@@ -48,16 +49,20 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
     logs::start(config.log_format, config.log_level);
     let max_clients = max_clients(config);
     let clock = Clock::start();
-    let directory = Directory::open(&config.dir).map_err(|error| StartError(error.to_string()))?;
+    let directory = config.dir.as_deref().map(Directory::open).transpose();
+    let directory = directory.map_err(|error| StartError(error.to_string()))?;
     let poll = Poll::new().map_err(|error| system("make a poller", &error))?;
     let (mailbox, inbox) =
         Mailbox::new(&poll, MESSAGES).map_err(|error| system("make a mailbox", &error))?;
     let phase = SharedPhase::new();
     let listeners = bind_all(config)?;
     let admin_address = start_admin(config, &mailbox, &phase)?;
-    let disk = Disk::start(directory.segments_path(), mailbox, clock)
-        .map_err(|error| system("start the disk thread", &error))?;
-    let node = start_node(config, max_clients, &directory, &listeners, clock)?;
+    let disk = match &directory {
+        Some(directory) => Disk::start(directory.segments_path(), mailbox, clock)
+            .map_err(|error| system("start the disk thread", &error))?,
+        None => Disk::nowhere(),
+    };
+    let node = start_node(config, max_clients, directory.as_ref(), &listeners, clock)?;
     let mut shell = Shell {
         node,
         clock,
@@ -69,6 +74,7 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
         sockets: Sockets::default(),
         outbox: Outbox::default(),
         state: LoopState::default(),
+        now: clock.now(),
     };
     shell
         .listen()
@@ -78,15 +84,22 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
     shell
         .run()
         .map_err(|error| system("wait for events", &error))?;
-    if shell.seal() {
-        directory
-            .mark_clean()
-            .map_err(|error| system("mark the data directory as clean", &error))?;
-    } else {
-        warn!("the disk had errors: the data directory is not marked as clean");
+    if let Some(directory) = directory {
+        finish(&mut shell, &directory)?;
     }
     info!("stopped");
     Ok(())
+}
+
+/// Ends the log, so that the next start need not look for unfinished ends.
+fn finish(shell: &mut Shell, directory: &Directory) -> Result<(), StartError> {
+    if !shell.seal() {
+        warn!("the disk had errors: the data directory is not marked as clean");
+        return Ok(());
+    }
+    directory
+        .mark_clean()
+        .map_err(|error| system("mark the data directory as clean", &error))
 }
 
 fn max_clients(config: &Config) -> usize {
@@ -133,19 +146,22 @@ fn start_admin(
 fn start_node(
     config: &Config,
     max_clients: usize,
-    directory: &Directory,
+    directory: Option<&Directory>,
     listeners: &[Listener],
     clock: Clock,
 ) -> Result<Node, StartError> {
-    let store_seed = random()?;
-    let (store, report) = restore_store(config, directory, u64::from_le_bytes(store_seed), clock)?;
-    let epoch = directory.last_epoch.max(report.newest.epoch()) + 1;
-    directory
-        .record_epoch(epoch)
-        .map_err(|error| system("record the epoch in the data directory", &error))?;
-    let now = clock.now().not_before(report.latest_ms);
+    let store_config = settings::of_store(config, u64::from_le_bytes(random()?));
+    let start = match directory {
+        Some(directory) => restore_store(config, store_config, directory, clock)?,
+        None => Start {
+            store: Store::with(store_config, in_memory(), Box::new(MappedPages)),
+            position: position_of_time(clock.now())?,
+            latest_ms: 0,
+        },
+    };
+    let now = clock.now().not_before(start.latest_ms);
     let shard_settings = settings::of_shard(config, u64::from_le_bytes(random()?));
-    let mut shard = Shard::new(store, Position::new(epoch, 1), shard_settings);
+    let mut shard = Shard::new(start.store, start.position, shard_settings);
     let broken = shard.rebuild(now);
     if broken > 0 {
         warn!(
@@ -162,6 +178,46 @@ fn start_node(
     Ok(node)
 }
 
+fn in_memory() -> Tuning {
+    Tuning {
+        files: false,
+        ..Tuning::default()
+    }
+}
+
+/// What a node begins with.
+struct Start {
+    store: Store,
+    /// Of its first entry: past that of every earlier start.
+    position: Position,
+    /// The latest time that an earlier start is known to have seen.
+    latest_ms: u64,
+}
+
+/// Where positions begin when no directory remembers the last start: at the time, so that fences grow from one start to the
+/// next as the machine's clock does. An epoch is four minutes of it, and a start may use a million positions a millisecond.
+///
+/// # Errors
+/// The clock is so far off that there is no such epoch.
+fn position_of_time(now: Now) -> Result<Position, StartError> {
+    const FIRST_MS: u64 = 1_767_225_600_000; // 2026-01-01
+    const EPOCH_MS: u64 = 240_000;
+    const POSITIONS_A_MS: u64 = 1 << 20;
+    const { assert!(EPOCH_MS * POSITIONS_A_MS <= MAX_SEQUENCE) };
+    let since_ms = now.unix_ms.checked_sub(FIRST_MS);
+    let epoch = since_ms.and_then(|ms| u32::try_from(ms / EPOCH_MS).ok());
+    match (since_ms, epoch.filter(|&epoch| epoch < MAX_EPOCH)) {
+        (Some(ms), Some(epoch)) => Ok(Position::new(
+            epoch + 1,
+            ms % EPOCH_MS * POSITIONS_A_MS + 1,
+        )),
+        (_, _) => Err(StartError(
+            "the machine's clock does not stand between 2026 and 2057; with dir = off it decides which fences come next: set it"
+                .into(),
+        )),
+    }
+}
+
 fn random<const N: usize>() -> Result<[u8; N], StartError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
@@ -171,19 +227,15 @@ fn random<const N: usize>() -> Result<[u8; N], StartError> {
 
 fn restore_store(
     config: &Config,
+    store_config: StoreConfig,
     directory: &Directory,
-    seed: u64,
     clock: Clock,
-) -> Result<(Store, RestoreReport), StartError> {
+) -> Result<Start, StartError> {
     let tuning = Tuning {
         directory: directory.id,
         ..Tuning::default()
     };
-    let restore = Restore::new(
-        settings::of_store(config, seed),
-        tuning,
-        Box::new(MappedPages),
-    );
+    let restore = Restore::new(store_config, tuning, Box::new(MappedPages));
     let threads = match config.restore_threads {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         threads => threads as usize,
@@ -193,11 +245,21 @@ fn restore_store(
             "the last server on this directory did not shut down: its last writes may be unfinished"
         );
     }
-    restore::restore(restore, &directory.segments_path(), threads, clock).map_err(|error| {
+    let restored = restore::restore(restore, &directory.segments_path(), threads, clock);
+    let (store, report) = restored.map_err(|error| {
         StartError(format!(
             "dir {}: cannot restore: {error}; nothing was changed, so it can be tried again",
-            config.dir.display()
+            config.dir_name()
         ))
+    })?;
+    let epoch = directory.last_epoch.max(report.newest.epoch()) + 1;
+    directory
+        .record_epoch(epoch)
+        .map_err(|error| system("record the epoch in the data directory", &error))?;
+    Ok(Start {
+        store,
+        position: Position::new(epoch, 1),
+        latest_ms: report.latest_ms,
     })
 }
 
@@ -207,7 +269,7 @@ fn say_ready(config: &Config, shell: &Shell, admin: Option<std::net::SocketAddr>
     let line = format!(
         "tenure ready on {} (admin {admin}, data {}, memory {}, sync {})\n",
         shell.addresses(),
-        config.dir.display(),
+        config.dir_name(),
         size_rounded(config.memory_bytes),
         sync_name(config.sync),
     );

@@ -66,7 +66,7 @@ pub fn of_commands(config: &Config, max_clients: usize, listen: String) -> Setti
         slowlog_slower_than_us: config.slowlog_slower_than_us,
         slowlog_max_len: config.slowlog_max_len as usize,
         listen,
-        dir: config.dir.display().to_string(),
+        dir: config.dir_name(),
         stopwatch: Some(nanoseconds),
     }
 }

@@ -32,6 +32,9 @@ pub const MESSAGES: Token = Token(usize::MAX);
 const LISTENERS: usize = usize::MAX - 1024;
 /// Bytes of the buffer that all connections are read into.
 const SCRATCH_BYTES: usize = 128 << 10;
+/// What has arrived of a connection and is no longer than this waits for what others have sent, so that the memory that all of
+/// it will touch is fetched together.
+const GATHERED_BYTES: usize = 2 << 10;
 /// Full buffers that one connection may hand in per turn before the others have theirs.
 const READS_PER_TURN: usize = 4;
 /// Connections accepted per turn.
@@ -55,11 +58,16 @@ pub struct Shell {
     pub sockets: Sockets,
     pub outbox: Outbox,
     pub state: LoopState,
+    /// The time, as of when the last events came or the last flush began.
+    pub now: Now,
 }
 
 /// What the loop remembers between turns.
 pub struct LoopState {
     scratch: Box<[u8]>,
+    /// What stands at the beginning of `scratch` and is not handed in yet: of whom, and how much.
+    gathered: Vec<(ConnectionId, usize)>,
+    gathered_bytes: usize,
     spin: Spin,
     /// Connections that may have more to read, and no event will say so.
     again: Vec<ConnectionId>,
@@ -74,6 +82,8 @@ impl Default for LoopState {
     fn default() -> Self {
         Self {
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            gathered: Vec::with_capacity(node::BATCH),
+            gathered_bytes: 0,
             spin: Spin::default(),
             again: Vec::new(),
             turns: 0,
@@ -103,9 +113,11 @@ impl Shell {
         let mut events = Events::with_capacity(1024);
         while !self.is_over() {
             let waited_us = self.wait(&mut events)?;
+            self.now = self.clock.now();
             for event in &events {
                 self.event(event);
             }
+            self.hand_in();
             self.read_again();
             self.retry_accepting();
             self.flush();
@@ -181,8 +193,7 @@ impl Shell {
     }
 
     fn handle(&mut self, input: Input<'_>) {
-        let now = self.clock.now();
-        self.node.handle(now, input, &mut self.outbox);
+        self.node.handle(self.now, input, &mut self.outbox);
     }
 }
 
@@ -282,15 +293,20 @@ impl Shell {
                 return;
             }
             let ending = socket.ending;
-            match socket.read(&mut self.state.scratch) {
+            let from = self.state.gathered_bytes;
+            match socket.read(&mut self.state.scratch[from..]) {
                 Ok(Some(0)) => return self.handle(Input::Ended { connection }),
                 Ok(Some(count)) => {
                     if std::mem::replace(&mut socket.window, window) != window {
                         self.state.spin.first_active();
                     }
-                    self.received(connection, count);
                     // A read that was not filled has emptied the kernel's buffer; what comes later causes an event.
-                    if count < SCRATCH_BYTES && !ending {
+                    let emptied = from + count < SCRATCH_BYTES && !ending;
+                    if emptied && count <= GATHERED_BYTES {
+                        return self.gather(connection, count);
+                    }
+                    self.received(connection, from, count);
+                    if emptied {
                         return;
                     }
                 }
@@ -303,11 +319,41 @@ impl Shell {
         }
     }
 
-    fn received(&mut self, connection: ConnectionId, count: usize) {
-        let now = self.clock.now();
-        let bytes = &mut self.state.scratch[..count];
+    fn received(&mut self, connection: ConnectionId, from: usize, count: usize) {
+        let bytes = &mut self.state.scratch[from..from + count];
         let input = Input::Received { connection, bytes };
-        self.node.handle(now, input, &mut self.outbox);
+        self.node.handle(self.now, input, &mut self.outbox);
+    }
+
+    /// Lets what was read wait for what others have sent. Each connection is read once before [`Shell::hand_in`].
+    fn gather(&mut self, connection: ConnectionId, count: usize) {
+        self.state.gathered.push((connection, count));
+        self.state.gathered_bytes += count;
+        if self.state.gathered.len() == node::BATCH {
+            self.hand_in();
+        }
+    }
+
+    /// Hands in what was gathered.
+    fn hand_in(&mut self) {
+        let gathered = std::mem::take(&mut self.state.gathered);
+        self.state.gathered_bytes = 0;
+        if gathered.len() > 1 {
+            let mut rest = &self.state.scratch[..];
+            let pieces = gathered.iter().map(|&(connection, count)| {
+                let (piece, behind) = rest.split_at(count);
+                rest = behind;
+                (connection, piece)
+            });
+            self.node.prefetch(pieces);
+        }
+        let mut from = 0;
+        for &(connection, count) in &gathered {
+            self.received(connection, from, count);
+            from += count;
+        }
+        self.state.gathered = gathered;
+        self.state.gathered.clear();
     }
 
     /// Reads the connections that were left with something to read.
@@ -315,6 +361,7 @@ impl Shell {
         for connection in std::mem::take(&mut self.state.again) {
             self.read(connection);
         }
+        self.hand_in();
     }
 
     fn broken(&mut self, connection: ConnectionId) {
@@ -327,6 +374,7 @@ impl Shell {
 impl Shell {
     /// Ends the turn: has the disk do what the node wants, sends what may be sent, closes what is to be closed.
     fn flush(&mut self) {
+        self.now = self.clock.now();
         self.handle(Input::EndOfTurn);
         for op in std::mem::take(&mut self.outbox.disk) {
             let done = self.disk.perform(op, self.node.segment_bytes(&op));
@@ -335,10 +383,9 @@ impl Shell {
             }
         }
         self.node.take_sendable(&mut self.outbox);
-        let now = self.clock.now();
         let mut send = std::mem::take(&mut self.outbox.send);
         for connection in send.drain(..) {
-            self.send(now, connection);
+            self.send(connection);
         }
         self.outbox.send = send;
         self.state.again.append(&mut self.outbox.read);
@@ -350,7 +397,7 @@ impl Shell {
         }
     }
 
-    fn send(&mut self, now: Now, connection: ConnectionId) {
+    fn send(&mut self, connection: ConnectionId) {
         let Some(socket) = self.sockets.get(connection) else {
             return;
         };
@@ -361,8 +408,7 @@ impl Shell {
         match socket.write(bytes) {
             Ok(0) => {}
             Ok(bytes) => {
-                let input = Input::Sent { connection, bytes };
-                self.node.handle(now, input, &mut self.outbox);
+                self.handle(Input::Sent { connection, bytes });
             }
             Err(error) => {
                 debug!(connection = connection.0, %error, "the connection broke");
@@ -376,7 +422,7 @@ impl Shell {
             && socket.blocked
         {
             socket.blocked = false;
-            self.send(self.clock.now(), connection);
+            self.send(connection);
         }
     }
 }

@@ -5,14 +5,14 @@
 //! tombstone that lives at least as long as it does.
 
 use model::time::Deadline;
-use model::{Db, Position};
+use model::{Db, Position, Version};
 
 use crate::disk::{LogPoint, SegmentId};
 use crate::entry::format::{self, Control, HEADER_BYTES, Header, Note, What};
 use crate::expiry::class_of;
 use crate::index::{CellAt, Reference};
 use crate::store::{Count, Store};
-use crate::{Applied, Key, Op, Refused, Space};
+use crate::{Applied, Key, Kind, Op, Refused, Space};
 
 /// Bytes of a `State` entry's value.
 pub(crate) const STATE_BYTES: usize = 8 * model::limits::DATABASES as usize;
@@ -63,6 +63,19 @@ impl Store {
         ops: &[Op<'_>],
     ) -> Result<Applied, Refused> {
         self.now_ms = self.now_ms.max(now_ms);
+        if let [
+            Op::Put {
+                key,
+                kind,
+                version,
+                deadline,
+                value,
+            },
+        ] = ops
+        {
+            let header = self.put_header(key, first, *kind, *version, *deadline, value);
+            return self.apply_put(now_ms, key, &header, value);
+        }
         let plan = self.plan(now_ms, ops);
         let Some(deadline) = plan.deadline else {
             return Ok(Applied {
@@ -77,6 +90,73 @@ impl Store {
         let class = class_of(deadline, now_ms);
         let slot = self.reserve(class, plan.bytes, plan.reserve)?;
         Ok(self.append_batch(slot, now_ms, first, ops))
+    }
+
+    /// What [`Store::apply`] does for a lone put, which most batches are: its key is looked up once.
+    fn apply_put(
+        &mut self,
+        now_ms: u64,
+        key: &Key<'_>,
+        header: &Header,
+        value: &[&[u8]],
+    ) -> Result<Applied, Refused> {
+        assert!(header.position > self.newest, "positions only grow");
+        let found = self.find(key);
+        let older = found.map(|(_, reference)| self.header_at(reference));
+        let older = older.filter(|older| self.is_there(older, now_ms));
+        let older = older.map(|older| older.deadline);
+        let tombstone = if older.is_some_and(|older| older > header.deadline) {
+            TOMBSTONE_BYTES + key.bytes.len()
+        } else {
+            0
+        };
+        let bytes = HEADER_BYTES + header.len + tombstone;
+        if bytes > self.max_batch() {
+            return Err(Refused::BatchTooLarge);
+        }
+        let latest = older.map_or(header.deadline, |older| older.max(header.deadline));
+        let reserve = matches!(key.space, Space::Hold | Space::Mark);
+        let moved = self.cleaner.moved_entries;
+        let slot = self.reserve(class_of(latest, now_ms), bytes, reserve)?;
+        // Making room may have moved what was found.
+        let found = if self.cleaner.moved_entries == moved {
+            found
+        } else {
+            self.find(key)
+        };
+        let start = self.segment(slot).tail;
+        self.newest = header.position;
+        self.put(&Batch { slot, now_ms }, key, header, value, found);
+        self.tell_time(slot, now_ms);
+        self.complete(slot, start);
+        Ok(Applied {
+            last: header.position,
+            log: LogPoint(self.appended),
+        })
+    }
+
+    #[inline]
+    fn put_header(
+        &self,
+        key: &Key<'_>,
+        position: Position,
+        kind: Kind,
+        version: Version,
+        deadline: Deadline,
+        value: &[&[u8]],
+    ) -> Header {
+        let value_len: usize = value.iter().map(|part| part.len()).sum();
+        Header {
+            len: HEADER_BYTES + key.bytes.len() + value_len,
+            more: false,
+            what: What::User(kind),
+            db: self.place(key.db),
+            space: key.space,
+            position,
+            version: version.raw(),
+            deadline,
+            key_len: key.bytes.len(),
+        }
     }
 
     fn append_batch(
@@ -189,20 +269,9 @@ impl Store {
                 deadline,
                 value,
             } => {
-                let header = Header {
-                    len: HEADER_BYTES
-                        + key.bytes.len()
-                        + value.iter().map(|part| part.len()).sum::<usize>(),
-                    more: false,
-                    what: What::User(kind),
-                    db: self.place(key.db),
-                    space: key.space,
-                    position,
-                    version: version.raw(),
-                    deadline,
-                    key_len: key.bytes.len(),
-                };
-                self.put(batch, key, &header, value);
+                let header = self.put_header(key, position, kind, version, deadline, value);
+                let found = self.find(key);
+                self.put(batch, key, &header, value, found);
             }
             Op::Delete { ref key } => self.delete(batch, position, key),
             Op::Touch { ref key, deadline } => self.touch(batch, position, key, deadline),
@@ -215,11 +284,21 @@ impl Store {
         }
     }
 
-    fn put(&mut self, batch: &Batch, key: &Key<'_>, header: &Header, value: &[&[u8]]) {
+    /// `found` is what the key leads to so far.
+    fn put(
+        &mut self,
+        batch: &Batch,
+        key: &Key<'_>,
+        header: &Header,
+        value: &[&[u8]],
+        found: Option<(CellAt, Reference)>,
+    ) {
         let reference = self.append(batch.slot, header, key.bytes, value);
-        let hash = self.hash_at(key.hash, header.db, header.space);
-        match self.find_at(hash, header.db, header.space, key.bytes) {
-            None => self.index.insert(hash, reference, true),
+        match found {
+            None => {
+                let hash = self.hash_at(key.hash, header.db, header.space);
+                self.index.insert(hash, reference, true);
+            }
             Some((at, old)) => self.put_over(batch, key, header, (at, reference), old),
         }
         self.count_in(batch.slot, header);
@@ -326,7 +405,6 @@ impl Store {
     /// The end of a batch, or of an entry of the store's own, that began at `start`: checksums are computed, and
     /// the disk gets to do.
     pub(crate) fn complete(&mut self, slot: usize, start: usize) {
-        let before = self.appended;
         let segment = self.segment_mut(slot);
         let (salt, tail) = (segment.salt, segment.tail);
         if start == tail {
@@ -341,6 +419,14 @@ impl Store {
             at += len;
         }
         assert_eq!(at, tail, "a batch ends at the tail");
+        self.hand_over(slot, start);
+    }
+
+    /// What was appended from `start` on is complete: the disk gets to do.
+    pub(crate) fn hand_over(&mut self, slot: usize, start: usize) {
+        let before = self.appended;
+        let segment = self.segment_mut(slot);
+        let tail = segment.tail;
         segment.file.unwritten_from.get_or_insert(before);
         segment.file.unsynced_from.get_or_insert(before);
         self.appended += (tail - start) as u64;

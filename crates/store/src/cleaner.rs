@@ -19,17 +19,27 @@ use crate::entry::format::{Control, Header, What};
 use crate::expiry::Sweep;
 use crate::files::Fate;
 use crate::index::Reference;
+use crate::pages::whole_pages;
 use crate::store::Store;
 use crate::{Entry, Refused};
 
-/// Bytes that background compaction may look at per millisecond.
+/// Bytes that background cleaning may look at per millisecond, while little is written.
 const CREDIT_PER_MS: usize = 128 << 10;
+/// What is little: bytes per millisecond.
+const CALM_WRITES_PER_MS: usize = 4 << 10;
 /// Most credit that can be saved up.
 const MAX_CREDIT: usize = 4 << 20;
-/// While more than one in so many bytes is dead, background compaction goes on.
+/// While more than one in so many bytes is dead, background cleaning goes on.
 const CALM_DEAD_SHARE: usize = 16;
-/// From one in so many on, it works in proportion to what is written, too: so many bytes for each.
-const BUSY_DEAD_SHARE: usize = 6;
+/// While much is written, dead bytes are left alone until all that is resident is so many hundredths of the live keys and
+/// values: the fewer are left alone, the more live bytes have to be moved for each dead one.
+const BUSY_PERCENT: usize = 142;
+/// But at least this much is: the same, whatever the entries' sizes, as one in so many live bytes,
+const BUSY_DEAD_SHARE: usize = 16;
+/// and as bytes.
+const BUSY_DEAD_BYTES: usize = 16 << 20;
+/// Bytes that may be looked at for each that is written.
+const BUSY_PACE: usize = 6;
 /// A segment is worth compacting from one dead byte in so many on.
 const WORTH_SHARE: usize = 32;
 /// Tombstones may take one in so many resident bytes before disk cleaning is used to get rid of them.
@@ -51,7 +61,10 @@ pub(crate) struct Cleaner {
     pub(crate) restoring: bool,
     /// There may be segments that hold nothing any more.
     pub(crate) look: bool,
+    /// Bytes that may be looked at, earned by time that passed.
     credit: usize,
+    /// The same, earned by what was written when too much was dead.
+    owed: usize,
     credited_ms: u64,
     credited_appended: u64,
     pub(crate) moved_entries: u64,
@@ -71,6 +84,7 @@ impl Cleaner {
             restoring: false,
             look: false,
             credit: 0,
+            owed: 0,
             credited_ms: 0,
             credited_appended: 0,
             moved_entries: 0,
@@ -94,7 +108,10 @@ impl Store {
         self.now_ms = self.now_ms.max(now_ms);
         self.replace_failed();
         self.free_dead();
-        let mut left = budget_bytes;
+        self.pool.expire(now_ms);
+        self.earn(now_ms);
+        // What writes have to pay for is done now, or they would outrun it.
+        let mut left = budget_bytes.max(self.cleaner.owed);
         while left > 0 {
             let done = self.maintain_once(now_ms, left, expired);
             if done == 0 {
@@ -125,7 +142,6 @@ impl Store {
         if done > 0 {
             return done;
         }
-        self.earn(now_ms);
         let done = self.relocate(now_ms, budget, expired);
         if done > 0 {
             return done;
@@ -137,45 +153,87 @@ impl Store {
     #[must_use]
     pub fn next_maintenance_ms(&self) -> Option<u64> {
         let sweep = self.calendar.first().map(|(due, _)| *due);
-        let again = self.wants_compaction(CALM_DEAD_SHARE) || self.cleaner.relocation.is_some();
+        let again = self.is_untidy() || self.cleaner.relocation.is_some();
         let again = again.then_some(self.now_ms + 1);
         let disk = self.next_disk_ms();
-        sweep.into_iter().chain(again).chain(disk).min()
+        let pool = self.pool.due_ms();
+        sweep.into_iter().chain(again).chain(disk).chain(pool).min()
     }
 
-    /// Background work is paid for by time that passes and, when much is dead, by what is written.
+    /// Background work is paid for by what is written, when too much is dead, and by time that passes while little is.
     fn earn(&mut self, now_ms: u64) {
+        let too_much = self.is_too_much_dead();
         let cleaner = &mut self.cleaner;
         let passed = now_ms.saturating_sub(cleaner.credited_ms) as usize;
         let written = (self.appended - cleaner.credited_appended) as usize;
         cleaner.credited_ms = cleaner.credited_ms.max(now_ms);
         cleaner.credited_appended = self.appended;
-        let mut credit = passed.saturating_mul(CREDIT_PER_MS);
-        if self.wants_compaction(BUSY_DEAD_SHARE) {
-            credit = credit.saturating_add(written.saturating_mul(BUSY_DEAD_SHARE));
+        if written <= passed.saturating_mul(CALM_WRITES_PER_MS) {
+            let earned = passed.saturating_mul(CREDIT_PER_MS);
+            cleaner.credit = cleaner.credit.saturating_add(earned).min(MAX_CREDIT);
         }
+        cleaner.owed = if too_much {
+            written.saturating_mul(BUSY_PACE)
+        } else {
+            0
+        };
+    }
+
+    /// Bytes that background cleaning may look at now.
+    fn allowance(&self) -> usize {
+        if self.is_too_much_dead() {
+            self.cleaner.credit + self.cleaner.owed
+        } else if self.is_untidy() {
+            self.cleaner.credit
+        } else {
+            0
+        }
+    }
+
+    /// Pays for work that was done.
+    fn spend(&mut self, work: usize) {
         let cleaner = &mut self.cleaner;
-        cleaner.credit = cleaner.credit.saturating_add(credit).min(MAX_CREDIT);
+        let of_writes = work.min(cleaner.owed);
+        cleaner.owed -= of_writes;
+        cleaner.credit -= (work - of_writes).min(cleaner.credit);
     }
 
     /// Bytes of segments that are not known to be needed.
     fn dead_bytes(&self) -> usize {
         let live: usize = self.counts.iter().map(|count| count.live).sum();
-        self.resident.saturating_sub(live)
+        // What a head takes from the pool is resident before it is filled.
+        let heads = self.heads.iter().flatten().map(|slot| self.segment(*slot));
+        let unfilled: usize = heads.map(|s| s.resident - whole_pages(s.tail)).sum();
+        self.resident.saturating_sub(live + unfilled)
     }
 
-    fn wants_compaction(&self, share: usize) -> bool {
+    /// Whether more is dead than is left alone while much is written.
+    fn is_too_much_dead(&self) -> bool {
+        let (live, payload) = self.counts.iter().fold((0, 0), |(live, payload), count| {
+            (live + count.live, payload + count.payload)
+        });
+        let needed = live + self.index.bytes();
+        let tolerated = (payload / 100 * BUSY_PERCENT)
+            .saturating_sub(needed)
+            .max(live / BUSY_DEAD_SHARE)
+            .max(BUSY_DEAD_BYTES.min(self.config.memory_bytes / 32));
+        self.dead_bytes() > tolerated
+    }
+
+    /// Whether there is something to clean when there is time.
+    fn is_untidy(&self) -> bool {
         let dead = self.dead_bytes();
-        dead > 4 * self.tuning.segment_bytes.min(1 << 20) && dead > self.resident / share
+        dead > 4 * self.tuning.segment_bytes.min(1 << 20) && dead > self.resident / CALM_DEAD_SHARE
     }
 
     fn compact_in_background(&mut self, budget: usize) -> usize {
-        let started = self.cleaner.compaction.is_some();
-        if self.cleaner.credit == 0 || !(started || self.wants_compaction(CALM_DEAD_SHARE)) {
+        let wanted = self.tuning.files || self.cleaner.compaction.is_some();
+        let allowance = if wanted { self.allowance() } else { 0 };
+        if allowance == 0 {
             return 0;
         }
-        let done = self.compact(budget.min(self.cleaner.credit));
-        self.cleaner.credit -= done.min(self.cleaner.credit);
+        let done = self.compact(budget.min(allowance));
+        self.spend(done);
         done
     }
 
@@ -188,7 +246,10 @@ impl Store {
         }
         self.pay(bytes, room < bytes);
         while self.room(reserve) < bytes {
-            if self.free_dead() == 0 && self.compact(self.tuning.segment_bytes) == 0 {
+            if self.pool.empty() == 0
+                && self.free_dead() == 0
+                && self.compact(self.tuning.segment_bytes) == 0
+            {
                 return Err(self.no_room());
             }
         }
@@ -380,5 +441,8 @@ impl Store {
         self.free_slots.push(slot);
         self.files.open.remove(&segment.id);
         self.condemn(segment.id, segment.file_len, segment.first_position, false);
+        if segment.resident == whole_pages(segment.tail) {
+            self.keep_region(segment.region, segment.resident);
+        }
     }
 }

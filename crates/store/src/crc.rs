@@ -3,15 +3,16 @@
 //! Written here because the crate has no `std`, so the ready-made ones fall back to tables, and because
 //! entries need the *raw* register: a CRC is linear, so the change that a changed last word makes does not
 //! depend on what stands before it ([`step`] of the difference, from zero). That is how a touch mends the
-//! checksum of an entry without reading its value.
+//! checksum of an entry without reading its value, and how the cleaner gives an entry another segment's ([`shift`]).
 //!
 //! On x86-64 the processor's instruction does 8 bytes in 3 cycles; three chains at once hide that latency for
-//! long inputs, and are joined by tables that advance a register over 128 and 256 zero bytes. Elsewhere,
+//! long inputs, and are joined by tables that advance a register over zero bytes. Elsewhere,
 //! and on processors without it, a table does 8 bytes at a time.
 
 const POLYNOMIAL: u32 = 0x82F6_3B78;
-/// Bytes of one of the three chains.
-const LANE: usize = 128;
+/// Bytes of one of the three chains, for long inputs and for what they leave.
+const LONG_LANE: usize = 128;
+const SHORT_LANE: usize = 32;
 
 const fn byte_tables() -> [[u32; 256]; 8] {
     let mut tables = [[0u32; 256]; 8];
@@ -44,6 +45,56 @@ const fn byte_tables() -> [[u32; 256]; 8] {
 }
 
 static BYTES: [[u32; 256]; 8] = byte_tables();
+
+/// What a register becomes after zero bytes, by its four bytes.
+type Advance = [[u32; 256]; 4];
+
+/// Lengths in bits of [`ZEROS`]: up to a segment.
+const ZEROS_BITS: usize = model::limits::SEGMENT_OFFSET_BITS as usize;
+
+/// The tables for 1, 2, 4, 8, ... zero bytes.
+const fn zeros_tables() -> [Advance; ZEROS_BITS] {
+    let mut tables = [[[0u32; 256]; 4]; ZEROS_BITS];
+    let mut power = 0;
+    while power < ZEROS_BITS {
+        let mut at = 0;
+        while at < 4 * 256 {
+            let register = (at as u32 % 256) << (8 * (at / 256));
+            tables[power][at / 256][at % 256] = if power == 0 {
+                (register >> 8) ^ BYTES[0][(register & 0xff) as usize]
+            } else {
+                apply(&tables[power - 1], apply(&tables[power - 1], register))
+            };
+            at += 1;
+        }
+        power += 1;
+    }
+    tables
+}
+
+const fn apply(table: &Advance, register: u32) -> u32 {
+    let [a, b, c, d] = register.to_le_bytes();
+    table[0][a as usize] ^ table[1][b as usize] ^ table[2][c as usize] ^ table[3][d as usize]
+}
+
+static ZEROS: [Advance; ZEROS_BITS] = zeros_tables();
+
+/// Advances the register over `1 << power` zero bytes.
+#[inline]
+fn advance(register: u32, power: u32) -> u32 {
+    apply(&ZEROS[power as usize], register)
+}
+
+/// Advances the register over `zeros` zero bytes: the change that a change at the beginning makes to the end.
+#[inline]
+pub(crate) fn shift(mut register: u32, zeros: usize) -> u32 {
+    let mut left = zeros;
+    while left > 0 {
+        register = advance(register, left.trailing_zeros());
+        left &= left - 1;
+    }
+    register
+}
 
 /// Advances the register by one word, as if its 8 little-endian bytes had been read.
 #[inline]
@@ -87,7 +138,7 @@ mod hardware {
     use core::arch::x86_64::{__cpuid, _mm_crc32_u8, _mm_crc32_u64};
     use core::sync::atomic::{AtomicU8, Ordering};
 
-    use super::{BYTES, LANE};
+    use super::{LONG_LANE, SHORT_LANE, advance};
 
     /// 0: not asked yet, 1: absent, 2: present.
     static PRESENT: AtomicU8 = AtomicU8::new(0);
@@ -108,50 +159,6 @@ mod hardware {
         present
     }
 
-    /// What a register with only these 8 bits set becomes after `zeros` zero bytes, by byte of the register.
-    const fn advance_tables(zeros: usize) -> [[u32; 256]; 4] {
-        let mut bits = [0u32; 32];
-        let mut bit = 0;
-        while bit < 32 {
-            let mut register = 1u32 << bit;
-            let mut i = 0;
-            while i < zeros {
-                register = (register >> 8) ^ BYTES[0][(register & 0xff) as usize];
-                i += 1;
-            }
-            bits[bit] = register;
-            bit += 1;
-        }
-        let mut tables = [[0u32; 256]; 4];
-        let mut k = 0;
-        while k < 4 {
-            let mut value = 0;
-            while value < 256 {
-                let mut bit = 0;
-                while bit < 8 {
-                    if value >> bit & 1 == 1 {
-                        tables[k][value] ^= bits[8 * k + bit];
-                    }
-                    bit += 1;
-                }
-                value += 1;
-            }
-            k += 1;
-        }
-        tables
-    }
-
-    static ONE_LANE: [[u32; 256]; 4] = advance_tables(LANE);
-    static TWO_LANES: [[u32; 256]; 4] = advance_tables(2 * LANE);
-
-    fn advance(tables: &[[u32; 256]; 4], register: u32) -> u32 {
-        let [a, b, c, d] = register.to_le_bytes();
-        tables[0][usize::from(a)]
-            ^ tables[1][usize::from(b)]
-            ^ tables[2][usize::from(c)]
-            ^ tables[3][usize::from(d)]
-    }
-
     #[target_feature(enable = "sse4.2")]
     pub(super) fn chain(register: u32, parts: [&[u8]; 3]) -> u32 {
         let register = bytes(register, parts[0]);
@@ -162,7 +169,8 @@ mod hardware {
     #[inline]
     #[target_feature(enable = "sse4.2")]
     fn bytes(register: u32, bytes: &[u8]) -> u32 {
-        let (register, rest) = lanes(register, bytes);
+        let (register, rest) = lanes::<LONG_LANE, { 3 * LONG_LANE }>(register, bytes);
+        let (register, rest) = lanes::<SHORT_LANE, { 3 * SHORT_LANE }>(register, rest);
         let (words, rest) = rest.as_chunks::<8>();
         let mut wide = u64::from(register);
         for word in words {
@@ -178,8 +186,13 @@ mod hardware {
     /// Reads as many triples of lanes as there are; what is left comes back.
     #[inline]
     #[target_feature(enable = "sse4.2")]
-    fn lanes(mut register: u32, bytes: &[u8]) -> (u32, &[u8]) {
-        let (triples, rest) = bytes.as_chunks::<{ 3 * LANE }>();
+    fn lanes<const LANE: usize, const TRIPLE: usize>(
+        mut register: u32,
+        bytes: &[u8],
+    ) -> (u32, &[u8]) {
+        const { assert!(LANE.is_power_of_two() && TRIPLE == 3 * LANE) };
+        let (one, two) = (LANE.trailing_zeros(), LANE.trailing_zeros() + 1);
+        let (triples, rest) = bytes.as_chunks::<TRIPLE>();
         for triple in triples {
             let (words, _) = triple.as_chunks::<8>();
             let (mut a, mut b, mut c) = (u64::from(register), 0, 0);
@@ -188,7 +201,7 @@ mod hardware {
                 b = _mm_crc32_u64(b, u64::from_le_bytes(words[i + LANE / 8]));
                 c = _mm_crc32_u64(c, u64::from_le_bytes(words[i + 2 * (LANE / 8)]));
             }
-            register = advance(&TWO_LANES, a as u32) ^ advance(&ONE_LANE, b as u32) ^ c as u32;
+            register = advance(a as u32, two) ^ advance(b as u32, one) ^ c as u32;
         }
         (register, rest)
     }

@@ -22,6 +22,7 @@ mod files;
 mod index;
 mod log;
 mod pages;
+mod pool;
 mod prefetch;
 mod restore;
 mod scan;

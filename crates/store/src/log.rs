@@ -75,9 +75,10 @@ impl Store {
     }
 
     fn new_segment(&mut self, id: SegmentId, class: usize) -> Option<usize> {
-        let region = self.pages.allocate(self.tuning.segment_bytes)?;
+        let (region, touched) = self.take_region()?;
         let salt = Salt::new(self.tuning.directory, id);
         let mut segment = Segment::new(region, id, salt, class);
+        segment.resident = segment.resident.max(touched);
         segment.created_ms = self.now_ms;
         segment.file.unwritten_from = Some(self.appended);
         segment.file.unsynced_from = Some(self.appended);
@@ -130,6 +131,11 @@ impl Store {
         let segment = self.segment_mut(slot);
         segment.sealed = true;
         segment.file_len = segment.tail;
+        // The memory was another segment's before, and that was longer.
+        let (resident, needed) = (segment.resident, whole_pages(segment.tail));
+        segment.region.give_back(segment.tail, resident);
+        segment.resident = needed;
+        self.resident -= resident - needed;
     }
 
     /// Appends an entry to a segment that has room for it. Its checksum comes with [`Store::complete`].
@@ -187,8 +193,10 @@ impl Store {
     fn grow(&mut self, slot: usize, header: &Header) {
         let segment = self.segment_mut(slot);
         segment.tail += header.len;
+        let tail = segment.region.bytes().as_ptr().wrapping_add(segment.tail);
+        crate::prefetch::ahead_of_appends(tail, header.len);
         segment.note(header);
-        let resident = whole_pages(segment.tail);
+        let resident = whole_pages(segment.tail).max(segment.resident);
         let more = resident - segment.resident;
         segment.resident = resident;
         self.resident += more;

@@ -15,3 +15,34 @@ pub(crate) fn line(at: *const u8) {
     #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = at;
 }
+
+/// Starts fetching the cache lines of these bytes.
+#[inline]
+pub(crate) fn lines(bytes: &[u8]) {
+    for offset in (0..bytes.len()).step_by(64) {
+        line(bytes.as_ptr().wrapping_add(offset));
+    }
+}
+
+/// Starts fetching the cache line at `at`, which is going to be written. Any address will do.
+#[inline]
+fn line_to_write(at: *const u8) {
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
+    {
+        use core::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        // SAFETY: as in `line`.
+        unsafe { _mm_prefetch::<_MM_HINT_ET0>(at.cast()) }
+    }
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
+    let _ = at;
+}
+
+/// `len` bytes were appended that end at `tail`: starts fetching as many, a little further on, where the appends to come will
+/// write. Memory that was another segment's before is in no cache.
+#[inline]
+pub(crate) fn ahead_of_appends(tail: *const u8, len: usize) {
+    const AHEAD: usize = 2048;
+    for offset in (AHEAD..AHEAD + len.min(AHEAD)).step_by(64) {
+        line_to_write(tail.wrapping_add(offset));
+    }
+}

@@ -16,6 +16,7 @@ use crate::expiry::CLASSES;
 use crate::files::Files;
 use crate::index::{CellAt, Index, Reference};
 use crate::pages::{HeapPages, Pages};
+use crate::pool::Pool;
 use crate::scan::Scanner;
 use crate::segment::Segment;
 use crate::{Entry, Key, Space, StoreConfig, Usage};
@@ -31,6 +32,9 @@ pub struct Tuning {
     pub directory: u64,
     /// Files to have ready for new segments; at least 3.
     pub spare_files: usize,
+    /// Whether files are kept. Without, the store's disk ops may be answered without doing anything, and a segment in which
+    /// much is dead is emptied whole, as there is no file of it whose rewriting could be put off.
+    pub files: bool,
 }
 
 impl Default for Tuning {
@@ -39,6 +43,7 @@ impl Default for Tuning {
             segment_bytes: SEGMENT_BYTES,
             directory: 0,
             spare_files: 3,
+            files: true,
         }
     }
 }
@@ -88,7 +93,9 @@ pub struct Store {
     pub(crate) calendar: BTreeSet<(u64, usize)>,
     pub(crate) files: Files,
     pub(crate) cleaner: Cleaner,
+    /// Bytes that segments have touched.
     pub(crate) resident: usize,
+    pub(crate) pool: Pool,
     /// Bytes ever appended.
     pub(crate) appended: u64,
     pub(crate) now_ms: u64,
@@ -143,6 +150,7 @@ impl Store {
             files: Files::new(),
             cleaner: Cleaner::new(),
             resident: 0,
+            pool: Pool::default(),
             appended: 0,
             now_ms: 0,
             newest: Position::ZERO,
@@ -203,13 +211,27 @@ impl Store {
         self.index.prefetch(self.full_hash(key));
     }
 
-    /// Asks the processor to fetch what looks like the key's entry.
+    /// Asks the processor to fetch the beginning of what looks like the key's entry. To be followed, some work
+    /// later, by [`Store::prefetch_value`], where the value will be read.
     #[inline]
     pub fn prefetch_entry(&self, key: &Key<'_>) {
         if let Some(reference) = self.index.guess(self.full_hash(key)) {
             let bytes = self.segment(reference.slot()).from(reference.offset());
             crate::prefetch::line(bytes.as_ptr());
             crate::prefetch::line(bytes.as_ptr().wrapping_add(64));
+        }
+    }
+
+    /// Asks the processor to fetch the rest of what looks like the key's entry, as far as the processor would not
+    /// do so by itself when the reading has begun.
+    #[inline]
+    pub fn prefetch_value(&self, key: &Key<'_>) {
+        const MOST_BYTES: usize = 1024 + 128;
+        if let Some(reference) = self.index.guess(self.full_hash(key)) {
+            let entry = self.bytes_at(reference);
+            if let Some(value) = entry.get(128..entry.len().min(MOST_BYTES)) {
+                crate::prefetch::lines(value);
+            }
         }
     }
 
@@ -424,6 +446,7 @@ impl Store {
     pub(crate) fn used(&self) -> usize {
         let dead = self.restored_dead.capacity() * size_of::<u64>();
         self.resident
+            + self.pool.bytes()
             + self.index.bytes()
             + self.segments.len() * size_of::<Option<Segment>>()
             + dead

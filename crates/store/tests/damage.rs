@@ -19,6 +19,7 @@ const TUNING: Tuning = Tuning {
     segment_bytes: 4096,
     directory: 77,
     spare_files: 3,
+    files: true,
 };
 const CONFIG: StoreConfig = StoreConfig {
     memory_bytes: 1 << 20,

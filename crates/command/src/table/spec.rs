@@ -289,6 +289,12 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// Whether it reads its keys and changes none.
+    #[must_use]
+    pub const fn only_reads(&self) -> bool {
+        self.flags.has(Flags::READONLY)
+    }
+
     /// A command of this group, to be completed by the methods below.
     #[must_use]
     pub const fn new(

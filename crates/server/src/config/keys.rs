@@ -99,14 +99,14 @@ pub static KEYS: &[Key] = &[
         name: "dir",
         value: "PATH",
         default: "./tenure-data",
-        summary: "The data directory; it is made if it is not there",
+        summary: "The data directory; it is made if it is not there. `off`: nothing is written to disk, and the end of the process is the end of its sessions",
         is_secret: false,
         set: |config, text| {
             not_empty(text)?;
-            config.dir = PathBuf::from(text);
+            config.dir = (text != "off").then(|| PathBuf::from(text));
             Ok(())
         },
-        show: |config| quoted(&config.dir.display().to_string()),
+        show: |config| quoted(&config.dir_name()),
     },
     Key {
         name: "memory",

@@ -20,6 +20,8 @@ pub(crate) struct Compaction {
     slot: usize,
     read: usize,
     write: usize,
+    /// The batch of the entry before goes on with this one.
+    within: bool,
     floor: u64,
 }
 
@@ -86,6 +88,7 @@ impl Store {
             slot,
             read: SEGMENT_HEADER,
             write: SEGMENT_HEADER,
+            within: false,
             floor,
         })
     }
@@ -116,6 +119,7 @@ impl Store {
         let old = Reference::new(job.slot, offset);
         let header = self.header_at(old);
         job.read = offset + header.len;
+        let place = Place::behind(core::mem::replace(&mut job.within, header.more));
         let new = Reference::new(job.slot, job.write);
         match header.what {
             What::User(_) => {
@@ -130,7 +134,7 @@ impl Store {
                 return;
             }
         }
-        self.slide(job, offset, &header);
+        self.slide(job, offset, &header, place);
     }
 
     /// A note has a new place.
@@ -155,7 +159,7 @@ impl Store {
         }
     }
 
-    fn slide(&mut self, job: &mut Compaction, offset: usize, header: &Header) {
+    fn slide(&mut self, job: &mut Compaction, offset: usize, header: &Header, place: Place) {
         let segment = self.segment_mut(job.slot);
         let (salt, end) = (segment.salt, offset + header.len);
         if offset != job.write {
@@ -165,10 +169,9 @@ impl Store {
                 .copy_within(offset..end, job.write);
         }
         let entry = &mut segment.region.bytes_mut()[job.write..job.write + header.len];
-        let place = format::verify(entry, salt).expect("memory holds only entries that pass");
         if header.more || place == Place::Later {
             // Its neighbours may be gone: it stands alone from now on.
-            format::finish(entry, salt, true, false);
+            format::finish_copy(entry, (salt, salt), place);
         }
         self.cleaner.moved_entries += 1;
         self.cleaner.moved_bytes += header.len as u64;

@@ -1,9 +1,10 @@
 //! Disk cleaning: the live entries of a segment are rewritten to the heads of their classes, so that its file
-//! can go.
+//! can go. Without files it is the only cleaning, as long as there is memory for it: what it frees is a whole segment, whose
+//! memory serves the next one as it is.
 
 use super::TOMBSTONE_SHARE;
 use crate::Entry;
-use crate::entry::format::{self, Header, SEGMENT_HEADER, What};
+use crate::entry::format::{self, Header, Place, SEGMENT_HEADER, What};
 use crate::expiry::{NEVER, class_of};
 use crate::index::Reference;
 use crate::log::Spares;
@@ -17,12 +18,16 @@ const DISK_EXPANSION: usize = 2;
 const FULL_PERCENT: usize = 98;
 /// Small files that are not worth a thought.
 const SMALL_CHANGE: usize = 8;
+/// Entries whose index buckets are fetched together.
+const AHEAD: usize = 16;
 
 /// A segment being emptied: what is before `at` has been moved.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Relocation {
     slot: usize,
     at: usize,
+    /// The batch of the entry before goes on with this one.
+    within: bool,
     floor: u64,
 }
 
@@ -46,23 +51,72 @@ impl Store {
         else {
             return 0;
         };
+        let budget = if self.tuning.files {
+            budget
+        } else {
+            budget.min(self.allowance())
+        };
         let mut work = 0;
         while work < budget {
-            let Some(offset) = self.segment(job.slot).next(job.at) else {
-                self.end_relocation(job);
-                return work + 1;
-            };
-            let header = Header::read(self.segment(job.slot).from(offset));
+            let done = self.relocate_some(&mut job, now_ms, expired);
+            if done == 0 {
+                break;
+            }
+            work += done;
+        }
+        self.spend(work);
+        if self.segment(job.slot).next(job.at).is_none() {
+            self.end_relocation(job);
+            return work + 1;
+        }
+        if self.is_short() {
+            self.empty_up_to(job);
+        }
+        self.cleaner.relocation = Some(job);
+        work
+    }
+
+    /// Moves a few entries. Returns the bytes that it looked at, 0 at the end or if nothing can be moved now.
+    fn relocate_some(
+        &mut self,
+        job: &mut Relocation,
+        now_ms: u64,
+        expired: &mut dyn FnMut(Entry<'_>),
+    ) -> usize {
+        let mut ahead = [(0, 0); AHEAD];
+        let (mut found, mut at) = (0, self.segment(job.slot).next(job.at));
+        while let Some(offset) = at.filter(|_| found < AHEAD) {
+            let bytes = self.segment(job.slot).from(offset);
+            let header = Header::read(bytes);
+            let hash = self.hash_of(&header, bytes);
+            self.index.prefetch(hash);
+            ahead[found] = (offset, hash);
+            found += 1;
+            at = self.segment(job.slot).next(offset + header.len);
+        }
+        for &(offset, hash) in &ahead[..found] {
             let reference = Reference::new(job.slot, offset);
-            if !self.relocate_entry(now_ms, reference, &header, job.floor, expired) {
+            if self.index.find_reference(hash, reference).is_some() {
+                crate::prefetch::lines(self.bytes_at(reference));
+            }
+        }
+        let mut work = 0;
+        for &(offset, _) in &ahead[..found] {
+            let header = self.header_at(Reference::new(job.slot, offset));
+            let reference = Reference::new(job.slot, offset);
+            if !self.relocate_entry(now_ms, reference, &header, *job, expired) {
                 break;
             }
             job.at = offset + header.len;
+            job.within = header.more;
             work += header.len;
         }
-        self.empty_up_to(job);
-        self.cleaner.relocation = Some(job);
         work
+    }
+
+    /// Whether memory is so short that cleaning has to give back at once what it has emptied.
+    fn is_short(&self) -> bool {
+        self.room(false) < 4 * self.tuning.segment_bytes
     }
 
     /// Moves one entry to its class's head, if anybody needs it. False if that cannot be done now.
@@ -71,9 +125,10 @@ impl Store {
         now_ms: u64,
         reference: Reference,
         header: &Header,
-        floor: u64,
+        job: Relocation,
         expired: &mut dyn FnMut(Entry<'_>),
     ) -> bool {
+        let place = Place::behind(job.within);
         match header.what {
             What::User(_) => {
                 let hash = self.hash_of(header, self.bytes_at(reference));
@@ -84,7 +139,7 @@ impl Store {
                     self.expire(reference, header, expired);
                     return true;
                 }
-                let Some(copy) = self.copy_to_head(now_ms, reference, header) else {
+                let Some(copy) = self.copy_to_head(now_ms, reference, header, place) else {
                     return false;
                 };
                 self.index.replace(at, copy);
@@ -93,10 +148,10 @@ impl Store {
             }
             What::Control(control) => {
                 let slot = reference.slot();
-                let needed = self.is_needed(reference, header, floor);
+                let needed = self.is_needed(reference, header, job.floor);
                 let is_note = self.state == Some(reference) || self.clock == Some(reference);
                 if needed && !is_note {
-                    let Some(copy) = self.copy_to_head(now_ms, reference, header) else {
+                    let Some(copy) = self.copy_to_head(now_ms, reference, header, place) else {
                         return false;
                     };
                     self.segment_mut(copy.slot())
@@ -110,7 +165,13 @@ impl Store {
 
     /// A copy of the entry that stands alone at the tail of its class's head. `None` if there is no room or no file
     /// for it.
-    fn copy_to_head(&mut self, now_ms: u64, from: Reference, header: &Header) -> Option<Reference> {
+    fn copy_to_head(
+        &mut self,
+        now_ms: u64,
+        from: Reference,
+        header: &Header,
+        place: Place,
+    ) -> Option<Reference> {
         let needed = header.len + 128;
         let ceiling = self.cleaner.ceiling;
         if self.room(true) < needed && self.used() + needed > ceiling {
@@ -118,18 +179,11 @@ impl Store {
         }
         let class = class_of(header.deadline, now_ms);
         let slot = self.head(class, header.len, Spares::TakeLast).ok()?;
-        let salt = self.segment(from.slot()).salt;
-        assert!(
-            format::verify(self.bytes_at(from), salt).is_some(),
-            "memory holds only entries that pass"
-        );
+        let salts = (self.segment(from.slot()).salt, self.segment(slot).salt);
         let start = self.segment(slot).tail;
-        let header = Header {
-            more: false,
-            ..*header
-        };
-        let copy = self.append_copy(from, slot, &header);
-        self.complete(slot, start);
+        let copy = self.append_copy(from, slot, header);
+        format::finish_copy(self.segment_mut(slot).entry_mut(start), salts, place);
+        self.hand_over(slot, start);
         self.cleaner.moved_entries += 1;
         self.cleaner.moved_bytes += header.len as u64;
         Some(copy)
@@ -153,9 +207,15 @@ impl Store {
     fn end_relocation(&mut self, job: Relocation) {
         self.cleaner.disk_passes += 1;
         let tail = self.segment(job.slot).tail;
-        self.empty_up_to(Relocation { at: tail, ..job });
+        if self.is_short() {
+            self.empty_up_to(Relocation { at: tail, ..job });
+        }
         let segment = self.segment_mut(job.slot);
         segment.busy = false;
+        segment.gap = Some(Gap {
+            from: SEGMENT_HEADER,
+            to: tail,
+        });
         assert!(
             segment.live_bytes == 0 && segment.controls == 0,
             "all that lives has moved"
@@ -171,7 +231,8 @@ impl Store {
 
     fn next_relocation(&mut self) -> Option<Relocation> {
         let slot = self
-            .choose_for_disk()
+            .choose_for_memory()
+            .or_else(|| self.choose_for_disk())
             .or_else(|| self.choose_for_tombstones())?;
         self.unschedule(slot);
         let floor = self.floor();
@@ -186,7 +247,20 @@ impl Store {
         };
         self.segment_mut(slot).busy = true;
         let at = SEGMENT_HEADER;
-        Some(Relocation { slot, at, floor })
+        Some(Relocation {
+            slot,
+            at,
+            within: false,
+            floor,
+        })
+    }
+
+    /// Without files, when there is something to clean and credit for it, the segment whose cleaning pays best.
+    fn choose_for_memory(&self) -> Option<usize> {
+        let wanted = !self.tuning.files && self.allowance() > 0;
+        wanted
+            .then(|| self.best(|segment| self.benefit(segment)))
+            .flatten()
     }
 
     /// When the files hold much more than what lives, the segment whose cleaning pays best.

@@ -1,6 +1,6 @@
 use alloc::vec::Vec;
 
-use super::{chain, portable, step};
+use super::{chain, portable, shift, step};
 
 #[test]
 fn check_value_of_the_polynomial() {
@@ -27,5 +27,16 @@ fn the_effect_of_the_last_word_does_not_depend_on_what_is_before() {
         let state = portable(!0, before);
         let (old, new) = (0x0123_4567_89ab_cdef, 0xfedc_0000_1111_2222);
         assert_eq!(step(state, old) ^ step(0, old ^ new), step(state, new));
+    }
+}
+
+#[test]
+fn the_effect_of_the_beginning_does_not_depend_on_what_comes_behind() {
+    let bytes: Vec<u8> = (0..1500u32).map(|i| (i * 7) as u8).collect();
+    for len in (0..bytes.len()).step_by(7) {
+        let (old, new) = (0x1234_5678, 0x9abc_def1);
+        let rest = &bytes[..len];
+        let changed = portable(old, rest) ^ shift(old ^ new, len);
+        assert_eq!(changed, portable(new, rest), "{len}");
     }
 }

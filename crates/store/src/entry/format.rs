@@ -256,11 +256,37 @@ pub(crate) fn finish(entry: &mut [u8], salt: Salt, first: bool, more: bool) {
     put(entry, 0, &sum.to_le_bytes());
 }
 
+/// Completes a copy of a completed entry that was in a segment with the salt `from`, for one with the salt `to`, where it
+/// stands alone. `place` is where in its batch it stood. The checksum is mended, not computed: a copy of an entry that does not
+/// pass does not pass.
+#[inline]
+pub(crate) fn finish_copy(entry: &mut [u8], (from, to): (Salt, Salt), place: Place) {
+    let shape = half(entry, 4);
+    put(entry, 4, &(shape & !MORE).to_le_bytes());
+    let changed = from.0 ^ to.0 ^ (shape & MORE);
+    // All of it but the checksum itself is read behind the salt and, first of all, the shape.
+    let mark = match place {
+        Place::First => 0,
+        Place::Later => CONTINUES,
+    };
+    let sum = half(entry, 0) ^ mark ^ crc::shift(changed, entry.len() - 4);
+    put(entry, 0, &sum.to_le_bytes());
+}
+
 /// Where in its batch an entry stands, as its checksum tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Place {
     First,
     Later,
+}
+
+impl Place {
+    /// Of an entry in memory, where all of a batch stands together or each of its entries alone: whether the entry before says
+    /// that its batch goes on tells it.
+    #[inline]
+    pub(crate) fn behind(more: bool) -> Self {
+        if more { Self::Later } else { Self::First }
+    }
 }
 
 /// Whether `entry`, exactly one by its length, passes its checksum, and then where in its batch it stands.

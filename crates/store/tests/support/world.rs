@@ -45,6 +45,8 @@ impl World {
             segment_bytes: [16384, 32768, 65536][random.below(3) as usize],
             directory: random.next(),
             spare_files: 3 + random.below(3) as usize,
+            // It only decides how the store cleans, so a store with files has to bear it, too.
+            files: random.below(4) > 0,
         };
         let config = StoreConfig {
             memory_bytes: tuning.segment_bytes * (24 + random.below(60) as usize),

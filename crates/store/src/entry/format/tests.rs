@@ -6,7 +6,7 @@ use model::time::Deadline;
 
 use super::{
     Control, HEADER_BYTES, Header, Place, SEGMENT_HEADER, Salt, SegmentHeader, What, finish,
-    set_deadline, verify,
+    finish_copy, set_deadline, verify,
 };
 use crate::disk::SegmentId;
 use crate::entry::{Kind, Space};
@@ -152,5 +152,24 @@ fn all_kinds_come_back() {
             header.write(&mut bytes);
             assert_eq!(Header::read(&bytes), header);
         }
+    }
+}
+
+#[test]
+fn a_copy_stands_alone_in_another_segment_and_passes_if_the_original_did() {
+    let other = Salt::new(7, SegmentId(10));
+    for (first, more) in [(true, false), (true, true), (false, false), (false, true)] {
+        let mut bytes = entry();
+        finish(&mut bytes, salt(), first, more);
+        let place = Place::behind(!first);
+        assert_eq!(verify(&bytes, salt()), Some(place));
+        let mut copy = bytes.clone();
+        finish_copy(&mut copy, (salt(), other), place);
+        assert_eq!(verify(&copy, other), Some(Place::First));
+        assert!(!Header::read(&copy).more);
+        let last = bytes.len() - 1;
+        bytes[last] ^= 1;
+        finish_copy(&mut bytes, (salt(), other), place);
+        assert_eq!(verify(&bytes, other), None, "damage is not mended");
     }
 }
