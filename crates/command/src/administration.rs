@@ -5,7 +5,8 @@ use crate::{Call, Failure, Flow, Ran};
 
 /// `DBSIZE`: keys whose deadline has passed count until they are removed, as in Redis.
 pub fn dbsize(call: &mut Call<'_>) -> Ran {
-    call.reply.integer(call.shard.store().len(call.db) as i64);
+    let keys = call.shard.count(call.db);
+    call.reply.integer(keys as i64);
     Ok(Flow::Done)
 }
 
@@ -37,7 +38,9 @@ fn flush_mode(call: &Call<'_>) -> Result<(), Failure> {
 /// `SWAPDB index1 index2`
 pub fn swapdb(call: &mut Call<'_>) -> Ran {
     let index = |at: usize, error| {
-        crate::arguments::integer(call.arguments.at(at)).ok_or(Failure::text(error))
+        crate::arguments::integer(call.arguments.at(at))
+            .filter(|index| i32::try_from(*index).is_ok())
+            .ok_or(Failure::text(error))
     };
     let first = index(1, "ERR invalid first DB index")?;
     let second = index(2, "ERR invalid second DB index")?;

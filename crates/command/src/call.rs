@@ -4,6 +4,7 @@ use model::{ConnectionId, Db, Now};
 use resp::Reply;
 use shard::{Attempt, Shard};
 
+use crate::failure::shown;
 use crate::table::Spec;
 use crate::{Arguments, Client, Clients, Failure, Server};
 
@@ -55,6 +56,18 @@ impl Call<'_> {
     #[must_use]
     pub fn wrong_arity(&self) -> Failure {
         wrong_arity(self.spec)
+    }
+
+    /// The same of a subcommand whose number of words the table cannot tell.
+    #[must_use]
+    pub fn wrong_form(&self) -> Failure {
+        let container = self.spec.name.split('|').next().unwrap_or_default();
+        let text = alloc::format!(
+            "ERR unknown subcommand or wrong number of arguments for '{}'. Try {} HELP.",
+            shown(self.arguments.at(1)),
+            container.to_ascii_uppercase()
+        );
+        Failure::Text(text.into())
     }
 }
 

@@ -7,6 +7,7 @@ pub use kill::kill;
 pub use list::{info, list};
 
 use crate::client::ReplyMode;
+use crate::failure::shown;
 use crate::server::Pause;
 use crate::{Call, Failure, Flow, Ran};
 
@@ -57,8 +58,8 @@ pub fn setinfo(call: &mut Call<'_>) -> Ran {
     } else if call.arguments.is(2, "LIB-VER") {
         call.client().library_version = valid_name(value, "lib-ver")?.to_vec();
     } else {
-        let shown = alloc::string::String::from_utf8_lossy(call.arguments.at(2));
-        let text = alloc::format!("ERR Unrecognized option '{shown}'");
+        let option = shown(call.arguments.at(2));
+        let text = alloc::format!("ERR Unrecognized option '{option}'");
         return Err(Failure::Text(text.into()));
     }
     call.reply.ok();
@@ -106,13 +107,30 @@ pub fn reply(call: &mut Call<'_>) -> Ran {
     Ok(Flow::Done)
 }
 
-/// `CLIENT TRACKING OFF`; `ON` is refused.
+/// `CLIENT TRACKING OFF [options]`; `ON` is refused.
 pub fn tracking(call: &mut Call<'_>) -> Ran {
+    check_tracking_options(call)?;
     if on_or_off(call)? {
         return Err(Failure::text("ERR client tracking is not available"));
     }
     call.reply.ok();
     Ok(Flow::Done)
+}
+
+fn check_tracking_options(call: &Call<'_>) -> Result<(), Failure> {
+    let arguments = call.arguments;
+    let mut at = 3;
+    while at < arguments.len() {
+        let is_one_of = |words: &[&str]| words.iter().any(|word| arguments.is(at, word));
+        if is_one_of(&["BCAST", "OPTIN", "OPTOUT", "NOLOOP"]) {
+            at += 1;
+        } else if is_one_of(&["REDIRECT", "PREFIX"]) && at + 1 < arguments.len() {
+            at += 2;
+        } else {
+            return Err(Failure::Syntax);
+        }
+    }
+    Ok(())
 }
 
 /// `CLIENT TRACKINGINFO`
@@ -136,10 +154,7 @@ pub fn getredir(call: &mut Call<'_>) -> Ran {
 }
 
 /// `CLIENT CACHING YES|NO`
-pub fn caching(call: &mut Call<'_>) -> Ran {
-    if !call.arguments.is(2, "YES") && !call.arguments.is(2, "NO") {
-        return Err(Failure::Syntax);
-    }
+pub fn caching(_call: &mut Call<'_>) -> Ran {
     Err(Failure::text(
         "ERR CLIENT CACHING can be called only when the client is in tracking mode with OPTIN or OPTOUT mode enabled",
     ))
@@ -160,7 +175,7 @@ pub fn pause(call: &mut Call<'_>) -> Ran {
         4 if arguments.is(3, "ALL") => true,
         4 if arguments.is(3, "WRITE") => false,
         4 => return Err(Failure::text("ERR CLIENT PAUSE mode must be WRITE or ALL")),
-        _ => return Err(call.wrong_arity()),
+        _ => return Err(call.wrong_form()),
     };
     let timeout_ms = crate::arguments::integer(arguments.at(2)).ok_or(Failure::text(
         "ERR timeout is not an integer or out of range",
@@ -200,7 +215,7 @@ pub fn unblock(call: &mut Call<'_>) -> Ran {
                 "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR",
             ));
         }
-        _ => return Err(call.wrong_arity()),
+        _ => return Err(call.wrong_form()),
     }
     // Either way the command that waits answers as if its time were over: what it says then is of more use than that
     // somebody ended the wait.

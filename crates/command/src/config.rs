@@ -7,6 +7,7 @@ use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use crate::failure::shown;
 use crate::glob::matches_any_case;
 use crate::server::Stats;
 use crate::{Call, Failure, Flow, Ran};
@@ -161,17 +162,19 @@ enum Checked {
 pub fn set(call: &mut Call<'_>) -> Ran {
     let arguments = call.arguments;
     if !arguments.len().is_multiple_of(2) {
-        return Err(call.wrong_arity());
+        return Err(Failure::Syntax);
     }
     let mut changes = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
     for at in (2..arguments.len()).step_by(2) {
-        let parameter = parameter(arguments.at(at))?;
+        let name = arguments.at(at);
+        let parameter = parameter(name)?;
         if seen.contains(&parameter.name) {
-            return Err(failed(parameter, "duplicate parameter"));
+            return Err(failed(name, "duplicate parameter"));
         }
         seen.push(parameter.name);
-        changes.push(checked(call, parameter, arguments.at(at + 1))?);
+        let change = checked(call, parameter, arguments.at(at + 1));
+        changes.push(change.map_err(|why| failed(name, &why))?);
     }
     for change in changes {
         match change {
@@ -189,37 +192,43 @@ fn parameter(name: &[u8]) -> Result<&'static Parameter, Failure> {
         .iter()
         .find(|parameter| name.eq_ignore_ascii_case(parameter.name.as_bytes()))
         .ok_or_else(|| {
-            let shown = String::from_utf8_lossy(name);
             let text = alloc::format!(
-                "ERR Unknown option or number of arguments for CONFIG SET - '{shown}'"
+                "ERR Unknown option or number of arguments for CONFIG SET - '{}'",
+                shown(name)
             );
             Failure::Text(text.into())
         })
 }
 
-fn failed(parameter: &Parameter, why: &str) -> Failure {
-    let name = parameter.name;
+fn failed(name: &[u8], why: &str) -> Failure {
+    let name = shown(name);
     let text =
         alloc::format!("ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
     Failure::Text(text.into())
 }
 
-fn checked(call: &Call<'_>, parameter: &Parameter, value: &[u8]) -> Result<Checked, Failure> {
+/// What the setting becomes, or why it cannot become this.
+fn checked(
+    call: &Call<'_>,
+    parameter: &Parameter,
+    value: &[u8],
+) -> Result<Checked, Cow<'static, str>> {
     match parameter.set {
         Set::Never if (parameter.get)(call).as_bytes() == value => Ok(Checked::Same),
-        Set::Never => Err(failed(parameter, "can't set immutable config")),
+        Set::Never => Err("can't set immutable config".into()),
         Set::Integer(least, most, set) => {
             let number = crate::arguments::integer(value)
-                .ok_or_else(|| failed(parameter, "argument couldn't be parsed into an integer"))?;
+                .ok_or("argument couldn't be parsed into an integer")?;
             if !(least..=most).contains(&number) {
-                let why = alloc::format!("argument must be between {least} and {most} inclusive");
-                return Err(failed(parameter, &why));
+                return Err(owned(format_args!(
+                    "argument must be between {least} and {most} inclusive"
+                )));
             }
             Ok(Checked::Integer(set, number))
         }
         Set::Text(set) => match core::str::from_utf8(value) {
             Ok(text) => Ok(Checked::Text(set, String::from(text))),
-            Err(_) => Err(failed(parameter, "argument is not text")),
+            Err(_) => Err("argument is not text".into()),
         },
     }
 }

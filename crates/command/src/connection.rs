@@ -1,12 +1,12 @@
 //! Commands on the connection that they arrive on.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use model::Db;
 use resp::Protocol;
 
 use crate::clients::valid_name;
+use crate::failure::shown;
 use crate::table::TABLE;
 use crate::{Call, Failure, Flow, Ran};
 
@@ -40,15 +40,23 @@ pub fn quit(call: &mut Call<'_>) -> Ran {
 
 /// `SELECT index`
 pub fn select(call: &mut Call<'_>) -> Ran {
-    let index = call.arguments.integer(1)?;
+    call.client().db = database_at(call, 1)?;
+    call.reply.ok();
+    Ok(Flow::Done)
+}
+
+/// The database whose number the argument at `at` is.
+///
+/// # Errors
+/// It is none.
+pub fn database_at(call: &Call<'_>, at: usize) -> Result<Db, Failure> {
+    let index = call.arguments.integer(at)?;
     if i32::try_from(index).is_err() {
         return Err(Failure::text(
             "ERR value is out of range, value must between -2147483648 and 2147483647",
         ));
     }
-    call.client().db = database(index)?;
-    call.reply.ok();
-    Ok(Flow::Done)
+    database(index)
 }
 
 /// The database with this number.
@@ -165,8 +173,8 @@ fn hello_options(call: &Call<'_>) -> Result<HelloOptions, Failure> {
             options.name = Some(valid_name(name, "Client names")?.to_vec());
             at += 2;
         } else {
-            let shown = String::from_utf8_lossy(arguments.at(at));
-            let text = alloc::format!("ERR Syntax error in HELLO option '{shown}'");
+            let option = shown(arguments.at(at));
+            let text = alloc::format!("ERR Syntax error in HELLO option '{option}'");
             return Err(Failure::Text(text.into()));
         }
     }
@@ -194,6 +202,13 @@ fn greet(call: &mut Call<'_>) {
     reply.bulk_str("master");
     reply.bulk_str("modules");
     reply.array(0);
+}
+
+/// `CLUSTER ...`, `READONLY`, `READWRITE` and `ASKING`: clients that try whether this is a cluster are told so.
+pub fn no_cluster(_call: &mut Call<'_>) -> Ran {
+    Err(Failure::text(
+        "ERR This instance has cluster support disabled",
+    ))
 }
 
 /// A container (`CLIENT`, `CONFIG`, ...) without a subcommand; its arity keeps this from being run.

@@ -9,6 +9,7 @@ use shard::{Attempt, Shard};
 use store::Refused;
 
 use crate::client::ReplyMode;
+use crate::failure::shown;
 use crate::table::{self, Access, Flags, Found, Group, KeySpec, Keys, Spec};
 use crate::{Arguments, Call, Clients, Failure, Flow, Server, SlowEntry};
 
@@ -282,12 +283,7 @@ pub fn key_indices(keys: Keys, words: usize) -> impl Iterator<Item = usize> {
 /// Redis's text for an unknown command or subcommand, with at most 128 bytes of it and of its arguments.
 #[cold]
 fn unknown(found: Found, arguments: Arguments<'_>) -> String {
-    // A word ends at a NUL, as C strings do.
-    let shown = |word: &[u8], most: usize| {
-        let end = word.iter().position(|&byte| byte == 0);
-        let len = end.unwrap_or(word.len()).min(most);
-        String::from_utf8_lossy(&word[..len]).into_owned()
-    };
+    let shown = |word: &'_ [u8], most: usize| shown(&word[..word.len().min(most)]).into_owned();
     if let Found::UnknownSubcommand(container) = found {
         return alloc::format!(
             "ERR unknown subcommand '{}'. Try {} HELP.",

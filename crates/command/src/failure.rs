@@ -1,6 +1,7 @@
 //! Why a command fails, and how it says so: the texts that clients match.
 
 use alloc::borrow::Cow;
+use alloc::string::String;
 use core::fmt;
 
 use shard::sessions::{Denied, Fenced};
@@ -78,6 +79,13 @@ impl From<Denied> for Failure {
             | Denied::LineFull => Self::Denied(denied),
         }
     }
+}
+
+/// A client's word as a message repeats it: as text, whatever its bytes are, and up to a NUL, where Redis's strings end.
+#[must_use]
+pub fn shown(word: &[u8]) -> Cow<'_, str> {
+    let end = word.iter().position(|&byte| byte == 0);
+    String::from_utf8_lossy(&word[..end.unwrap_or(word.len())])
 }
 
 impl fmt::Display for Failure {

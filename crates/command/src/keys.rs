@@ -12,7 +12,7 @@ pub use scan::{keys, randomkey, scan, scan_cursor, scan_options};
 use model::Db;
 use shard::Place;
 
-use crate::connection::database;
+use crate::connection::database_at;
 use crate::{Call, Failure, Flow, Ran};
 
 /// `DEL key ...`, also as `UNLINK`: what is in the log is freed later either way.
@@ -89,7 +89,7 @@ pub fn copy(call: &mut Call<'_>) -> Ran {
             replaces = true;
         } else if arguments.is(at, "DB") && at + 1 < arguments.len() {
             at += 1;
-            db = database(arguments.integer(at)?)?;
+            db = database_at(call, at)?;
         } else {
             return Err(Failure::Syntax);
         }
@@ -116,7 +116,7 @@ fn place(db: Db, key: &[u8]) -> Place<'_> {
 /// `MOVE key db`
 pub fn r#move(call: &mut Call<'_>) -> Ran {
     let key = call.arguments.at(1);
-    let db = database(call.arguments.integer(2)?)?;
+    let db = database_at(call, 2)?;
     if db == call.db {
         return Err(SAME);
     }

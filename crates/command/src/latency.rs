@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::failure::shown;
 use crate::histogram::Histogram;
 use crate::table::{Found, TABLE, find, find_name};
 use crate::{Call, Failure, Flow, Ran};
@@ -81,7 +82,7 @@ pub fn history(call: &mut Call<'_>) -> Ran {
 
 /// `LATENCY GRAPH event`
 pub fn graph(call: &mut Call<'_>) -> Ran {
-    let event = String::from_utf8_lossy(call.arguments.at(2));
+    let event = shown(call.arguments.at(2));
     let text = alloc::format!("ERR No samples available for event '{event}'");
     Err(Failure::Text(text.into()))
 }

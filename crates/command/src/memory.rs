@@ -9,14 +9,11 @@ use crate::{Call, Failure, Flow, Ran};
 /// `MEMORY USAGE key [SAMPLES count]`. Nothing is sampled: the bytes of all chunks are known.
 pub fn usage(call: &mut Call<'_>) -> Ran {
     let arguments = call.arguments;
-    match arguments.len() {
-        3 => {}
-        5 if arguments.is(3, "SAMPLES") => {
-            if arguments.integer(4)? < 0 {
-                return Err(Failure::Syntax);
-            }
+    for at in (3..arguments.len()).step_by(2) {
+        let is_option = arguments.is(at, "SAMPLES") && at + 1 < arguments.len();
+        if !is_option || arguments.integer(at + 1)? < 0 {
+            return Err(Failure::Syntax);
         }
-        _ => return Err(Failure::Syntax),
     }
     match call.shard.footprint(call.now, call.db, arguments.at(2)) {
         None => call.reply.null(),

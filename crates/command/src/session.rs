@@ -32,7 +32,7 @@ fn caller(call: &Call<'_>) -> Caller {
 }
 
 /// The session that the first argument is about.
-fn target<'a>(call: &Call<'a>) -> Cow<'a, [u8]> {
+fn target<'a>(call: &mut Call<'a>) -> Cow<'a, [u8]> {
     call.shard
         .session_id(call.now, call.db, call.arguments.at(1))
 }

@@ -106,16 +106,19 @@ pub fn shortened(key: &[u8]) -> String {
 /// `SLOWLOG GET [count]`
 pub fn get(call: &mut Call<'_>) -> Ran {
     let count = match call.arguments.len() {
-        2 => 10,
-        3 => call.arguments.integer(2)?,
-        _ => return Err(call.wrong_arity()),
+        2 => Some(10),
+        3 => crate::arguments::integer(call.arguments.at(2)),
+        _ => return Err(call.wrong_form()),
     };
     let log = &call.server.slow_log;
     let most = match count {
-        -1 => log.entries.len(),
-        _ => usize::try_from(count)
-            .map_err(|_| Failure::text("ERR count should be greater than or equal to -1"))?,
+        Some(-1) => Some(log.entries.len()),
+        Some(count) => usize::try_from(count).ok(),
+        None => None,
     };
+    let most = most.ok_or(Failure::text(
+        "ERR count should be greater than or equal to -1",
+    ))?;
     let shown = most.min(log.entries.len());
     call.reply.array(shown);
     for entry in log.entries.iter().take(shown) {

@@ -12,7 +12,10 @@
 //! raw "*1\r\n"         connection c1 sends these very bytes; [b] raw "..." for another
 //! close                connection c1 closes; [b] close for another
 //! @+500ms              time passes (ms or s)
-//! restart              every connection is lost, and the node starts again over what was stored
+//! restart              the process is killed, and a node starts from the files that it has written;
+//! restart after 5s     the same, and so much time passes meanwhile
+//! disk waits           nothing is persisted any more: what depends on what comes now must not leave
+//! disk goes on         everything that waited is
 //! password secret      settings, before the first command; also
 //! guard PREFIX [no-resurrection MS] [lock-suffix SUFFIX]
 //! user-cap N refuse|oldest
@@ -33,7 +36,12 @@ use model::{ConnectionId, Now, Position};
 use node::{Input, Node, Outbox};
 use shard::sessions::{CapPolicy, UserCap};
 use shard::{Guard, Shard, ShardSettings};
-use store::{DiskEvent, Store, StoreConfig, SyncMode};
+use store::{DiskEvent, DiskOp};
+
+#[path = "support/files.rs"]
+mod files;
+
+use files::Files;
 
 /// The time at which every script begins: 2026-01-01T00:00:00Z.
 const START_MS: u64 = 1_767_225_600_000;
@@ -46,6 +54,9 @@ struct Stage {
     closed: Vec<String>,
     settings: (Settings, ShardSettings),
     starts: u32,
+    files: Files,
+    /// While the disk waits, what it has been asked for.
+    waiting: Option<Vec<DiskOp>>,
     /// What `?name` stands for.
     bound: BTreeMap<String, String>,
 }
@@ -56,11 +67,7 @@ impl Stage {
             unix_ms: START_MS,
             mono_us: 1_000_000,
         };
-        let store = Store::new(StoreConfig {
-            memory_bytes: 256 << 20,
-            sync: SyncMode::EverySecond,
-            seed: 7,
-        });
+        let store = files::empty_store();
         let shard = Shard::new(store, Position::new(1, 1), shard_settings.clone());
         Self {
             node: Node::new(shard, settings.clone(), [7; 32], now),
@@ -70,30 +77,50 @@ impl Stage {
             closed: Vec::new(),
             settings: (settings, shard_settings),
             starts: 1,
+            files: Files::default(),
+            waiting: None,
             bound: BTreeMap::new(),
         }
     }
 
-    /// The node is gone, and another takes over what it had stored, in a new epoch.
+    /// The node is gone, and another takes over what it had written, in a new epoch.
     fn restart(mut self) -> Self {
         self.starts += 1;
         let (settings, shard_settings) = self.settings.clone();
         let next = Position::new(self.starts, 1);
-        let mut shard = Shard::new(self.node.into_store(), next, shard_settings);
+        let mut shard = Shard::new(self.files.restored(self.now), next, shard_settings);
         shard.rebuild(self.now);
         self.node = Node::new(shard, settings, [self.starts as u8; 32], self.now);
         self.connections.clear();
         self.received.clear();
+        self.waiting = None;
         self
     }
 
-    /// One turn of the loop with one input, on a disk that does everything at once.
+    /// The disk does what it was asked for meanwhile.
+    fn go_on(&mut self) {
+        for op in self.waiting.take().unwrap_or_default() {
+            self.files.done(&self.node, &op);
+            self.turn(Input::Disk(DiskEvent { op, result: Ok(()) }));
+        }
+        self.turn(Input::EndOfTurn);
+    }
+
+    /// One turn of the loop with one input, on a disk that does everything at once, or waits.
     fn turn(&mut self, input: Input<'_>) -> Option<Result<ConnectionId, &'static [u8]>> {
         let mut outbox = Outbox::default();
         self.node.handle(self.now, input, &mut outbox);
         self.node.handle(self.now, Input::EndOfTurn, &mut outbox);
         while !outbox.disk.is_empty() {
             for op in std::mem::take(&mut outbox.disk) {
+                // New files are made all the same, so that commands do not wait for them.
+                if let Some(waiting) = self.waiting.as_mut()
+                    && !matches!(op, DiskOp::Create { .. })
+                {
+                    waiting.push(op);
+                    continue;
+                }
+                self.files.done(&self.node, &op);
                 self.node.handle(
                     self.now,
                     Input::Disk(DiskEvent { op, result: Ok(()) }),
@@ -126,6 +153,13 @@ impl Stage {
             self.closed.push(name);
         }
         accepted
+    }
+
+    fn pass(&mut self, ms: u64) {
+        self.now = Now {
+            unix_ms: self.now.unix_ms + ms,
+            mono_us: self.now.mono_us + ms * 1000,
+        };
     }
 
     fn name(&self, connection: ConnectionId) -> String {
@@ -312,7 +346,8 @@ fn is_step(line: &str) -> bool {
     rest.starts_with("> ")
         || rest.starts_with("raw ")
         || rest == "close"
-        || line == "restart"
+        || line.starts_with("restart")
+        || line.starts_with("disk ")
         || rest.starts_with('<')
         || line.starts_with("@+")
         || line.starts_with('#')
@@ -346,15 +381,20 @@ fn run(script: &str) -> (String, Option<String>) {
             stage.connections.remove(&name);
             stage.turn(Input::Closed { connection });
             answered = false;
-        } else if line == "restart" {
+        } else if let Some(after) = line.strip_prefix("restart") {
+            if let Some(passed) = after.strip_prefix(" after ") {
+                stage.pass(duration_ms(passed));
+            }
             stage = stage.restart();
             answered = false;
+        } else if line == "disk waits" {
+            stage.waiting = Some(Vec::new());
+            answered = false;
+        } else if line == "disk goes on" {
+            stage.go_on();
+            answered = false;
         } else if let Some(passed) = line.strip_prefix("@+") {
-            let ms = duration_ms(passed);
-            stage.now = Now {
-                unix_ms: stage.now.unix_ms + ms,
-                mono_us: stage.now.mono_us + ms * 1000,
-            };
+            stage.pass(duration_ms(passed));
             stage.turn(Input::EndOfTurn);
             answered = false;
         } else if !rest.starts_with('<') {

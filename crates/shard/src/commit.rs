@@ -3,7 +3,9 @@
 //! A batch is in memory as soon as it is applied, but nobody may be shown it before it is persisted as the
 //! sync mode asks (and, with replication, before a quorum has it). Rather than keep old versions for
 //! readers, a reply that depends on an uncommitted position waits for it. A read depends on the position of
-//! the entry that it found, or, finding nothing, on the latest removal.
+//! the entry that it found, or, finding nothing, on the latest removal and on what has expired there. Where it would be
+//! long to tell what an answer depends on (that nobody holds a session, that a user has too many), it depends on
+//! everything so far.
 
 use alloc::collections::VecDeque;
 
@@ -40,6 +42,12 @@ impl Commits {
     #[inline]
     pub(crate) fn observe(&mut self, found: Option<Position>) {
         self.observed = self.observed.max(found.unwrap_or(self.last_removal));
+    }
+
+    /// Whether anything is applied and not committed.
+    #[inline]
+    pub(crate) fn any_in_flight(&self) -> bool {
+        !self.in_flight.is_empty()
     }
 
     pub(crate) fn observed(&self) -> Position {

@@ -195,7 +195,7 @@ impl Shard {
         if let Standing::Held(hold) = standing {
             may_write(&hold, connection, now)?;
         }
-        match self.leads(now, key) {
+        match self.leads_noted(now, key) {
             Leads::To(_) => Err(Unwritable::Gone),
             Leads::Gone(_) if makes => Err(Unwritable::Gone),
             Leads::Here if makes && self.has_just_expired(now, key) => Err(Unwritable::Gone),
@@ -203,18 +203,20 @@ impl Shard {
         }
     }
 
-    /// How things stand with a session. What a reply says of a hold depends on the hold's entry.
+    /// How things stand with a session. What a reply says of a hold depends on the hold's entry; that there is none,
+    /// on whatever ended it.
     pub(crate) fn standing(&mut self, now: Now, session: Named<'_>) -> Standing {
         let standing = self.holds.standing(now.unix_ms, session);
-        if let Standing::Held(hold) = &standing {
-            self.commits.observe(Some(hold.position));
+        match &standing {
+            Standing::Held(hold) => self.commits.observe(Some(hold.position)),
+            Standing::Free | Standing::Turn(_) => self.observe_all(),
         }
         standing
     }
 
     /// Whether the key is under a guard against resurrection and has expired within its grace, although
     /// maintenance has not come by yet to mark it.
-    pub(crate) fn has_just_expired(&self, now: Now, key: Named<'_>) -> bool {
+    pub(crate) fn has_just_expired(&mut self, now: Now, key: Named<'_>) -> bool {
         let Some(Guarded::Session {
             no_resurrection_ms: Some(grace_ms),
         }) = guarded(&self.settings.guards, key.id)
@@ -224,6 +226,7 @@ impl Shard {
         // Before the beginning of time nothing had expired, so this finds what has expired since.
         let stored = self.store.get(&self.data_key(key.db, key.id), 0);
         stored.is_some_and(|entry| {
+            self.commits.observe(Some(entry.position()));
             let deadline = entry.deadline();
             deadline.has_passed(now.unix_ms)
                 && !Deadline::after(deadline.raw(), grace_ms).has_passed(now.unix_ms)
@@ -266,7 +269,7 @@ impl Shard {
             self.apply_bare(now, &all)?
         };
         for after in effects.after {
-            self.follow(after);
+            self.follow(after, last);
         }
         Ok(last)
     }
@@ -471,7 +474,8 @@ impl Shard {
         }
     }
 
-    fn follow(&mut self, after: After) {
+    /// Does in memory what follows from a batch, whose last entry stands at `last`.
+    fn follow(&mut self, after: After, last: Position) {
         match after {
             After::Cancel(key) => self.holds.cancel(key.borrowed()),
             After::Release(key) => {
@@ -481,7 +485,7 @@ impl Shard {
                     .map_or(End::Broken, |by| End::Released(Some(by)));
                 self.holds.end(key.borrowed(), how);
             }
-            After::Renew(key, deadline) => self.holds.renew(key.borrowed(), deadline),
+            After::Renew(key, deadline) => self.holds.renew(key.borrowed(), deadline, last),
             After::TakeLock(key) => {
                 let hold = self.stored_hold(key.borrowed());
                 self.holds.take_over(key.borrowed(), hold);
@@ -494,7 +498,7 @@ impl Shard {
                 self.users.flush(db);
             }
             After::Swap(a, b) => {
-                self.holds.swap(a, b);
+                self.holds.swap(a, b, last);
                 self.users.swap(a, b);
             }
         }

@@ -57,7 +57,7 @@ pub enum HeldBy {
 pub struct Hold {
     /// The number that proves it.
     pub fence: Fence,
-    /// Where its entry stands: what a reply depends on that tells of it.
+    /// Where its entry stands, or the last change of it: what a reply depends on that tells of it.
     pub position: Position,
     /// When it ends by itself.
     pub deadline: Deadline,
@@ -298,8 +298,8 @@ impl Holds {
         self.counts.taken -= 1;
     }
 
-    /// The hold has another deadline. Nothing happens if there is none.
-    pub(crate) fn renew(&mut self, session: Named<'_>, deadline: Deadline) {
+    /// The hold has another deadline, by the entry at `position`. Nothing happens if there is none.
+    pub(crate) fn renew(&mut self, session: Named<'_>, deadline: Deadline, position: Position) {
         let Some((key, slot)) = self.table.get_key_value_mut(&session) else {
             return;
         };
@@ -307,6 +307,7 @@ impl Holds {
             self.timers.stop(*timer);
             *timer = self.timers.start(deadline, Timer::Hold(key.clone()));
             hold.deadline = deadline;
+            hold.position = position;
         }
     }
 
@@ -438,8 +439,8 @@ impl Holds {
         self.timers.next_ms().is_some_and(|next| next <= now_ms)
     }
 
-    /// Everything that is known of one id belongs to another from now on, which is free.
-    pub(crate) fn rename(&mut self, from: Named<'_>, to: &SessionKey) {
+    /// Everything that is known of one id belongs to another from now on, which is free; its hold's entry is at `position`.
+    pub(crate) fn rename(&mut self, from: Named<'_>, to: &SessionKey, position: Position) {
         let Some(mut slot) = self.table.remove(&from) else {
             return;
         };
@@ -447,6 +448,7 @@ impl Holds {
             State::Held(hold, timer) => {
                 self.timers.stop(*timer);
                 *timer = self.timers.start(hold.deadline, Timer::Hold(to.clone()));
+                hold.position = position;
             }
             State::Turn(connection) => {
                 let place = Place::Turn { key: to.clone() };
@@ -469,9 +471,9 @@ impl Holds {
         }
     }
 
-    /// Two databases change places, and the holds with them. Whoever waits in either is told that what it
-    /// waited for is gone: its own database now has other sessions.
-    pub(crate) fn swap(&mut self, a: Db, b: Db) {
+    /// Two databases change places by the entry at `position`, and the holds with them. Whoever waits in either is told
+    /// that what it waited for is gone: its own database now has other sessions.
+    pub(crate) fn swap(&mut self, a: Db, b: Db, position: Position) {
         let mut moved = Vec::new();
         for key in self.keys(|key| key.db == a || key.db == b) {
             if let State::Held(hold, _) = self.slot(&key).state {
@@ -479,8 +481,9 @@ impl Holds {
             }
             self.cancel(key.borrowed());
         }
-        for (mut key, hold) in moved {
+        for (mut key, mut hold) in moved {
             key.db = if key.db == a { b } else { a };
+            hold.position = position;
             self.take(key.borrowed(), hold);
             self.counts.taken -= 1;
         }

@@ -176,9 +176,42 @@ impl Shard {
         if self.marks.possible(now.unix_ms) && self.store.get(&key, now.unix_ms).is_none() {
             return self.record_by_alias(now, db, key.bytes());
         }
-        let entry = self.store.get(&key, now.unix_ms);
-        self.commits.observe(entry.as_ref().map(Entry::position));
-        entry.map(Record::of)
+        match self.store.get(&key, now.unix_ms) {
+            Some(entry) => {
+                self.commits.observe(Some(entry.position()));
+                Some(Record::of(entry))
+            }
+            None => {
+                Self::observe_absent(&self.store, &mut self.commits, &key);
+                None
+            }
+        }
+    }
+
+    /// What was looked for is not there: because it was removed, or because what is there has expired.
+    fn observe_absent(store: &Store, commits: &mut Commits, key: &Key<'_>) {
+        commits.observe(None);
+        if commits.any_in_flight()
+            && let Some(expired) = store.get(key, 0)
+        {
+            commits.observe(Some(expired.position()));
+        }
+    }
+
+    /// What is answered may depend on anything that was applied so far.
+    pub fn observe_all(&mut self) {
+        self.commits.observe(Some(self.last()));
+    }
+
+    /// The position of the last entry that was applied.
+    fn last(&self) -> Position {
+        Position::from_raw(self.next.raw() - 1)
+    }
+
+    /// How many keys a database has. What was counted is noted.
+    pub fn count(&mut self, db: Db) -> u64 {
+        self.observe_all();
+        self.store.len(db)
     }
 
     /// Visits about `count` records of a database from `cursor` (0 to begin) on, and returns the cursor to go on with, 0
@@ -195,9 +228,11 @@ impl Shard {
         let (mut latest, mut visited, mut looked_at) = (None, 0, 0);
         while visited < count && looked_at < count.max(LEAST_SCAN_WORK) {
             cursor = self.store.scan(cursor, count, &mut |entry| {
-                let wanted = entry.db() == db && entry.space() == Space::Data;
-                if wanted && !entry.deadline().has_passed(now.unix_ms) {
-                    latest = latest.max(Some(entry.position()));
+                if entry.db() != db || entry.space() != Space::Data {
+                    return;
+                }
+                latest = latest.max(Some(entry.position()));
+                if !entry.deadline().has_passed(now.unix_ms) {
                     visited += 1;
                     visit(entry.key(), Record::of(entry));
                 }
@@ -207,7 +242,7 @@ impl Shard {
                 break;
             }
         }
-        // A scan depends on what it found, and on what it no longer found.
+        // A scan depends on what it found, expired or not, and on what it no longer found.
         self.commits.observe(None);
         self.commits.observe(latest);
         cursor
@@ -217,7 +252,9 @@ impl Shard {
     /// search.
     pub fn random_key(&mut self, now: Now, db: Db, random: u64) -> Option<&[u8]> {
         let entry = self.store.random(db, random, now.unix_ms);
-        self.commits.observe(entry.as_ref().map(Entry::position));
+        let last = self.last();
+        let found = entry.as_ref().map_or(last, Entry::position);
+        self.commits.observe(Some(found));
         entry.map(|entry| entry.key())
     }
 

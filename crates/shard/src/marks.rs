@@ -108,6 +108,19 @@ impl Shard {
         }
     }
 
+    /// As [`Shard::leads`]; what was read is noted. An id that is gone and not yet marked was in an entry that is there
+    /// no more.
+    pub(crate) fn leads_noted(&mut self, now: Now, session: Named<'_>) -> Leads {
+        if self.marks.possible(now.unix_ms) {
+            let key = self.store.key(session.db, Space::Mark, session.id);
+            match self.store.get(&key, now.unix_ms) {
+                Some(mark) => self.commits.observe(Some(mark.position())),
+                None => self.observe_all(),
+            }
+        }
+        self.leads(now, session)
+    }
+
     /// The id that reads and opens of this one are answered with, if it is another.
     pub(crate) fn alias(&self, now: Now, db: Db, id: &[u8]) -> Option<Vec<u8>> {
         let mut at = match self.leads(now, Named { db, id }) {
@@ -127,9 +140,16 @@ impl Shard {
     pub(crate) fn record_by_alias(&mut self, now: Now, db: Db, id: &[u8]) -> Option<Record<'_>> {
         let target = self.alias(now, db, id);
         let key = self.data_key(db, target.as_deref().unwrap_or(id));
-        let entry = self.store.get(&key, now.unix_ms);
-        self.commits.observe(entry.as_ref().map(Entry::position));
-        entry.map(Record::of)
+        match self.store.get(&key, now.unix_ms) {
+            Some(entry) => {
+                self.commits.observe(Some(entry.position()));
+                Some(Record::of(entry))
+            }
+            None => {
+                Self::observe_absent(&self.store, &mut self.commits, &key);
+                None
+            }
+        }
     }
 
     /// As [`Shard::record`], without noting that it was read.

@@ -159,9 +159,10 @@ pub(crate) fn hold_deadline(now: Now, meta: Option<&Meta<'_>>, hold_ms: u64) -> 
 }
 
 impl Shard {
-    /// The id that a command on this one is about: during the grace of a rotation that of the new session.
-    #[must_use]
-    pub fn session_id<'a>(&self, now: Now, db: Db, id: &'a [u8]) -> Cow<'a, [u8]> {
+    /// The id that a command on this one is about: during the grace of a rotation that of the new session. What was
+    /// read is noted.
+    pub fn session_id<'a>(&mut self, now: Now, db: Db, id: &'a [u8]) -> Cow<'a, [u8]> {
+        self.leads_noted(now, Named { db, id });
         match self.alias(now, db, id) {
             None => Cow::Borrowed(id),
             Some(new) => Cow::Owned(new),
@@ -169,9 +170,9 @@ impl Shard {
     }
 
     /// Whether the id may be given to a new session.
-    fn check_new(&self, caller: Caller, id: &[u8]) -> Result<(), Unwritable> {
+    fn check_new(&mut self, caller: Caller, id: &[u8]) -> Result<(), Unwritable> {
         let session = Named { db: caller.db, id };
-        match self.leads(caller.now, session) {
+        match self.leads_noted(caller.now, session) {
             Leads::Here if !self.has_just_expired(caller.now, session) => Ok(()),
             Leads::Here | Leads::To(_) | Leads::Gone(_) => Err(Unwritable::Gone),
         }
@@ -257,8 +258,9 @@ impl Shard {
         }
         if deadline != hold.deadline {
             batch.touch(caller.db, Space::Hold, id, deadline);
-            self.apply_batch(caller.now, &batch)?;
-            self.holds.renew(Named { db: caller.db, id }, deadline);
+            let position = self.apply_batch(caller.now, &batch)?;
+            let session = Named { db: caller.db, id };
+            self.holds.renew(session, deadline, position);
         }
         Ok(())
     }

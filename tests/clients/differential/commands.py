@@ -7,6 +7,8 @@ stay together: a scan walked to its end, a lifetime of a few milliseconds waited
 import time
 from dataclasses import dataclass
 
+import divergence
+
 CONNECTIONS = 3
 
 KEYS = [b"a", b"b", b"c", b"sess:1", b"sess:2", b"{tag}x", b"{tag}y", b"", b"\x00\xff bin\r\n", b"h1", b"h2", b"h3"]
@@ -69,7 +71,8 @@ class Generator:
         self.random = random
         self.connection = 0
         self.switching = random.choice([0.02, 0.2, 0.5])
-        self.now_s = int(time.time())
+        # A little behind, so that no deadline that is told equals one that is counted from now.
+        self.now_s = int(time.time()) - 10
 
     def step(self):
         """The next step."""
@@ -81,10 +84,19 @@ class Generator:
             return self._brief()
         if roll < 0.04:
             return self._walk()
-        make = random.choice(MAKERS)
-        words = tuple(self._spoiled(self._cased(make(self))))
+        words = self._words()
         kind = Float if words[0].upper() in (b"INCRBYFLOAT", b"HINCRBYFLOAT") else Call
         return kind(self.connection, words)
+
+    def _words(self):
+        words = self._any_words()
+        while not divergence.is_sent(words) or _stops_everybody(words):
+            words = self._any_words()
+        return words
+
+    def _any_words(self):
+        make = self.random.choice(MAKERS)
+        return tuple(self._spoiled(self._cased(make(self))))
 
     # What commands are made of.
 
@@ -190,6 +202,11 @@ class Generator:
         return Walk(self.connection, (b"SCAN", b"0", *tail), 1)
 
 
+def _stops_everybody(words):
+    """A pause that was made long by a number put into it."""
+    return words[0].upper() == b"CLIENT" and words[2:3] == (b"9223372036854775807",)
+
+
 def _set(g):
     words = [b"SET", g.key(), g.value()]
     options = g.maybe(g.pick(b"NX", b"XX"), chance=0.35) + g.maybe(b"GET", chance=0.25)
@@ -213,7 +230,12 @@ def _expire(g):
     unit = {b"EXPIRE": b"EX", b"PEXPIRE": b"PX", b"EXPIREAT": b"EXAT", b"PEXPIREAT": b"PXAT"}[name]
     condition = g.maybe(g.pick(b"NX", b"XX", b"GT", b"LT"), chance=0.5)
     condition += g.maybe(g.pick(b"NX", b"XX", b"GT", b"LT", b"ZZ"), chance=0.15)
-    return [name, g.key(), g.lifetime(unit), *condition]
+    lifetime = g.lifetime(unit)
+    if b"GT" in condition and len(lifetime) < 18 and lifetime.isdigit() and lifetime != b"0":
+        # Counted from now, the same lifetime again is later or not by the chance of a millisecond.
+        more_s = g.random.randrange(60, 10_000)
+        lifetime = b"%d" % (int(lifetime) + more_s * (1000 if unit in (b"PX", b"PXAT") else 1))
+    return [name, g.key(), lifetime, *condition]
 
 
 def _lcs(g):
@@ -247,6 +269,10 @@ def _copy(g):
     return [b"COPY", g.key(), g.key(), *tail]
 
 
+def _move(g):
+    return [b"MOVE", g.key(), g.pick(b"0", b"1", b"1", b"15", b"16", b"-1", b"abc", b"4294967296")]
+
+
 def _scan_error(g):
     return g.pick(
         [b"SCAN", g.pick(b"abc", b"1.5", b"18446744073709551616")],
@@ -273,7 +299,11 @@ def _client(g):
         [b"LIST", b"TYPE", g.pick(b"normal", b"replica", b"pubsub", b"nosuch")], [b"LIST", b"ID", g.pick(b"999999", b"abc")],
         [b"KILL", b"1.2.3.4:5"], [b"KILL", b"ID", g.pick(b"999999", b"abc", b"0", b"-1")], [b"KILL", b"TYPE", b"nosuch"],
         [b"KILL", b"ADDR", b"1.2.3.4:5", b"SKIPME", g.pick(b"yes", b"maybe")], [b"NO-EVICT", g.pick(b"ON", b"off", b"maybe")],
-        [b"REPLY", g.pick(b"ON", b"nosuch")], [b"NOSUCH"], [b"HELP"],
+        [b"REPLY", g.pick(b"ON", b"nosuch")], [b"NOSUCH"], [b"HELP"], [b"KILL", b"LADDR", b"1.2.3.4:5"],
+        [b"KILL", b"USER", g.pick(b"default", b"nosuch"), b"ID", b"999999"], [b"TRACKINGINFO"], [b"GETREDIR"],
+        [b"TRACKING", g.pick(b"OFF", b"maybe"), *g.maybe(g.pick(b"BCAST", b"PREFIX", b"NOSUCH"))], [b"CACHING", g.pick(b"YES", b"no", b"maybe")],
+        [b"UNBLOCK", g.pick(b"999999", b"abc"), *g.maybe(g.pick(b"ERROR", b"timeout", b"maybe"))],
+        [b"PAUSE", g.pick(b"0", b"-1", b"abc"), *g.maybe(g.pick(b"ALL", b"WRITE", b"maybe"))], [b"UNPAUSE"],
     )]  # fmt: skip
 
 
@@ -288,13 +318,22 @@ def _server(g):
         [b"AUTH", *g.pick([b"secret"], [b"default", b"secret"], [b"nosuch", b"secret"], [], [b"a", b"b", b"c"])],
         [b"RESET"], [b"QUIT"],
         [b"CONFIG", b"GET", g.pick(b"databases", b"timeout", b"replica-read-only", b"slave-read-only", b"nosuch")],
-        [b"CONFIG", *g.pick([b"SET", b"nosuch", b"1"], [b"SET", b"timeout"], [b"RESETSTAT"], [b"NOSUCH"], [b"GET"])],
+        [b"CONFIG", b"GET", b"databases", b"slave-read-only"],
+        [b"CONFIG", *g.pick([b"SET", b"nosuch", b"1"], [b"SET", b"timeout"], [b"RESETSTAT"], [b"NOSUCH"], [b"GET"],
+                            [b"SET", b"timeout", g.pick(b"0", b"abc", b"-1")], [b"SET", b"databases", b"3"],
+                            [b"SET", b"timeout", b"0", b"maxclients", b"10000"], [b"SET", b"timeout", b"0", b"TIMEOUT", b"0"])],
+        [b"WAIT", g.pick(b"0", b"abc", b"-1"), g.pick(b"0", b"-1", b"abc")],
+        [b"READONLY"], [b"READWRITE"], [b"ASKING"], [b"CLUSTER", g.pick(b"INFO", b"SLOTS", b"NODES")],
         [b"COMMAND", *g.pick([b"COUNT"], [b"INFO", *g.some(lambda: g.pick(b"get", b"SET", b"hset", b"nosuch", b"client", b"mset"))],
                              [b"DOCS", b"get"], [b"GETKEYS", b"SET", b"k", b"v"], [b"GETKEYS", b"MSET", b"a", b"1", b"b", b"2"],
-                             [b"GETKEYS", b"PING"], [b"GETKEYS", b"nosuch"], [b"GETKEYS", b"GET"], [b"GETKEYS"], [b"NOSUCH"], [b"LIST"])],
+                             [b"GETKEYS", b"PING"], [b"GETKEYS", b"nosuch"], [b"GETKEYS", b"GET"], [b"GETKEYS"], [b"NOSUCH"], [b"LIST"],
+                             [b"GETKEYS", b"LCS", b"a", b"b", b"IDX"], [b"GETKEYS", b"COPY", b"a", b"b", b"DB", b"1"], [b"GETKEYS", b"PING", b"x"],
+                             [b"GETKEYSANDFLAGS", g.pick(b"SET", b"HSET"), b"k", b"v", *g.maybe(b"GET")], [b"LIST", b"FILTERBY", b"MODULE", b"x"],
+                             [b"LIST", b"FILTERBY", g.pick(b"NOSUCH", b"PATTERN")])],
         [b"MEMORY", *g.pick([b"USAGE", g.key()], [b"USAGE", g.key(), b"SAMPLES", g.pick(b"0", b"5", b"-1", b"abc")], [b"NOSUCH"], [b"USAGE"])],
         [b"SLOWLOG", *g.pick([b"GET"], [b"GET", g.pick(b"5", b"-1", b"-2", b"abc")], [b"LEN"], [b"RESET"], [b"NOSUCH"])],
-        [b"LATENCY", *g.pick([b"LATEST"], [b"HISTORY", b"command"], [b"RESET"], [b"NOSUCH"], [b"HISTORY"])],
+        [b"LATENCY", *g.pick([b"LATEST"], [b"HISTORY", b"command"], [b"RESET"], [b"NOSUCH"], [b"HISTORY"],
+                             [b"HISTOGRAM", b"nosuch"], [b"GRAPH", b"command"])],
         [g.pick(b"NOSUCH", b"GETT", b"FOO BAR", b"", b"G\r\nET"), *g.some(g.value)],
     )  # fmt: skip
 
@@ -344,7 +383,7 @@ HASHES = [
 EVERY_KEY = [
     lambda g: [g.pick(b"DEL", b"UNLINK", b"EXISTS", b"TOUCH"), *g.some(g.key, most=3)],
     lambda g: [b"TYPE", g.key()],
-    _copy,
+    _copy, _move,
     lambda g: [g.pick(b"RENAME", b"RENAMENX"), g.key(), g.key()],
     lambda g: [b"RANDOMKEY"],
     lambda g: [b"KEYS", g.random.choice(PATTERNS)],

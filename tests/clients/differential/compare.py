@@ -1,9 +1,12 @@
 """When are two replies the same: byte for byte, but for what two right servers may answer differently.
 
-An error is always compared byte for byte. So is every reply without a rule below.
+An error is always compared byte for byte. So is every reply without a rule below. What differs on purpose
+is in `divergence.py`.
 """
 
 from decimal import Decimal, InvalidOperation
+
+import divergence
 
 TOLERANCE = {b"TTL": 2, b"EXPIRETIME": 2, b"PTTL": 2_000, b"PEXPIRETIME": 2_000}
 # A whole encoding class for each name, as how a value is kept is a server's own business.
@@ -13,20 +16,14 @@ _SETTINGS = (b"databases", b"timeout", b"replica-read-only", b"slave-read-only")
 
 def differ(words, one, other):
     """None when the replies to the command agree, else a sentence."""
-    if one.is_error or other.is_error or one.raw == other.raw:
-        return None if _error_text(one.raw) == _error_text(other.raw) else "different bytes"
+    if one.raw == other.raw or divergence.meant(words, one, other):
+        return None
+    if one.is_error or other.is_error:
+        return "different bytes"
     rule = _rule(words)
     if rule is None:
         return "different bytes"
     return rule(words, one, other)
-
-
-def _error_text(raw):
-    """The arguments that an unknown command's error repeats are left out when they are not plain text: Redis
-    repeats bytes and ends them at a NUL, Tenure shows what can be shown (docs/DIVERGENCE.md)."""
-    prefix, begins, arguments = raw.partition(b"with args beginning with: ")
-    plain = all(0x20 <= byte < 0x7F for byte in arguments.rstrip(b"\r\n"))
-    return raw if plain or not raw.startswith(b"-") else prefix + begins
 
 
 def _rule(words):
@@ -56,8 +53,9 @@ def _same_shape(_words, one, other):
 def _near(words, one, other):
     if one.kind != b":" or other.kind != b":":
         return "different types"
-    a, b = int(one.body), int(other.body)
-    if a > 0 and b > 0 and abs(a - b) <= TOLERANCE[words[0].upper()]:
+    name = words[0].upper()
+    a, b = divergence.capped(name, int(one.body)), int(other.body)
+    if a > 0 and b > 0 and abs(a - b) <= TOLERANCE[name]:
         return None
     return f"{a} and {b} are too far apart"
 
@@ -141,12 +139,12 @@ def _signature(entry):
 
 
 def nearly_equal(one, other):
-    """Two floats that agree in all the digits that 64 bits of mantissa hold."""
+    """Two floats that agree in all the digits that 64 bits of mantissa hold, or as many as Tenure keeps."""
     try:
         a, b = Decimal(one.text()), Decimal(other.text())
     except InvalidOperation:
         return False
-    return one.kind == other.kind and abs(a - b) <= max(abs(a), abs(b)) * Decimal(2) ** -62
+    return one.kind == other.kind and abs(a - b) <= max(abs(a), abs(b)) * Decimal(2) ** -divergence.bits_of_sum(a)
 
 
 def _page(_words, one, other):
@@ -181,6 +179,7 @@ RULES = {
     (b"COMMAND", b"INFO"): _command_info,
     (b"CONFIG", b"GET"): _settings,
     (b"LATENCY", b"LATEST"): _same_kind,
+    (b"LATENCY", b"HISTOGRAM"): _same_kind,
     (b"LATENCY", b"HISTORY"): _same_kind,
     (b"LATENCY", b"RESET"): _same_kind,
     (b"MEMORY", b"USAGE"): _same_kind,

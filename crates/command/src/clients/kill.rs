@@ -6,6 +6,7 @@ use model::ConnectionId;
 
 use super::list::{ClientType, client_type};
 use crate::client::Client;
+use crate::failure::shown;
 use crate::{Call, Failure, Flow, Ran};
 
 /// Which connections: all that every filter fits.
@@ -66,12 +67,9 @@ fn close(call: &mut Call<'_>, connections: &[ConnectionId]) -> Flow {
 
 fn filters<'a>(call: &Call<'a>) -> Result<Filters<'a>, Failure> {
     let arguments = call.arguments;
-    if !arguments.len().is_multiple_of(2) {
-        return Err(Failure::Syntax);
-    }
     let mut filters = Filters::default();
     for at in (2..arguments.len()).step_by(2) {
-        let value = arguments.at(at + 1);
+        let value = arguments.get(at + 1).ok_or(Failure::Syntax)?;
         if arguments.is(at, "ID") {
             let id = crate::arguments::integer(value).filter(|id| *id > 0);
             let id = id.ok_or(Failure::text("ERR client-id should be greater than 0"))?;
@@ -105,9 +103,8 @@ fn known_user(name: &[u8]) -> Result<&[u8], Failure> {
     if name == b"default" {
         return Ok(name);
     }
-    let shown = alloc::string::String::from_utf8_lossy(name);
     Err(Failure::Text(
-        alloc::format!("ERR No such user '{shown}'").into(),
+        alloc::format!("ERR No such user '{}'", shown(name)).into(),
     ))
 }
 

@@ -8,6 +8,7 @@ use model::{ConnectionId, Now};
 use resp::Protocol;
 
 use crate::client::{Client, place};
+use crate::failure::shown;
 use crate::{Call, Failure, Flow, Ran};
 
 /// What kind of connection: all are of the first.
@@ -31,10 +32,7 @@ pub(super) fn client_type(word: &[u8]) -> Result<ClientType, Failure> {
     {
         return Ok(ClientType::Other);
     }
-    let text = alloc::format!(
-        "ERR Unknown client type '{}'",
-        String::from_utf8_lossy(word)
-    );
+    let text = alloc::format!("ERR Unknown client type '{}'", shown(word));
     Err(Failure::Text(text.into()))
 }
 
@@ -70,8 +68,8 @@ fn ids(call: &Call<'_>) -> Result<Vec<ConnectionId>, Failure> {
         .from(3)
         .map(|word| {
             crate::arguments::integer(word)
-                .filter(|id| *id > 0)
-                .map(|id| ConnectionId(id as u64))
+                // No connection has a negative number, which is no error.
+                .map(|id| ConnectionId(u64::try_from(id).unwrap_or(0)))
                 .ok_or(Failure::text("ERR Invalid client ID"))
         })
         .collect()

@@ -2,6 +2,7 @@
 
 use model::time::Deadline;
 
+use crate::failure::shown;
 use crate::{Call, Failure, Flow, Ran};
 
 /// What a number of the client's counts.
@@ -172,8 +173,8 @@ fn conditions(call: &Call<'_>) -> Result<Conditions, Failure> {
         } else if arguments.is(at, "LT") {
             &mut conditions.only_sooner
         } else {
-            let shown = alloc::string::String::from_utf8_lossy(arguments.at(at));
-            let text = alloc::format!("ERR Unsupported option {shown}");
+            let option = shown(arguments.at(at));
+            let text = alloc::format!("ERR Unsupported option {option}");
             return Err(Failure::Text(text.into()));
         };
         *flag = true;

@@ -12,6 +12,7 @@ use shard::FieldChange;
 
 use crate::Failure;
 use crate::arguments::{Arguments, integer};
+use crate::failure::shown;
 
 /// A word that begins an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,8 +235,8 @@ fn syntax(about: &str) -> Failure {
 }
 
 fn unknown(word: &[u8]) -> Failure {
-    let shown = alloc::string::String::from_utf8_lossy(&word[..word.len().min(32)]);
-    syntax(&format!("unknown option '{shown}'"))
+    let option = shown(&word[..word.len().min(32)]);
+    syntax(&format!("unknown option '{option}'"))
 }
 
 /// Whether the id can be that of a session.

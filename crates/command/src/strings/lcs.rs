@@ -40,10 +40,12 @@ pub fn lcs(call: &mut Call<'_>) -> Ran {
     };
     let (a, b) = (string(1)?, string(2)?);
     let options = options(call)?;
-    if (a.len() + 1).saturating_mul(b.len() + 1) > MAX_CELLS {
-        return Err(Failure::text(
-            "ERR Insufficient memory, transient memory for LCS exceeds proto-max-bulk-len",
-        ));
+    let cells = (a.len() + 1).saturating_mul(b.len() + 1);
+    if cells > MAX_CELLS {
+        let text = alloc::format!(
+            "ERR LCS would fill a table of {cells} cells, and {MAX_CELLS} are the most"
+        );
+        return Err(Failure::Text(text.into()));
     }
     let (common, matches) = walk(&a, &b, &lengths(&a, &b));
     if options.wants_indices {

@@ -48,12 +48,12 @@ const COMMAND: &[Spec] = &[
         .tips(&["nondeterministic_output_order"])
         .doc("7.0.0", "O(N) in commands", "What commands are for.")
         .arguments(COMMAND_NAMES),
-    command("command|getkeys", -3, introspection::getkeys)
+    command("command|getkeys", -4, introspection::getkeys)
         .doc("2.8.13", "O(N) in arguments", "The keys of a command.")
         .arguments(FULL_COMMAND),
     command(
         "command|getkeysandflags",
-        -3,
+        -4,
         introspection::getkeysandflags,
     )
     .doc(

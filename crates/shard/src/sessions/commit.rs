@@ -131,8 +131,8 @@ impl Shard {
                     batch.touch(caller.db, Space::Hold, id, deadline);
                 }
                 if !batch.is_empty() {
-                    self.apply_batch(caller.now, &batch)?;
-                    self.holds.renew(session, deadline);
+                    let position = self.apply_batch(caller.now, &batch)?;
+                    self.holds.renew(session, deadline, position);
                 }
             }
         }

@@ -47,6 +47,8 @@ impl Shard {
         after: Option<&[u8]>,
         count: usize,
     ) -> ListedUser {
+        // Also on what keeps a session from being listed.
+        self.observe_all();
         let mut seen: Vec<Vec<u8>> = self
             .users
             .after(caller.db, user, after)

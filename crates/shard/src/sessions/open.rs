@@ -115,7 +115,8 @@ impl Shard {
         }
         let mut batch = Batch::default();
         if let Some(user) = terms.user {
-            self.plan_room_for_user(caller, user, id, &mut batch)?;
+            let planned = self.plan_room_for_user(caller, user, id, &mut batch);
+            self.noting_refusal(planned)?;
         }
         let meta = terms.meta(caller.now);
         let hold = hold_ms.map(|ms| hold_deadline(caller.now, Some(&meta), ms));
@@ -152,7 +153,10 @@ impl Shard {
         let opened = match attempt {
             Attempt::First | Attempt::Woken => self.try_open(caller, id, open, attempt),
             Attempt::TimedOut => self.timed_out(caller, id),
-            Attempt::Cancelled => Ok(Opened::Absent),
+            Attempt::Cancelled => {
+                self.observe_all();
+                Ok(Opened::Absent)
+            }
         };
         let tries_again = opened == Err(Denied::Refused(store::Refused::LogBusy));
         if attempt == Attempt::Woken && !tries_again && opened != Ok(Opened::Waits) {
@@ -216,6 +220,14 @@ impl Shard {
         }
     }
 
+    /// What was planned; if it was refused, that is because of sessions that may be in no file yet.
+    fn noting_refusal<T>(&mut self, planned: Result<T, Denied>) -> Result<T, Denied> {
+        if planned.is_err() {
+            self.observe_all();
+        }
+        planned
+    }
+
     /// Opens a session without a hold.
     fn use_session(
         &mut self,
@@ -224,7 +236,8 @@ impl Shard {
         terms: &Terms<'_>,
     ) -> Result<Fence, Denied> {
         let mut batch = Batch::default();
-        let rewrites = self.plan_use(caller, id, terms, None, &mut batch)?;
+        let planned = self.plan_use(caller, id, terms, None, &mut batch);
+        let rewrites = self.noting_refusal(planned)?;
         if rewrites {
             self.check_free(caller, id)?;
         }
@@ -247,7 +260,8 @@ impl Shard {
         let meta = meta.map(|meta| terms.applied(caller.now, meta));
         let deadline = hold_deadline(caller.now, meta.as_ref(), hold_ms);
         let mut batch = Batch::default();
-        self.plan_use(caller, id, terms, Some(deadline), &mut batch)?;
+        let planned = self.plan_use(caller, id, terms, Some(deadline), &mut batch);
+        self.noting_refusal(planned)?;
         self.finish_opening(caller, id, Some(deadline), batch)
     }
 

@@ -48,11 +48,11 @@ impl Shard {
         self.plan_move(caller, id, new, &mut batch);
         self.plan_alias(caller, id, new, grace_ms, &mut batch);
         self.plan_moved_hold(caller, id, new, &mut batch);
-        self.apply_batch(caller.now, &batch)?;
+        let position = self.apply_batch(caller.now, &batch)?;
         // A lock's hold stays with the old id, which its lock key names.
         if moves_hold {
             let (old, new) = (Named { db: caller.db, id }, SessionKey::new(caller.db, new));
-            self.holds.rename(old, &new);
+            self.holds.rename(old, &new, position);
             if grace_ms == 0 {
                 self.holds.cancel_line(new.borrowed());
             }

@@ -75,10 +75,7 @@ impl Oracle {
     }
 
     fn hold(&mut self, id: &[u8]) -> Option<Hold> {
-        let value = self.look(&(HOLDS, id.to_vec()));
-        // A refusal does not wait until what it knows of a hold is committed (`docs/testing.md`, "Known limits").
-        self.seen.pop();
-        let value = value?;
+        let value = self.look(&(HOLDS, id.to_vec()))?;
         let Body::Text(fence) = &value.body else {
             return None;
         };

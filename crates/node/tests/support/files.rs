@@ -1,0 +1,77 @@
+//! Segment files in memory, and a store from them, as after the process was killed.
+
+use std::collections::BTreeMap;
+
+use model::Now;
+use model::limits::SEGMENT_BYTES;
+use node::Node;
+use store::{DiskOp, HeapPages, Restore, SegmentId, Store, StoreConfig, SyncMode, Tuning};
+
+/// What the operating system has of each segment.
+#[derive(Default)]
+pub struct Files {
+    images: BTreeMap<SegmentId, Vec<u8>>,
+}
+
+fn config() -> StoreConfig {
+    StoreConfig {
+        memory_bytes: 256 << 20,
+        sync: SyncMode::EverySecond,
+        seed: 7,
+    }
+}
+
+fn tuning() -> Tuning {
+    Tuning {
+        directory: 7,
+        ..Tuning::default()
+    }
+}
+
+/// A store without any files.
+pub fn empty_store() -> Store {
+    Store::with(config(), tuning(), Box::new(HeapPages))
+}
+
+impl Files {
+    /// Does what the node asks for.
+    pub fn done(&mut self, node: &Node, op: &DiskOp) {
+        let bytes = node.segment_bytes(op);
+        match *op {
+            DiskOp::Create { segment } => {
+                self.images.insert(segment, vec![0; SEGMENT_BYTES]);
+            }
+            DiskOp::Write {
+                segment, offset, ..
+            } => {
+                let (image, offset) = (self.images.entry(segment).or_default(), offset as usize);
+                image[offset..offset + bytes.len()].copy_from_slice(bytes);
+            }
+            DiskOp::Close { segment, len } => {
+                let image = self.images.entry(segment).or_default();
+                image.truncate(len as usize);
+            }
+            DiskOp::Sync { .. } => {}
+            DiskOp::Delete { segment } | DiskOp::Quarantine { segment } => {
+                self.images.remove(&segment);
+            }
+        }
+    }
+
+    /// The store that a restart finds.
+    pub fn restored(&self, now: Now) -> Store {
+        let mut restore = Restore::new(config(), tuning(), Box::new(HeapPages));
+        let scanner = restore.scanner();
+        for (&segment, image) in &self.images {
+            let mut region = restore.region().expect("there is memory for a segment");
+            region.bytes_mut()[..image.len()].copy_from_slice(image);
+            restore.add(scanner.scan(segment, region, image.len()));
+        }
+        let (store, report) = restore.finish(now.unix_ms);
+        assert!(
+            report.damaged.is_empty() && report.foreign.is_empty(),
+            "{report:?}"
+        );
+        store
+    }
+}
