@@ -184,9 +184,9 @@ impl Store {
         };
         let mut taken = 0;
         for op in ops {
-            let before = self.segment(slot).tail;
+            let before = (self.segment(slot).tail, self.unlogged);
             self.append_op(&batch, first.plus(taken), op);
-            taken += u64::from(self.segment(slot).tail > before);
+            taken += u64::from((self.segment(slot).tail, self.unlogged) != before);
         }
         if taken > 0 {
             self.come_to(first.plus(taken - 1));
@@ -199,10 +199,11 @@ impl Store {
         }
     }
 
-    /// A restart takes a missing position for a loss.
+    /// A restart takes a missing position for a loss. Where there will be none, a store may begin anywhere.
     #[inline]
     fn check_follows(&self, first: Position) {
-        let begins = first.epoch() > self.newest.epoch() && first.sequence() == 1;
+        let anywhere = !self.tuning.files && self.newest == Position::ZERO;
+        let begins = first.epoch() > self.newest.epoch() && (first.sequence() == 1 || anywhere);
         let follows = first.raw() == self.newest.raw() + 1;
         assert!(begins || follows, "positions have no gaps");
     }
@@ -537,6 +538,10 @@ impl Store {
         dead: &Header,
         file: Option<SegmentId>,
     ) {
+        if !self.tuning.files {
+            self.unlogged += 1;
+            return;
+        }
         let rest = key.len() + TOMBSTONE_BYTES - HEADER_BYTES;
         let header = Header {
             db: dead.db,
@@ -557,6 +562,10 @@ impl Store {
         of: &Header,
         deadline: Deadline,
     ) {
+        if !self.tuning.files {
+            self.unlogged += 1;
+            return;
+        }
         let header = Header {
             db: of.db,
             space: of.space,

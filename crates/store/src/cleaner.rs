@@ -33,11 +33,11 @@ const MAX_CREDIT: usize = 4 << 20;
 const CALM_DEAD_SHARE: usize = 16;
 /// While much is written, dead bytes are left alone until all that is resident is so many hundredths of the live keys and
 /// values: the fewer are left alone, the more live bytes have to be moved for each dead one.
-const BUSY_PERCENT: usize = 142;
+const BUSY_PERCENT: usize = 138;
 /// But at least this much is: the same, whatever the entries' sizes, as one in so many live bytes,
 const BUSY_DEAD_SHARE: usize = 16;
 /// and as bytes.
-const BUSY_DEAD_BYTES: usize = 12 << 20;
+const BUSY_DEAD_BYTES: usize = 10 << 20;
 /// Bytes that may be looked at for each that is written.
 const BUSY_PACE: usize = 6;
 /// A segment is worth compacting from one dead byte in so many on.

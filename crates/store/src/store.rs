@@ -34,8 +34,9 @@ pub struct Tuning {
     pub directory: u64,
     /// Files to have ready for new segments; at least 3.
     pub spare_files: usize,
-    /// Whether files are kept. Without, the store's disk ops may be answered without doing anything, and a segment in which
-    /// much is dead is emptied whole, as there is no file of it whose rewriting could be put off.
+    /// Whether there will be a restart from the files. If not, disk ops may be answered without doing anything, nothing is
+    /// written only so that a restart knows it (tombstones, touches), and a segment in which much is dead is emptied whole, as
+    /// there is no file of it whose rewriting could be put off.
     pub files: bool,
 }
 
@@ -102,6 +103,8 @@ pub struct Store {
     pub(crate) pool: Pool,
     /// Bytes ever appended.
     pub(crate) appended: u64,
+    /// Tombstones and touches that were not written, as no restart will read them. They have their positions all the same.
+    pub(crate) unlogged: u64,
     pub(crate) now_ms: u64,
     /// The newest position.
     pub(crate) newest: Position,
@@ -141,7 +144,7 @@ impl Store {
             pages,
             secrets,
             mix,
-            index: Index::new(config.memory_bytes >> 22),
+            index: Index::new(config.memory_bytes >> 23),
             segments: Vec::new(),
             free_slots: Vec::new(),
             heads: [None; CLASSES],
@@ -159,6 +162,7 @@ impl Store {
             resident: 0,
             pool: Pool::default(),
             appended: 0,
+            unlogged: 0,
             now_ms: 0,
             newest: Position::ZERO,
             restored: Position::ZERO,

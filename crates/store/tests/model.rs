@@ -15,6 +15,19 @@ mod world;
 use world::{Replay, World, say, seeds};
 
 #[test]
+fn random_batches_agree_with_the_model_in_memory_only() {
+    let mut cleaned = 0;
+    for seed in seeds(16) {
+        let replay = Replay(seed);
+        let mut world = World::with(seed, false);
+        world.run(1_500);
+        cleaned += world.store.usage().cleaner_disk_passes;
+        drop(replay);
+    }
+    assert!(cleaned > 0, "segments were emptied");
+}
+
+#[test]
 fn random_batches_agree_with_the_model() {
     let seeds = seeds(16);
     let all = seeds.len() > 1;

@@ -46,7 +46,7 @@ const REFERENCE_MASK: u64 = ALONE - 1;
 const ALONE: u64 = 1 << (TAG_SHIFT - 1);
 const CELLS: usize = 8;
 /// Fill at which the table grows,
-const FULL_PERCENT: usize = 90;
+const FULL_PERCENT: usize = 92;
 /// by one bucket in so many: with small steps the fill stays near its most, and a step's cost stays small beside that of the
 /// inserts between two.
 const GROWTH_PART: usize = 16;

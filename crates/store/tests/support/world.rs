@@ -38,6 +38,11 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64) -> Self {
+        Self::with(seed, true)
+    }
+
+    /// `files`: see [`Tuning::files`]. A world without never restarts.
+    pub fn with(seed: u64, files: bool) -> Self {
         let mut random = Random(seed);
         let sync =
             [SyncMode::Always, SyncMode::EverySecond, SyncMode::None][random.below(3) as usize];
@@ -45,8 +50,7 @@ impl World {
             segment_bytes: [16384, 32768, 65536][random.below(3) as usize],
             directory: random.next(),
             spare_files: 3 + random.below(3) as usize,
-            // It only decides how the store cleans, so a store with files has to bear it, too.
-            files: random.below(4) > 0,
+            files,
         };
         let config = StoreConfig {
             memory_bytes: tuning.segment_bytes * (24 + random.below(60) as usize),
@@ -239,6 +243,9 @@ impl World {
 
     /// A restart after everything was written.
     pub fn restart(&mut self, clean: bool) {
+        if !self.tuning.files {
+            return;
+        }
         let usage = self.store.usage();
         self.cleaned[0] += usage.cleaner_compactions;
         self.cleaned[1] += usage.cleaner_disk_passes;
