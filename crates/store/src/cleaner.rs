@@ -35,7 +35,7 @@ const CALM_DEAD_SHARE: usize = 16;
 /// values: the fewer are left alone, the more live bytes have to be moved for each dead one.
 const BUSY_PERCENT: usize = 138;
 /// But at least this much is: the same, whatever the entries' sizes, as one in so many live bytes,
-const BUSY_DEAD_SHARE: usize = 16;
+const BUSY_DEAD_SHARE: usize = 20;
 /// and as bytes.
 const BUSY_DEAD_BYTES: usize = 10 << 20;
 /// Bytes that may be looked at for each that is written.
