@@ -162,6 +162,9 @@ impl Config {
         }
         config.read_password_file()?;
         config.check()?;
+        if config.dir.is_none() {
+            config.sync = SyncMode::None;
+        }
         Ok(config)
     }
 

@@ -1,9 +1,10 @@
 //! Starting, stopping, and what is said when it cannot start.
 
 use std::net::TcpListener;
+use std::path::Path;
 
 use crate::running::{Running, fails, tenure};
-use crate::wire::Client;
+use crate::wire::{Client, Reply};
 
 fn dir() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
@@ -32,6 +33,45 @@ fn it_says_on_one_line_that_it_is_ready_and_ends_well() {
     let log = server.stop();
     assert!(log.contains("stopped"), "{log}");
     assert!(dir.path().join("CLEAN").exists());
+}
+
+#[test]
+fn without_a_directory_sessions_end_with_the_process_and_fences_grow_all_the_same() {
+    let work = dir();
+    let memory_only = || {
+        let mut command = tenure(Path::new("off"), &[]);
+        Running::spawn(command.current_dir(work.path()))
+    };
+    let fence = |server: &Running| {
+        let session = server.client().run("SESSION.OPEN s CREATE HOLD 1000");
+        let Reply::Array(words) = session else {
+            panic!("{session:?}");
+        };
+        match &words[5] {
+            Reply::Integer(fence) => *fence,
+            other => panic!("{other:?}"),
+        }
+    };
+    let server = memory_only();
+    assert!(
+        server
+            .ready
+            .ends_with("data off, memory 256.0 MiB, sync none)\n")
+    );
+    let first = fence(&server);
+    server.stop();
+    let server = memory_only();
+    assert_eq!(server.client().run("DBSIZE"), Reply::Integer(0));
+    assert!(fence(&server) > first);
+    server.stop();
+    let left = std::fs::read_dir(work.path()).unwrap().count();
+    assert_eq!(left, 0, "nothing was written");
+    let (code, _, err) = fails(&mut tenure(Path::new("off"), &["--sync=always"]));
+    assert_eq!(code, 1);
+    assert!(
+        err.contains("nothing that sync = always could wait for"),
+        "{err}"
+    );
 }
 
 #[test]
