@@ -47,9 +47,13 @@ pub fn segment(bytes: &[u8]) {
 fn restart(id: SegmentId, image: &[u8]) {
     let mut restore = Restore::new(CONFIG, tuning(), Box::new(HeapPages));
     let scanner = restore.scanner();
-    let mut region = restore.region().expect("memory for one segment");
-    region.bytes_mut()[..image.len()].copy_from_slice(image);
-    restore.add(scanner.scan(id, region, image.len()));
+    let mut ids = vec![id];
+    while let Some(id) = ids.pop() {
+        let mut region = restore.region().expect("memory for one segment");
+        region.bytes_mut()[..image.len()].copy_from_slice(image);
+        restore.add(scanner.scan(id, region, image.len()));
+        ids = restore.put_off();
+    }
     let (store, _) = restore.finish(1_000);
     store.check();
     store.scan(0, usize::MAX, &mut |entry| {

@@ -93,8 +93,14 @@ pub struct Outbox {
     pub close: Vec<ConnectionId>,
 }
 
-/// What one step of maintenance may look at or move, in bytes: it bounds how long it can delay a request.
-pub const MAINTENANCE_STEP_BYTES: usize = 256 << 10;
+/// What one step of maintenance may look at or move, in bytes: it bounds how long it can delay a request, some tens of
+/// microseconds.
+pub const MAINTENANCE_STEP_BYTES: usize = 32 << 10;
+/// Where turns are long because much is asked, such steps are too few. After each so many microseconds in which maintenance
+/// was never done, the step is doubled,
+const LATE_US: u64 = 250_000;
+/// up to so many times.
+const MOST_DOUBLINGS: u64 = 3;
 
 /// See the crate.
 pub struct Node {
@@ -121,8 +127,8 @@ pub struct Node {
     /// When idle connections are looked for next, in microseconds of the monotonic clock.
     next_sweep_us: u64,
     draining: bool,
-    /// Maintenance has more to do.
-    busy: bool,
+    /// Maintenance has more to do, and has had since then, in microseconds of the monotonic clock.
+    busy_since_us: Option<u64>,
     /// Something was written since [`Node::take_sendable`].
     unsent: bool,
 }
@@ -146,7 +152,7 @@ impl Node {
             clock: SteadyClock::new(now),
             next_sweep_us: now.mono_us,
             draining: false,
-            busy: false,
+            busy_since_us: None,
             unsent: false,
         }
     }
@@ -234,7 +240,7 @@ impl Node {
     /// Whether there is more to do at once: the shell then does not wait for events.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.busy || self.unsent
+        self.busy_since_us.is_some() || self.unsent
     }
 
     /// When [`Input::EndOfTurn`] is wanted at the latest, in wall-clock milliseconds.
@@ -277,7 +283,7 @@ impl Node {
     }
 
     fn end_turn(&mut self, now: Now, outbox: &mut Outbox) {
-        self.busy = self.shard.maintain(now, MAINTENANCE_STEP_BYTES);
+        self.maintain(now);
         if now.mono_us >= self.next_sweep_us {
             self.next_sweep_us = now.mono_us + 1_000_000;
             self.close_idle(now);
@@ -285,5 +291,12 @@ impl Node {
         self.run_woken(now);
         self.shard.store_mut().take_disk_ops(&mut outbox.disk);
         self.shard.advance_commit();
+    }
+
+    fn maintain(&mut self, now: Now) {
+        let since_us = self.busy_since_us.unwrap_or(now.mono_us);
+        let late = now.mono_us.saturating_sub(since_us) / LATE_US;
+        let step = MAINTENANCE_STEP_BYTES << late.min(MOST_DOUBLINGS);
+        self.busy_since_us = self.shard.maintain(now, step).then_some(since_us);
     }
 }

@@ -4,6 +4,7 @@
 //! found into the store, one segment at a time. Newest files come first, so that what is dead by now is known to be
 //! dead as early as possible and takes no memory.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
@@ -58,10 +59,16 @@ pub fn restore(
             scope.spawn(move || work(&queue, &results, scanner));
         }
         drop(results);
+        let ahead = threads * AHEAD;
+        let first = files.clone();
+        feed(&mut restore, first, ahead, &jobs, &scanned, &mut progress)?;
+        // What was written in the last seconds waits until it is known where the log ends.
+        let again: BTreeSet<SegmentId> = restore.put_off().into_iter().collect();
+        let again = files.into_iter().filter(|(id, _)| again.contains(id));
         feed(
             &mut restore,
-            files,
-            threads * AHEAD,
+            again.collect(),
+            ahead,
             &jobs,
             &scanned,
             &mut progress,
@@ -145,6 +152,12 @@ fn tell(report: &RestoreReport, took: Duration) {
         info!(
             at = place(range),
             "dropped the unfinished end of a segment: nothing in it was acknowledged as synced"
+        );
+    }
+    if report.cut > 0 {
+        info!(
+            entries = report.cut,
+            "dropped what was written after something that the crash has lost: nothing in it was acknowledged as synced"
         );
     }
     for range in &report.damaged {

@@ -12,7 +12,7 @@ use crate::config::{Cap, Config, Guard};
 /// own. Measured with an idle server.
 const OVERHEAD_BYTES: u64 = 12 << 20;
 /// Of the rest, the share that is kept for the connections' buffers, as one part in so many, but at least so much.
-const BUFFERS_PART: u64 = 16;
+const BUFFERS_PART: u64 = 32;
 const LEAST_BUFFERS_BYTES: u64 = 16 << 20;
 
 /// Bytes that the connections' buffers may take together.

@@ -460,8 +460,12 @@ impl Shell {
     ///
     /// Returns whether everything is on disk.
     pub fn seal(&mut self) -> bool {
-        self.node.seal();
-        self.settle() && self.disk.stats.errors == 0
+        // Twice: see `Store::seal`.
+        let sealed = (0..2).all(|_| {
+            self.node.seal();
+            self.settle()
+        });
+        sealed && self.disk.stats.errors == 0
     }
 
     /// Has the disk do what the node wants, without serving anybody: before the first connection, and after

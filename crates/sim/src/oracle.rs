@@ -14,6 +14,7 @@ mod batch;
 mod connection;
 mod hashes;
 mod keys;
+mod moment;
 mod recovery;
 pub mod sessions;
 mod strings;
@@ -23,9 +24,10 @@ use std::rc::Rc;
 
 use model::ConnectionId;
 
+use crate::plan::Plan;
 use crate::reply::Reply;
 pub use batch::{Go, Ran, Went};
-pub use recovery::Promise;
+pub use recovery::{Promise, shown};
 
 /// Where a record is: database and key.
 pub type Key = (u8, Vec<u8>);
@@ -160,6 +162,7 @@ pub struct Oracle {
     /// States of earlier lives, if a damaged disk may bring them back.
     archive: BTreeMap<Key, Vec<State>>,
     keeps_archive: bool,
+    files_fail: bool,
     segment_bytes: usize,
     holders: sessions::Holders,
     /// Keys that were found gone because their deadline had passed.
@@ -170,13 +173,14 @@ pub struct Oracle {
 pub(crate) type Verdict = Result<(), String>;
 
 impl Oracle {
-    /// Bits of the disk may flip: then every state that a key ever had may come back.
-    /// `segment_bytes` bound what one command may change.
+    /// Bits of the disk may flip: then every state that a key ever had may come back. Writes and syncs may fail: then files
+    /// are written anew. And `segment_bytes` bound what one command may change.
     #[must_use]
-    pub fn new(keeps_archive: bool, segment_bytes: usize) -> Self {
+    pub fn new(plan: &Plan) -> Self {
         Self {
-            keeps_archive,
-            segment_bytes,
+            keeps_archive: plan.bit_flip > 0,
+            files_fail: plan.disk.write > 0 || plan.disk.sync > 0,
+            segment_bytes: plan.segment_bytes,
             ..Self::default()
         }
     }
@@ -301,13 +305,8 @@ impl Oracle {
 
     /// Keys that were ever looked at.
     pub fn known(&self) -> impl Iterator<Item = &Key> {
-        self.lives.keys().filter(|key| **key != swap_mark())
+        self.lives.keys()
     }
-}
-
-/// Stands for all databases' places: changed by `SWAPDB`, and no key of anybody's.
-fn swap_mark() -> Key {
-    (u8::MAX, Vec::new())
 }
 
 /// A command being judged.

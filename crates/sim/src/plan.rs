@@ -126,17 +126,6 @@ impl Plan {
             longest_turn_us: *r.pick(&[50, 2_000, 50_000, 1_000_000]),
         }
         .with_sizes(r)
-        .without_known_limits()
-    }
-
-    /// A crash may keep a later batch that nobody was told of and lose an earlier one in another segment. A large hash, whose root and
-    /// chunks were written by different batches, may then be found without one of its chunks (`docs/testing.md`, "Known
-    /// limits"). Until that is mended, runs with crashes have small hashes only.
-    fn without_known_limits(mut self) -> Self {
-        if self.power > 0 || self.kill > 0 {
-            self.value_bytes = self.value_bytes.min(80);
-        }
-        self
     }
 
     fn with_sizes(mut self, random: &mut Random) -> Self {

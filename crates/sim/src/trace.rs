@@ -8,6 +8,7 @@ pub struct Trace {
     digest: u64,
     shown: bool,
     turn: u64,
+    us: u64,
     /// Turns before this one are not shown.
     pub from_turn: u64,
 }
@@ -20,6 +21,7 @@ impl Trace {
             digest: 0xcbf2_9ce4_8422_2325,
             shown,
             turn: 0,
+            us: 0,
             from_turn: 0,
         }
     }
@@ -43,11 +45,22 @@ impl Trace {
         self.turn = turn;
     }
 
+    /// It is so late, in microseconds since the world began.
+    pub fn time(&mut self, us: u64) {
+        self.us = us;
+    }
+
     /// Something has happened.
     pub fn line(&mut self, line: impl FnOnce() -> String) {
         if self.shown && self.turn >= self.from_turn {
             // A reader who closes the pipe has seen enough.
-            let _ = writeln!(std::io::stdout(), "{:6} {}", self.turn, line());
+            let _ = writeln!(
+                std::io::stdout(),
+                "{:6} {:>10.3} {}",
+                self.turn,
+                self.us as f64 / 1e3,
+                line()
+            );
         }
     }
 

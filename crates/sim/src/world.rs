@@ -56,6 +56,8 @@ pub struct World {
     full_until_us: u64,
     /// The last time that the process was not running when it should have been, in microseconds.
     stood_still_us: u64,
+    /// The last time that the node's clock was ahead, having been set back: then its seconds last two.
+    slow_clock_us: u64,
     /// When the last restart was, in microseconds.
     restarted_us: u64,
     restarted_turn: u64,
@@ -114,13 +116,14 @@ impl World {
             disk,
             links: (0..plan.clients).map(|_| None).collect(),
             later: Vec::new(),
-            oracle: Oracle::new(plan.bit_flip > 0, plan.segment_bytes),
+            oracle: Oracle::new(&plan),
             trace,
             counts: Counts::default(),
             turn: 0,
             fuse: None,
             full_until_us: 0,
             stood_still_us: 0,
+            slow_clock_us: 0,
             restarted_us: 0,
             restarted_turn: 0,
             disk_hurt: false,
@@ -202,7 +205,10 @@ impl World {
     fn advance_clocks(&mut self) {
         let plan = &self.plan;
         let mut us = self.chance.extreme(1, plan.longest_turn_us);
-        if self.calm {
+        if self.node.is_busy() && self.chance.chance(9_000) {
+            // The server turns again at once.
+            us = us.min(1_000);
+        } else if self.calm {
             us = us.max(self.next_event_us());
         } else if let Some(due) = self.node.next_deadline_ms() {
             // The server never sleeps past what the node has asked for.
@@ -223,6 +229,10 @@ impl World {
             self.full_until_us = self.now.mono_us + self.chance.extreme(1_000, 20_000_000);
         }
         self.disk.full = self.now.mono_us < self.full_until_us;
+        if self.node_ms() > self.now.unix_ms {
+            self.slow_clock_us = self.now.mono_us;
+        }
+        self.trace.time(self.now.mono_us);
         self.trace
             .numbers(&[self.turn, self.now.mono_us, self.now.unix_ms]);
     }
@@ -411,7 +421,10 @@ impl World {
         // A restart takes in all files that there are, and cleans up after.
         let settled = self.now.mono_us > self.restarted_us + SETTLE_US;
         if settled && usage.used > usage.limit {
-            return Err(format!("{} bytes are used of {}", usage.used, usage.limit));
+            return Err(format!(
+                "{} bytes are used of {}: {usage:?}",
+                usage.used, usage.limit
+            ));
         }
         self.trace.numbers(&[usage.used as u64, usage.live as u64]);
         for (count, event) in [

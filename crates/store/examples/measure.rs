@@ -383,6 +383,42 @@ fn speed() {
     }
 }
 
+/// Two scanning threads, and the node's own that takes in what they have read.
+fn read_all(restore: &mut Restore, files: &[(SegmentId, Vec<u8>)]) {
+    let mut ids: Vec<SegmentId> = files.iter().rev().map(|(id, _)| *id).collect();
+    while !ids.is_empty() {
+        let scanner = restore.scanner();
+        let files: Vec<_> = files.iter().filter(|(id, _)| ids.contains(id)).collect();
+        let (tx, rx) = std::sync::mpsc::sync_channel(4);
+        let next = std::sync::atomic::AtomicUsize::new(0);
+        let region = |_: &_| restore.region().expect("memory");
+        let regions = std::sync::Mutex::new(files.iter().map(region).collect::<Vec<_>>());
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                let tx = tx.clone();
+                let (files, next, regions) = (&files, &next, &regions);
+                scope.spawn(move || {
+                    loop {
+                        let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                        let Some((id, bytes)) = files.iter().rev().nth(i) else {
+                            return;
+                        };
+                        let mut region = regions.lock().expect("lock").pop().expect("one each");
+                        region.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+                        tx.send(scanner.scan(*id, region, bytes.len()))
+                            .expect("received");
+                    }
+                });
+            }
+            drop(tx);
+            for scanned in rx {
+                restore.add(scanned);
+            }
+        });
+        ids = restore.put_off();
+    }
+}
+
 fn restart() {
     for size in [100, 300, 1000] {
         let mut node = Node::new(2048 * MB);
@@ -413,40 +449,7 @@ fn restart() {
         };
         let start = Instant::now();
         let mut restore = Restore::new(config, Tuning::default(), Box::new(HeapPages));
-        let scanner = restore.scanner();
-        // Two scanning threads, and the node's own that takes in what they have read.
-        let files: Vec<_> = files.into_iter().collect();
-        let (tx, rx) = std::sync::mpsc::sync_channel(4);
-        let next = std::sync::atomic::AtomicUsize::new(0);
-        let regions = std::sync::Mutex::new(Vec::new());
-        for _ in 0..files.len() {
-            regions
-                .lock()
-                .expect("lock")
-                .push(restore.region().expect("memory"));
-        }
-        std::thread::scope(|scope| {
-            for _ in 0..2 {
-                let tx = tx.clone();
-                let (files, next, regions) = (&files, &next, &regions);
-                scope.spawn(move || {
-                    loop {
-                        let i = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                        let Some((id, bytes)) = files.get(i) else {
-                            return;
-                        };
-                        let mut region = regions.lock().expect("lock").pop().expect("one each");
-                        region.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
-                        tx.send(scanner.scan(*id, region, bytes.len()))
-                            .expect("received");
-                    }
-                });
-            }
-            drop(tx);
-            for scanned in rx {
-                restore.add(scanned);
-            }
-        });
+        read_all(&mut restore, &files.into_iter().collect::<Vec<_>>());
         let (store, report) = restore.finish(START_MS);
         let took = start.elapsed();
         assert_eq!(store.len(Db::ZERO), live, "{report:?}");

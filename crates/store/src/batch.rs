@@ -7,19 +7,22 @@
 use model::time::Deadline;
 use model::{Db, Position, Version};
 
+use crate::cut::Cut;
 use crate::disk::{LogPoint, SegmentId};
 use crate::entry::format::{self, Control, HEADER_BYTES, Header, Note, What};
 use crate::expiry::class_of;
 use crate::index::{CellAt, Reference};
+use crate::segment::Stage;
 use crate::store::{Count, Store};
 use crate::{Applied, Key, Kind, Op, Refused, Space};
 
 /// Bytes of a `State` entry's value.
 pub(crate) const STATE_BYTES: usize = 8 * model::limits::DATABASES as usize;
-/// How often the log is told the time.
 /// Bytes of a tombstone before its key's.
 pub(crate) const TOMBSTONE_BYTES: usize = HEADER_BYTES + 8;
+/// How often the log is told the time.
 const CLOCK_EVERY_MS: u64 = 1_000;
+const CLOCK_RETRY_MS: u64 = 100;
 
 /// What a batch needs.
 #[derive(Clone, Copy, Debug)]
@@ -47,12 +50,14 @@ impl Plan {
 /// A batch being appended.
 struct Batch {
     slot: usize,
+    /// Where it begins.
+    start: usize,
     now_ms: u64,
 }
 
 impl Store {
-    /// Applies a batch, all of it or nothing. `first` is the position of its first entry and is past that of
-    /// every batch before it. An entry whose deadline has passed at `now_ms` counts as absent.
+    /// Applies a batch, all of it or nothing. `first` is the position of its first entry: the one after the last of the
+    /// batch before it, or the first of a later epoch. An entry whose deadline has passed at `now_ms` counts as absent.
     ///
     /// # Errors
     /// [`Refused`], and nothing has changed.
@@ -83,7 +88,7 @@ impl Store {
                 log: LogPoint(self.appended),
             });
         };
-        assert!(first > self.newest, "positions only grow");
+        self.check_follows(first);
         if plan.bytes > self.max_batch() {
             return Err(Refused::BatchTooLarge);
         }
@@ -100,7 +105,7 @@ impl Store {
         header: &Header,
         value: &[&[u8]],
     ) -> Result<Applied, Refused> {
-        assert!(header.position > self.newest, "positions only grow");
+        self.check_follows(header.position);
         let found = self.find(key);
         let older = found.map(|(_, reference)| self.header_at(reference));
         let older = older.filter(|older| self.is_there(older, now_ms));
@@ -110,7 +115,7 @@ impl Store {
         } else {
             0
         };
-        let bytes = HEADER_BYTES + header.len + tombstone;
+        let bytes = self.known.note_bytes() + header.len + tombstone;
         if bytes > self.max_batch() {
             return Err(Refused::BatchTooLarge);
         }
@@ -125,8 +130,13 @@ impl Store {
             self.find(key)
         };
         let start = self.segment(slot).tail;
-        self.newest = header.position;
-        self.put(&Batch { slot, now_ms }, key, header, value, found);
+        self.come_to(header.position);
+        let batch = Batch {
+            slot,
+            start,
+            now_ms,
+        };
+        self.put(&batch, key, header, value, found);
         self.tell_time(slot, now_ms);
         self.complete(slot, start);
         Ok(Applied {
@@ -167,23 +177,51 @@ impl Store {
         ops: &[Op<'_>],
     ) -> Applied {
         let start = self.segment(slot).tail;
-        let batch = Batch { slot, now_ms };
-        let last = first.plus(ops.len() as u64 - 1);
-        self.newest = last;
-        for (i, op) in ops.iter().enumerate() {
-            self.append_op(&batch, first.plus(i as u64), op);
+        let batch = Batch {
+            slot,
+            start,
+            now_ms,
+        };
+        let mut taken = 0;
+        for op in ops {
+            let before = self.segment(slot).tail;
+            self.append_op(&batch, first.plus(taken), op);
+            taken += u64::from(self.segment(slot).tail > before);
+        }
+        if taken > 0 {
+            self.come_to(first.plus(taken - 1));
         }
         self.tell_time(slot, now_ms);
         self.complete(slot, start);
         Applied {
-            last,
+            last: Position::from_raw((first.raw() + taken).saturating_sub(1)),
             log: LogPoint(self.appended),
         }
     }
 
+    /// A restart takes a missing position for a loss.
+    #[inline]
+    fn check_follows(&self, first: Position) {
+        let begins = first.epoch() > self.newest.epoch() && first.sequence() == 1;
+        let follows = first.raw() == self.newest.raw() + 1;
+        assert!(begins || follows, "positions have no gaps");
+    }
+
+    /// The log has come to this position. If an epoch has begun, the batch that did so tells where the one before ended.
+    fn come_to(&mut self, position: Position) {
+        if position.epoch() > self.newest.epoch() {
+            self.known.cuts.push(Cut {
+                last: self.newest,
+                epoch: position.epoch(),
+            });
+            self.clock = None;
+        }
+        self.newest = position;
+    }
+
     fn plan(&self, now_ms: u64, ops: &[Op<'_>]) -> Plan {
         let mut plan = Plan {
-            bytes: HEADER_BYTES,
+            bytes: self.known.note_bytes(),
             deadline: None,
             reserve: true,
             largest: 0,
@@ -209,7 +247,7 @@ impl Store {
                 let len = small + value.iter().map(|part| part.len()).sum::<usize>();
                 let older = self
                     .planned(plan, now_ms, key)
-                    .map(|header| header.deadline);
+                    .map(|(header, _)| header.deadline);
                 let tombstone = older
                     .max(plan.deadline)
                     .is_some_and(|older| older > deadline);
@@ -223,18 +261,20 @@ impl Store {
             Op::Delete { ref key } => {
                 let older = self
                     .planned(plan, now_ms, key)
-                    .map(|header| header.deadline);
+                    .map(|(header, _)| header.deadline);
                 if let Some(deadline) = older.max(plan.deadline) {
                     plan.add(TOMBSTONE_BYTES + key.bytes.len(), deadline);
                 }
             }
             Op::Touch { ref key, deadline } => {
                 let older = self.planned(plan, now_ms, key);
-                let latest = older.map(|header| header.deadline).max(plan.deadline);
-                let len = older.map_or(0, |header| header.len).max(plan.largest);
+                let latest = older.map(|(header, _)| header.deadline).max(plan.deadline);
+                let len = older.map_or(0, |(header, _)| header.len).max(plan.largest);
                 if let Some(latest) = latest {
-                    // Rewritten if it gets shorter. A tombstone is longer than a touch.
-                    let rewrite = if deadline < latest { len } else { 0 };
+                    // A tombstone is longer than a touch.
+                    let unwritten = older.is_some_and(|(_, at)| self.is_unwritten(at));
+                    let rewritten = deadline < latest || unwritten;
+                    let rewrite = if rewritten { len } else { 0 };
                     plan.add(
                         TOMBSTONE_BYTES + key.bytes.len() + rewrite,
                         latest.max(deadline),
@@ -252,12 +292,20 @@ impl Store {
     }
 
     /// The key's entry before the batch, if it is there.
-    fn planned(&self, plan: &Plan, now_ms: u64, key: &Key<'_>) -> Option<Header> {
+    fn planned(&self, plan: &Plan, now_ms: u64, key: &Key<'_>) -> Option<(Header, Reference)> {
         let place = plan.place_of_db[usize::from(key.db.number())];
         let hash = self.hash_at(key.hash, place, key.space);
         let (_, reference) = self.find_at(hash, place, key.space, key.bytes)?;
         let header = self.header_at(reference);
-        self.is_there(&header, now_ms).then_some(header)
+        self.is_there(&header, now_ms)
+            .then_some((header, reference))
+    }
+
+    /// Whether the file does not have this entry yet. Its deadline must not change in place: the file would have the new
+    /// one, whatever becomes of the touch.
+    fn is_unwritten(&self, reference: Reference) -> bool {
+        let file = &self.segment(reference.slot()).file;
+        file.stage == Stage::Open && reference.offset() >= file.emitted
     }
 
     fn append_op(&mut self, batch: &Batch, position: Position, op: &Op<'_>) {
@@ -353,22 +401,27 @@ impl Store {
         if !self.is_there(&header, batch.now_ms) || header.deadline == deadline {
             return;
         }
-        if deadline > header.deadline {
+        let in_batch = reference.slot() == batch.slot && reference.offset() >= batch.start;
+        if deadline > header.deadline && (in_batch || !self.is_unwritten(reference)) {
             self.append_touch(batch.slot, position, key.bytes, &header, deadline);
             self.lengthen(reference, &header, deadline);
             return;
         }
-        let shorter = Header {
+        let rewritten = Header {
             position,
             deadline,
             ..header
         };
         let file = self.only_file(at, reference);
-        let copy = self.append_copy(reference, batch.slot, &shorter);
+        let copy = self.append_copy(reference, batch.slot, &rewritten);
         self.index.replace(at, copy);
         self.count_out(reference.slot(), &header);
-        self.count_in(batch.slot, &shorter);
-        self.append_tombstone(batch.slot, position, key.bytes, &header, file);
+        self.count_in(batch.slot, &rewritten);
+        if deadline < header.deadline {
+            self.append_tombstone(batch.slot, position, key.bytes, &header, file);
+        } else {
+            self.index.set_alone(at, false);
+        }
     }
 
     /// Gives a current entry a later deadline where it stands.
@@ -430,6 +483,7 @@ impl Store {
         segment.file.unwritten_from.get_or_insert(before);
         segment.file.unsynced_from.get_or_insert(before);
         self.appended += (tail - start) as u64;
+        self.floor.complete(self.appended);
         self.activate(slot);
         self.reschedule(slot);
     }
@@ -449,16 +503,28 @@ impl Store {
 
     /// Tells the log the time, if it was not told lately.
     pub(crate) fn tell_time(&mut self, slot: usize, now_ms: u64) {
-        if now_ms >= self.clock_ms + CLOCK_EVERY_MS || self.clock.is_none() {
+        if self.is_time_to_tell(now_ms) {
             self.clock_ms = self.clock_ms.max(now_ms);
             self.append_clock(slot);
         }
     }
 
+    pub(crate) fn is_time_to_tell(&self, now_ms: u64) -> bool {
+        now_ms >= self.clock_ms + CLOCK_EVERY_MS || self.clock.is_none()
+    }
+
+    /// When the log may be told the time again; later, if that should have been and could not be.
+    pub(crate) fn next_clock_ms(&self) -> u64 {
+        (self.clock_ms + CLOCK_EVERY_MS).max(self.now_ms + CLOCK_RETRY_MS)
+    }
+
     pub(crate) fn append_clock(&mut self, slot: usize) {
+        self.known.floor = self.floor.synced;
+        let value = format::write_known(&self.known);
         let version = self.clock_ms << 8 | Note::Clock as u64;
-        let header = control(Control::Note, self.newest, version, 0);
-        self.clock = Some(self.append(slot, &header, b"", &[]));
+        let header = control(Control::Note, self.newest, version, value.len());
+        self.clock = Some(self.append(slot, &header, b"", &[&value]));
+        self.floor.tell();
     }
 
     /// What keeps the entry `dead` of this key, and all before it, dead after a restart. `file` is the only one

@@ -37,7 +37,7 @@ const BUSY_PERCENT: usize = 142;
 /// But at least this much is: the same, whatever the entries' sizes, as one in so many live bytes,
 const BUSY_DEAD_SHARE: usize = 16;
 /// and as bytes.
-const BUSY_DEAD_BYTES: usize = 16 << 20;
+const BUSY_DEAD_BYTES: usize = 12 << 20;
 /// Bytes that may be looked at for each that is written.
 const BUSY_PACE: usize = 6;
 /// A segment is worth compacting from one dead byte in so many on.
@@ -106,6 +106,8 @@ impl Store {
         expired: &mut dyn FnMut(Entry<'_>),
     ) -> bool {
         self.now_ms = self.now_ms.max(now_ms);
+        let above = self.used().saturating_sub(self.config.memory_bytes);
+        self.excess = self.excess.min(above);
         self.replace_failed();
         self.free_dead();
         self.pool.expire(now_ms);
@@ -138,6 +140,9 @@ impl Store {
             self.free_dead();
             return done;
         }
+        if self.floor.is_news() {
+            self.tell_time_alone();
+        }
         let done = self.purge(budget);
         if done > 0 {
             return done;
@@ -156,8 +161,10 @@ impl Store {
         let again = self.is_untidy() || self.cleaner.relocation.is_some();
         let again = again.then_some(self.now_ms + 1);
         let disk = self.next_disk_ms();
+        let tell = self.floor.is_news().then(|| self.next_clock_ms());
         let pool = self.pool.due_ms();
-        sweep.into_iter().chain(again).chain(disk).chain(pool).min()
+        let dues = sweep.into_iter().chain(again).chain(disk).chain(tell);
+        dues.chain(pool).min()
     }
 
     /// Background work is paid for by what is written, when too much is dead, and by time that passes while little is.
@@ -329,7 +336,11 @@ impl Store {
     fn is_needed(&self, reference: Reference, header: &Header, floor: u64) -> bool {
         match header.what {
             What::User(_) => false,
-            What::Control(Control::Tombstone | Control::Touch) if self.cleaner.restoring => true,
+            What::Control(Control::Touch) if self.cleaner.restoring => true,
+            What::Control(Control::Tombstone) if self.cleaner.restoring => {
+                self.covers_restored(reference, header)
+            }
+            What::Control(Control::Tombstone | Control::Touch) if self.is_cut(header) => false,
             What::Control(Control::Tombstone) => {
                 !header.deadline.has_passed(self.now_ms)
                     && self.is_tombstone_needed(reference, header, floor)
@@ -341,6 +352,11 @@ impl Store {
         }
     }
 
+    /// Whether a restart has cut this entry away.
+    fn is_cut(&self, header: &Header) -> bool {
+        header.position > self.newest || self.known.cuts_of(header.position).next().is_some()
+    }
+
     fn is_tombstone_needed(&self, reference: Reference, header: &Header, floor: u64) -> bool {
         let value = header.value(self.bytes_at(reference));
         let file = u64::from_le_bytes(*value.first_chunk().expect("a tombstone names a file"));
@@ -349,19 +365,22 @@ impl Store {
         match self.files.fate(SegmentId(file)) {
             // What a tombstone of before a restart says of files was true then.
             _ if header.position <= self.restored => {
-                header.version >= floor && self.was_found_dead(reference, header)
+                header.version >= floor && self.covers_restored(reference, header)
             }
             _ if file == 0 => header.version >= floor,
+            // It stands behind what it is for in the very file, so they go together.
+            Fate::There if file == self.segment(reference.slot()).id.0 => waiting,
             Fate::There => true,
             Fate::Gone => waiting,
             Fate::Unknown => header.version >= floor,
         }
     }
 
-    /// Whether the last restart found a dead entry of this tombstone's key in some file.
-    fn was_found_dead(&self, reference: Reference, header: &Header) -> bool {
-        let hash = self.hash_of(header, self.bytes_at(reference));
-        self.restored_dead.binary_search(&hash).is_ok()
+    /// Whether this tombstone of before the last restart covers what no other does.
+    fn covers_restored(&self, reference: Reference, header: &Header) -> bool {
+        let entry = self.bytes_at(reference);
+        let hash = self.hash_of(header, entry);
+        self.tombstones.is_needed(hash, header, entry)
     }
 
     fn is_touch_needed(&self, reference: Reference, header: &Header) -> bool {

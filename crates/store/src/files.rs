@@ -5,10 +5,12 @@
 //! - A failed op is final for its file: the segment, which is whole in memory, is written anew to a fresh file
 //!   under a new id. `fsync` is never tried again (a second one may succeed without having done anything).
 //! - A file is deleted only when everything that was appended before that was decided is synced: what made its
-//!   entries dead must not be younger than their death.
+//!   entries dead must not be younger than their death. And only when a synced note tells so (see `cut`).
 
 use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
+
+use model::Position;
 
 use crate::SyncMode;
 use crate::disk::{DiskError, DiskEvent, DiskOp, SegmentId};
@@ -30,6 +32,8 @@ pub(crate) struct Condemned {
     pub(crate) first_position: u64,
     /// Everything appended up to here must be synced first.
     after: u64,
+    /// A synced note must tell a floor that is not before this: no position of the file is past it.
+    newest: Position,
     quarantine: bool,
     /// Asked for; or not before this time.
     asked: bool,
@@ -143,6 +147,13 @@ impl Files {
         self.failed.push(slot);
     }
 
+    /// What a restart condemned stays until the log up to its end is safe.
+    pub(crate) fn keep_condemned_until(&mut self, newest: Position) {
+        for file in &mut self.condemned {
+            file.newest = newest;
+        }
+    }
+
     pub(crate) fn is_condemned_empty(&self) -> bool {
         self.condemned.is_empty()
     }
@@ -213,6 +224,7 @@ impl Store {
             len,
             first_position,
             after: self.appended,
+            newest: self.newest,
             quarantine,
             asked: false,
             not_before_ms: 0,
@@ -221,6 +233,7 @@ impl Store {
 
     /// Moves what the disk shall do next to `ops`. Called once at the end of each turn of the loop.
     pub fn take_disk_ops(&mut self, ops: &mut Vec<DiskOp>) {
+        self.floor.mark(self.appended, self.newest);
         for segment in core::mem::take(&mut self.files.trusted) {
             ops.push(DiskOp::Create { segment });
         }
@@ -296,9 +309,10 @@ impl Store {
         if self.files.condemned.is_empty() {
             return;
         }
-        let (synced, now_ms) = (self.synced(), self.now_ms);
+        let (synced, recorded, now_ms) = (self.synced(), self.floor.recorded, self.now_ms);
         for file in &mut self.files.condemned {
-            if !file.asked && file.after <= synced && file.not_before_ms <= now_ms {
+            let is_safe = file.after <= synced && file.newest <= recorded;
+            if !file.asked && is_safe && file.not_before_ms <= now_ms {
                 file.asked = true;
                 let segment = file.id;
                 ops.push(if file.quarantine {
@@ -350,8 +364,10 @@ impl Store {
     }
 
     fn update_persisted(&mut self) {
+        let synced = self.synced();
+        self.floor.advance(synced);
         let now = match self.config.sync {
-            SyncMode::Always => self.synced(),
+            SyncMode::Always => synced,
             SyncMode::EverySecond | SyncMode::None => self.written(),
         };
         // A file that fails after its writes were acknowledged is written anew; what was said stays said.

@@ -15,6 +15,7 @@ mod batch;
 mod check;
 mod cleaner;
 mod crc;
+mod cut;
 mod disk;
 mod entry;
 mod expiry;
@@ -28,6 +29,7 @@ mod restore;
 mod scan;
 mod segment;
 mod store;
+mod tombstones;
 
 pub use disk::{DiskError, DiskEvent, DiskOp, LogPoint, SegmentId, SyncMode};
 pub use entry::{Entry, Key, Kind, Space};
@@ -72,8 +74,8 @@ pub enum Op<'a> {
         key: Key<'a>,
     },
     /// The current entry of the key gets another deadline, without rewriting its value where that can be
-    /// avoided. Its version stays; its position stays if the deadline becomes later, and becomes that of this op
-    /// if it becomes earlier. Nothing happens if it has none.
+    /// avoided. Its version stays; its position becomes that of this op if it is rewritten, which it is if the deadline
+    /// becomes earlier or the entry is not in its file yet. Nothing happens if it has none.
     Touch {
         /// The key.
         key: Key<'a>,
@@ -97,8 +99,8 @@ pub enum Op<'a> {
 /// A batch that is in the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied {
-    /// Position of the batch's last entry: the next batch starts after it. A batch may take more positions
-    /// than it has ops, or none if it changed nothing (then this is the position before its first).
+    /// Position of the batch's last entry: the next batch starts right after it. Only ops that change something take a
+    /// position, so it is the one before the batch's first if nothing has changed.
     pub last: Position,
     /// What [`Store::persisted`] must reach before the batch may be acknowledged.
     pub log: LogPoint,

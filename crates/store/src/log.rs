@@ -23,13 +23,19 @@ impl Store {
     /// time.
     fn reserve_bytes(&self) -> usize {
         let limit = self.config.memory_bytes;
-        (self.tuning.segment_bytes + limit / 64).min(limit / 8)
+        (self.tuning.segment_bytes + limit / 128).min(limit / 8)
     }
 
     /// Bytes of memory that are left.
     pub(crate) fn room(&self, reserve: bool) -> usize {
-        let kept = if reserve { 0 } else { self.reserve_bytes() };
-        self.config.memory_bytes.saturating_sub(self.used() + kept)
+        let limit = self.config.memory_bytes;
+        let room = |limit: usize, kept| limit.saturating_sub(self.used() + kept);
+        match (reserve, self.excess) {
+            (false, _) => room(limit, self.reserve_bytes()),
+            (true, 0) => room(limit, 0),
+            // What frees memory must go on when a restart has found more than there may be.
+            (true, excess) => room(limit + excess + self.reserve_bytes(), 0),
+        }
     }
 
     /// A head of the class that has room for `bytes`.
@@ -203,8 +209,13 @@ impl Store {
     }
 
     /// Ends all heads, so that after a restart any damage to them is known from a torn tail. For a clean
-    /// shutdown: until what [`Store::take_disk_ops`] then gives is done.
+    /// shutdown: until what [`Store::take_disk_ops`] then gives is done. Then once more, for a last note that tells that
+    /// all of it is: then a restart will not take any damage for a loss of power.
     pub fn seal(&mut self) {
+        if self.floor.is_news() {
+            self.clock = None;
+            self.tell_time_alone();
+        }
         for slot in self.heads.into_iter().flatten() {
             self.seal_segment(slot);
         }

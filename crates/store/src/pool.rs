@@ -10,7 +10,7 @@ use crate::pages::Region;
 use crate::store::Store;
 
 /// Regions that are kept.
-const MOST: usize = 2;
+const MOST: usize = 1;
 /// How long.
 const KEPT_MS: u64 = 1_000;
 

@@ -1,18 +1,23 @@
 //! A store from its segment files.
 //!
 //! Segments come in any order. Of each key the entry with the highest position is the current one; among copies
-//! of one entry, which the cleaner makes, the one with the latest deadline. Flushes, tombstones and touches are
+//! of one entry, which the cleaner makes, the one with the earliest deadline. Flushes, tombstones and touches are
 //! applied at the end, when every entry is in: none of them depends on the order of the others.
+//!
+//! What a crash has kept of the last moments may have holes; it is cut before the first of them (`cut`). Segments that were
+//! written since the floor are therefore taken in last, when all positions are known.
 
 mod doubts;
 
 use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use model::Position;
 
 use self::doubts::Doubts;
 use crate::StoreConfig;
+use crate::cut::{Known, Positions};
 use crate::disk::SegmentId;
 use crate::entry::format::{self, Control, Header, Note, Salt, What};
 use crate::expiry::NEVER;
@@ -44,6 +49,8 @@ pub struct RestoreReport {
     pub foreign: Vec<SegmentId>,
     /// Segments that should be there and are not.
     pub missing: Vec<SegmentId>,
+    /// Entries that a crash has kept although it lost some before them: dropped. Nothing in them was synced.
+    pub cut: u64,
     /// The newest position found: the caller begins an epoch past it.
     pub newest: Position,
     /// The latest time that the log knows to have come, in wall-clock milliseconds.
@@ -56,9 +63,21 @@ pub struct Restore {
     report: RestoreReport,
     /// By slot: the entries of the caller's that its file holds.
     entries: Vec<usize>,
+    /// What the log says of itself.
+    known: Known,
+    /// Positions past the floor, as far as it was known when they were found.
+    past_floor: Positions,
+    /// Segments that may hold what has to be cut.
+    put_off: Vec<SegmentId>,
+    /// Where the log ends, once that is decided.
+    end: Option<Position>,
+    /// The epochs of the earlier cuts that are about something that was found.
+    cuts_found: BTreeSet<u32>,
     /// The newest `State`.
     state: Position,
     doubts: Doubts,
+    /// Hashes of the keys of which dead entries were found.
+    dead: Vec<u64>,
 }
 
 impl Restore {
@@ -73,8 +92,14 @@ impl Restore {
             store,
             report: RestoreReport::default(),
             entries: Vec::new(),
+            known: Known::default(),
+            past_floor: Positions::default(),
+            put_off: Vec::new(),
+            end: None,
+            cuts_found: BTreeSet::new(),
             state: Position::ZERO,
             doubts: Doubts::default(),
+            dead: Vec::new(),
         }
     }
 
@@ -90,9 +115,16 @@ impl Restore {
         self.store.pages.allocate(self.store.tuning.segment_bytes)
     }
 
-    /// Takes a segment in.
+    /// Takes a segment in, or puts it off: see [`Restore::put_off`].
     pub fn add(&mut self, scanned: ScannedSegment) {
         self.store.files.taken(scanned.id);
+        self.known.learn(&scanned.known);
+        self.report.newest = self.report.newest.max(scanned.newest);
+        if self.end.is_none() && scanned.newest > self.known.floor {
+            self.note_positions(&scanned);
+            self.put_off.push(scanned.id);
+            return;
+        }
         if scanned.empty {
             self.report.torn.extend(scanned.torn);
             self.report.torn.extend(scanned.torn);
@@ -113,6 +145,38 @@ impl Restore {
         self.report.entries += scanned.found.len() as u64;
         self.adopt(scanned);
         self.keep_to_limit();
+    }
+
+    fn note_positions(&mut self, scanned: &ScannedSegment) {
+        for one in &scanned.found {
+            let header = Header::read(&scanned.region.bytes()[one.offset..]);
+            if header.position > self.known.floor && header.note().is_none() {
+                self.past_floor.insert(header.position);
+            }
+        }
+    }
+
+    /// Decides where the log ends, for which every segment must have been added once, and gives the segments that could not
+    /// be taken in before that was known: each is to be scanned and added again. They are few, those written in the last
+    /// seconds, and this way they take no memory meanwhile.
+    pub fn put_off(&mut self) -> Vec<SegmentId> {
+        self.end.get_or_insert(self.known.end(&self.past_floor));
+        core::mem::take(&mut self.put_off)
+    }
+
+    /// Whether an entry of this position does not count: see `cut`.
+    fn is_cut(&self, position: Position) -> bool {
+        self.is_past_end(position) || self.known.cuts_of(position).next().is_some()
+    }
+
+    fn is_past_end(&self, position: Position) -> bool {
+        self.end.is_some_and(|end| position > end)
+    }
+
+    fn note_cut(&mut self, position: Position) {
+        self.report.cut += u64::from(self.is_past_end(position));
+        let cuts = self.known.cuts_of(position).map(|cut| cut.epoch);
+        self.cuts_found.extend(cuts);
     }
 
     fn adopt(&mut self, scanned: ScannedSegment) {
@@ -179,22 +243,30 @@ impl Restore {
     fn index_one(&mut self, reference: Reference, hash: u64) -> usize {
         let header = self.store.header_at(reference);
         self.store.segment_mut(reference.slot()).note(&header);
-        self.store.newest = self.store.newest.max(header.position);
+        let is_cut = self.is_cut(header.position);
+        if is_cut {
+            self.note_cut(header.position);
+        }
         match header.what {
             What::User(_) => {
-                self.restore_entry(reference, &header, hash);
+                if !is_cut {
+                    self.restore_entry(reference, &header, hash);
+                }
                 return 1;
             }
             What::Control(control @ (Control::Tombstone | Control::Touch)) => {
-                self.store
-                    .segment_mut(reference.slot())
-                    .count_control(control, header.len);
+                let segment = self.store.segment_mut(reference.slot());
+                segment.count_control(control, header.len);
+                if control == Control::Tombstone && !is_cut {
+                    self.store.note_tombstone(reference);
+                }
             }
-            What::Control(Control::State) if header.position >= self.state => {
+            What::Control(Control::State) if header.position >= self.state && !is_cut => {
                 self.state = header.position;
                 self.store.state = Some(reference);
             }
             What::Control(Control::State) => (),
+            // What a note says is so, whatever was lost.
             What::Control(Control::Note) => self.note(reference, &header),
         }
         0
@@ -211,8 +283,9 @@ impl Restore {
             return;
         };
         let other_header = store.header_at(other);
-        let mine = (header.position, header.deadline);
-        let newer = mine > (other_header.position, other_header.deadline);
+        // A copy may have the deadline of a touch that is cut; one that is not cut is applied anyway.
+        let newer =
+            (header.position, other_header.deadline) > (other_header.position, header.deadline);
         let (winner, loser) = if newer {
             (header, &other_header)
         } else {
@@ -221,7 +294,7 @@ impl Restore {
         if loser.position < winner.position && loser.deadline > winner.deadline {
             self.doubts.add(hash, loser.position.raw(), loser.deadline);
         }
-        store.restored_dead.push(hash);
+        self.dead.push(hash);
         store.index.set_alone(at, false);
         if newer {
             store.index.replace(at, reference);
@@ -238,13 +311,25 @@ impl Restore {
         }
     }
 
-    /// Files hold more than memory may: what is known to be dead already is compacted away.
+    /// Files hold more than memory may: what is known to be dead is compacted away.
     fn keep_to_limit(&mut self) {
         while self.store.room(false) < self.store.tuning.segment_bytes {
             if self.store.compact(self.store.tuning.segment_bytes) == 0 {
                 return;
             }
         }
+    }
+
+    /// The log goes on from its end.
+    fn end_log(&mut self) {
+        let end = self.end.expect("it was decided");
+        let store = &mut self.store;
+        (store.newest, store.restored) = (end, end);
+        store.files.keep_condemned_until(end);
+        store.floor.begin(self.known.floor);
+        store.known = self.known.clone();
+        store.known.forget_all_but(&self.cuts_found);
+        self.report.newest = self.report.newest.max(end);
     }
 
     /// Applies all tombstones and touches.
@@ -262,11 +347,14 @@ impl Restore {
     }
 
     fn restore_control(&mut self, reference: Reference) {
-        let store = &mut self.store;
-        let header = store.header_at(reference);
+        let header = self.store.header_at(reference);
         let What::Control(control @ (Control::Tombstone | Control::Touch)) = header.what else {
             return;
         };
+        if self.is_cut(header.position) {
+            return;
+        }
+        let store = &mut self.store;
         let entry = store.bytes_at(reference);
         let hash = store.hash_of(&header, entry);
         let Some((at, target)) = store.find_at(hash, header.db, header.space, header.key(entry))
@@ -280,7 +368,7 @@ impl Restore {
         let position = current.position.raw();
         if control == Control::Tombstone && position <= header.version {
             store.index.remove(at);
-            store.restored_dead.push(hash);
+            self.dead.push(hash);
             store.count_out(target.slot(), &current);
             if current.deadline > header.deadline {
                 self.doubts.add(hash, position, current.deadline);
@@ -298,16 +386,17 @@ impl Restore {
     /// calls of [`Store::maintain`].
     #[must_use]
     pub fn finish(mut self, now_ms: u64) -> (Store, RestoreReport) {
+        let again = self.put_off();
+        assert!(again.is_empty(), "what is put off is added again");
         self.store.settle_compaction();
         self.store.cleaner.restoring = false;
+        self.end_log();
         self.store.restore_state();
-        self.store.restored = self.store.newest;
         self.restore_controls();
-        self.store.restored_dead.sort_unstable();
-        self.store.restored_dead.dedup();
-        self.store.restored_dead.shrink_to_fit();
         self.store.now_ms = now_ms.max(self.store.clock_ms);
         core::mem::take(&mut self.doubts).settle(&mut self.store);
+        self.dead.sort_unstable();
+        self.store.tombstones.complete(&self.dead);
         for slot in 0..self.store.segments.len() {
             let entries = self.entries.get(slot).copied().unwrap_or(0);
             let Some(segment) = &mut self.store.segments[slot] else {
@@ -319,14 +408,27 @@ impl Restore {
             self.store.schedule(slot);
         }
         self.store.cleaner.look = true;
+        self.keep_to_limit();
+        self.store.excess = self
+            .store
+            .used()
+            .saturating_sub(self.store.config.memory_bytes);
         self.report.live = self.store.index.cells() as u64;
-        self.report.newest = self.store.newest;
         self.report.latest_ms = self.store.clock_ms;
         (self.store, self.report)
     }
 }
 
 impl Store {
+    /// Takes a tombstone in that tells of before the restart.
+    fn note_tombstone(&mut self, reference: Reference) {
+        let header = self.header_at(reference);
+        let mut tombstones = core::mem::take(&mut self.tombstones);
+        let entry = self.bytes_at(reference);
+        tombstones.note(self.hash_of(&header, entry), &header, entry);
+        self.tombstones = tombstones;
+    }
+
     /// Takes over the newest `State`, and removes what was flushed.
     fn restore_state(&mut self) {
         let Some(reference) = self.state else {

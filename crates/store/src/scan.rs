@@ -7,8 +7,10 @@
 
 use alloc::vec::Vec;
 
+use model::Position;
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_micro_inline};
 
+use crate::cut::Known;
 use crate::disk::SegmentId;
 use crate::entry::format::{
     self, HEADER_BYTES, Header, Note, Place, SEGMENT_HEADER, Salt, SegmentHeader,
@@ -66,6 +68,10 @@ pub struct ScannedSegment {
     pub(crate) empty: bool,
     pub(crate) foreign: bool,
     pub(crate) found: Vec<Found>,
+    /// The newest position in it.
+    pub(crate) newest: Position,
+    /// What its notes say.
+    pub(crate) known: Known,
     /// Where the entries end in the region.
     pub(crate) tail: usize,
     pub(crate) end: End,
@@ -114,6 +120,8 @@ impl Scanner {
             empty,
             foreign,
             found: Vec::new(),
+            newest: Position::ZERO,
+            known: Known::default(),
             tail: SEGMENT_HEADER,
             end: End::Open,
             torn: None,
@@ -124,6 +132,8 @@ impl Scanner {
             walk.run();
             let Walk {
                 found,
+                newest,
+                known,
                 damage,
                 torn,
                 tail,
@@ -132,6 +142,7 @@ impl Scanner {
             } = walk;
             (scanned.found, scanned.damage, scanned.torn) = (found, damage, torn);
             (scanned.tail, scanned.end) = (tail, end);
+            (scanned.newest, scanned.known) = (newest, known);
             scanned.take_for_empty();
             if !scanned.damage.is_empty() {
                 pull_together(&mut scanned);
@@ -154,6 +165,8 @@ struct Walk<'a> {
     highest_epoch: u32,
     at: usize,
     found: Vec<Found>,
+    newest: Position,
+    known: Known,
     /// Entries of `found` before the batch that is being read, and where it begins.
     complete: usize,
     batch: Option<usize>,
@@ -176,6 +189,8 @@ impl<'a> Walk<'a> {
                 .map_or(1 << 16, |header| header.epoch + (1 << 12)),
             at: SEGMENT_HEADER.min(scanned.file_len),
             found: Vec::with_capacity(scanned.file_len / 256),
+            newest: Position::ZERO,
+            known: Known::default(),
             complete: 0,
             batch: None,
             damage: Vec::new(),
@@ -251,7 +266,12 @@ impl<'a> Walk<'a> {
             };
             return;
         }
-        let hash = self.scanner.hash(header, &self.bytes[start..self.at]);
+        self.newest = self.newest.max(header.position);
+        let entry = &self.bytes[start..self.at];
+        if header.note() == Some(Note::Clock) {
+            self.known.learn(&format::read_known(header.value(entry)));
+        }
+        let hash = self.scanner.hash(header, entry);
         self.found.push(Found {
             offset: start,
             hash,

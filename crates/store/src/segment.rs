@@ -16,7 +16,7 @@ use alloc::collections::VecDeque;
 use model::time::Deadline;
 
 use crate::disk::{DiskOp, SegmentId};
-use crate::entry::format::{Control, Header, SEGMENT_HEADER, Salt, entry_len};
+use crate::entry::format::{Control, Header, SEGMENT_HEADER, Salt, What, entry_len};
 use crate::pages::{Region, whole_pages};
 
 /// An op that the disk was asked for and has not answered yet.
@@ -229,7 +229,9 @@ impl Segment {
     /// Takes note of an entry that was appended or loaded.
     #[inline]
     pub(crate) fn note(&mut self, header: &Header) {
-        self.first_position = self.first_position.min(header.position.raw());
+        if header.what != What::Control(Control::Note) {
+            self.first_position = self.first_position.min(header.position.raw());
+        }
         self.note_deadline(header.deadline);
     }
 

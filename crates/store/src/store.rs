@@ -10,6 +10,7 @@ use model::{Db, Position, Version};
 use rapidhash::v3::{RapidSecrets, rapidhash_v3_micro_inline};
 
 use crate::cleaner::Cleaner;
+use crate::cut::{Floor, Known};
 use crate::disk::LogPoint;
 use crate::entry::format::{HEADER_BYTES, Header, What};
 use crate::expiry::CLASSES;
@@ -19,6 +20,7 @@ use crate::pages::{HeapPages, Pages};
 use crate::pool::Pool;
 use crate::scan::Scanner;
 use crate::segment::Segment;
+use crate::tombstones::Tombstones;
 use crate::{Entry, Key, Space, StoreConfig, Usage};
 
 const DBS: usize = DATABASES as usize;
@@ -92,6 +94,8 @@ pub struct Store {
     /// When to sweep which segment.
     pub(crate) calendar: BTreeSet<(u64, usize)>,
     pub(crate) files: Files,
+    pub(crate) floor: Floor,
+    pub(crate) known: Known,
     pub(crate) cleaner: Cleaner,
     /// Bytes that segments have touched.
     pub(crate) resident: usize,
@@ -103,9 +107,10 @@ pub struct Store {
     pub(crate) newest: Position,
     /// The newest position before the last restart.
     pub(crate) restored: Position,
-    /// Hashes of the keys of which a restart found dead entries in files, ascending: a tombstone of before the
-    /// restart whose key is not among them has nothing left to be for.
-    pub(crate) restored_dead: Vec<u64>,
+    /// What the tombstones of before the last restart amount to.
+    pub(crate) tombstones: Tombstones,
+    /// Bytes above the limit that the last restart has left, and that are not freed yet.
+    pub(crate) excess: usize,
     pub(crate) expired_entries: u64,
     pub(crate) segments_expired_whole: u64,
 }
@@ -136,7 +141,7 @@ impl Store {
             pages,
             secrets,
             mix,
-            index: Index::new(config.memory_bytes >> 21),
+            index: Index::new(config.memory_bytes >> 22),
             segments: Vec::new(),
             free_slots: Vec::new(),
             heads: [None; CLASSES],
@@ -148,6 +153,8 @@ impl Store {
             clock_ms: 0,
             calendar: BTreeSet::new(),
             files: Files::new(),
+            floor: Floor::default(),
+            known: Known::default(),
             cleaner: Cleaner::new(),
             resident: 0,
             pool: Pool::default(),
@@ -155,7 +162,8 @@ impl Store {
             now_ms: 0,
             newest: Position::ZERO,
             restored: Position::ZERO,
-            restored_dead: Vec::new(),
+            tombstones: Tombstones::default(),
+            excess: 0,
             expired_entries: 0,
             segments_expired_whole: 0,
         }
@@ -444,12 +452,11 @@ impl Store {
     /// Bytes that the memory limit applies to.
     #[inline]
     pub(crate) fn used(&self) -> usize {
-        let dead = self.restored_dead.capacity() * size_of::<u64>();
         self.resident
             + self.pool.bytes()
             + self.index.bytes()
             + self.segments.len() * size_of::<Option<Segment>>()
-            + dead
+            + self.tombstones.bytes()
     }
 
     /// What the store uses.

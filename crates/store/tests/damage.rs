@@ -27,7 +27,8 @@ const CONFIG: StoreConfig = StoreConfig {
     seed: 1,
 };
 
-/// A store with ten keys, written by batches of two, and its disk.
+/// A store with ten keys, written by batches of two, and its disk. Its log has told that all of it is synced: before
+/// that, damage cannot be told from what a loss of power does.
 fn written(seal: bool) -> Disk {
     let mut store = Store::with(CONFIG, TUNING, Box::new(HeapPages));
     let mut disk = Disk::new(TUNING);
@@ -45,10 +46,15 @@ fn written(seal: bool) -> Disk {
             .apply(NOW_MS, Position::new(1, 1 + 2 * u64::from(batch)), &ops)
             .expect("taken");
     }
-    if seal {
-        store.seal();
-    }
     disk.drain(&mut store);
+    for second in 1..3 {
+        if seal {
+            store.seal();
+        } else {
+            store.maintain(NOW_MS + 1_000 * second, 1 << 20, &mut |_| ());
+        }
+        disk.drain(&mut store);
+    }
     disk
 }
 
@@ -57,8 +63,9 @@ fn the_segment(disk: &Disk) -> SegmentId {
         .files
         .iter()
         .filter(|(_, file)| file.bytes.iter().any(|b| *b != 0));
+    // Behind it there may be one with nothing but the last note.
     let used: Vec<_> = used.map(|(id, _)| *id).collect();
-    assert_eq!(used.len(), 1);
+    assert!(used.len() <= 2);
     used[0]
 }
 

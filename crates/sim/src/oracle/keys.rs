@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Asked, Body, Key, NEVER, Oracle, State, Value, Verdict};
+use super::{Asked, Body, Key, NEVER, Oracle, Value, Verdict};
 use crate::reply::Reply;
 
 impl Oracle {
@@ -139,21 +139,19 @@ impl Oracle {
     fn flush(&mut self, asked: &Asked<'_>, db: Option<u8>) -> Verdict {
         let keys: Vec<Key> = self.lives.keys().cloned().collect();
         for key in keys {
-            if key != super::swap_mark() && db.is_none_or(|db| db == key.0) {
+            if db.is_none_or(|db| db == key.0) {
                 self.set(&key, None);
             }
         }
         asked.expect(&Reply::ok())
     }
 
-    /// Both databases' keys change places. A crash that keeps the swap and loses an unshown write from before it leaves a key
-    /// in a state that the other had: so these count as possible states, too.
+    /// Both databases' keys change places.
     fn swap(&mut self, asked: &Asked<'_>) -> Verdict {
         let (a, b) = (asked.number(1) as u8, asked.number(2) as u8);
         if a == b {
             return asked.expect(&Reply::ok());
         }
-        self.set(&super::swap_mark(), None);
         let of = |key: &&Key| key.0 == a || key.0 == b;
         let names: std::collections::BTreeSet<Vec<u8>> = self
             .lives
@@ -164,36 +162,9 @@ impl Oracle {
         for name in names {
             let (in_a, in_b) = ((a, name.clone()), (b, name));
             let (from_a, from_b) = (self.look(&in_a), self.look(&in_b));
-            let (past_a, past_b) = (self.possible(&in_a), self.possible(&in_b));
-            self.inherit(&in_a, past_b);
-            self.inherit(&in_b, past_a);
             self.set(&in_a, from_b);
             self.set(&in_b, from_a);
         }
         asked.expect(&Reply::ok())
-    }
-
-    /// The states that a crash may leave the key in, each once.
-    fn possible(&mut self, key: &Key) -> Vec<State> {
-        self.look(key);
-        let life = &self.lives[key];
-        let from = life.shown.last().map_or(0, |(_, index)| *index);
-        let mut states: Vec<State> = Vec::new();
-        for past in &life.past[from..] {
-            if !states.contains(&past.state) {
-                states.push(past.state.clone());
-            }
-        }
-        states
-    }
-
-    fn inherit(&mut self, key: &Key, states: Vec<State>) {
-        let command = self.command;
-        let life = self.lives.get_mut(key).expect("it was looked at");
-        life.past.extend(
-            states
-                .into_iter()
-                .map(|state| super::Past { state, command }),
-        );
     }
 }

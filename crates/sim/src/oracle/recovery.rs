@@ -1,5 +1,7 @@
-//! Crashes: which states a restart may find.
+//! Crashes: which states a restart may find. Each key must be in one of the states that the promise leaves, and all of them
+//! must have been so at one moment.
 
+use super::moment::{self, Moments};
 use super::{Key, Life, Oracle, Past, State};
 use crate::disk::Crash;
 
@@ -37,20 +39,13 @@ impl Oracle {
         found: &[(Key, State)],
     ) -> Result<Kept, String> {
         let mut kept = Kept::default();
-        let swap_may_be_lost = self.swap_may_be_lost(promise);
         let mut matches = Vec::new();
         for (key, state) in found {
             let life = self.lives.get(key).cloned().unwrap_or_default();
-            let mut fits = fitting(&life, state, now_ms, promise);
-            // The clock was set back: what had expired stays gone.
-            let had_expired =
-                state.is_none() && life.past.iter().any(|past| self.had_expired(&past.state));
-            // Or comes back, if the log did not know how late it was.
+            let mut fits = self.fitting(&life, state, now_ms, promise);
+            // The clock was set back, and the log did not know how late it had been.
             let came_back = self.had_expired(state);
-            let excused = had_expired
-                || came_back
-                || (promise == Promise::Nothing && self.was_ever(key, state))
-                || (swap_may_be_lost && self.is_of_another_db(key, state));
+            let excused = came_back || promise == Promise::Nothing && self.was_ever(key, state);
             if fits.is_err() && excused {
                 fits = Ok(Vec::new());
             }
@@ -70,13 +65,13 @@ impl Oracle {
             }
             matches.push((key, fits));
         }
-        if promise != Promise::Nothing && !swap_may_be_lost {
-            self.all_or_nothing(&matches)?;
-        }
-        let matches: Vec<Option<usize>> = matches
-            .into_iter()
-            .map(|(_, fits)| fits.last().copied())
-            .collect();
+        let matches = match promise {
+            Promise::ShownUntil(_) => self.at_one_moment(&matches)?,
+            Promise::Nothing => {
+                let last = matches.iter().map(|(_, fits)| fits.last().copied());
+                last.collect()
+            }
+        };
         self.begin_era(crash, found, &matches);
         Ok(kept)
     }
@@ -102,31 +97,75 @@ impl Oracle {
         Ok(())
     }
 
-    /// A command that surely happened on one key has happened on every key that it changed.
-    fn all_or_nothing(&self, matches: &[(&Key, Matches)]) -> Result<(), String> {
-        for (key, fits) in matches {
-            let [only] = fits[..] else { continue };
-            let command = self.lives[*key].past[only].command;
-            if command == 0 {
-                continue;
+    /// Picks, of the states in which each key may have been found, those of the latest moment at which all of them were
+    /// there. Keys whose state is excused have none.
+    fn at_one_moment(&self, fits: &[(&Key, Matches)]) -> Result<Vec<Option<usize>>, String> {
+        let known = || fits.iter().filter(|(_, fits)| !fits.is_empty());
+        let mut moments = Moments::all();
+        for (key, fits) in known() {
+            let of_key = self.moments_of(key, fits);
+            let both = moments.and(&of_key);
+            if both.last().is_none() {
+                return Err(format!(
+                    "what is there was never there at one moment: {}:{} is as after the commands {of_key:?}, the keys \
+                     before it as after {moments:?}",
+                    key.0,
+                    super::text(&key.1)
+                ));
             }
-            for (other, other_fits) in matches {
-                let past = &self.lives[*other].past;
-                let Some(index) = past.iter().rposition(|past| past.command == command) else {
-                    continue;
-                };
-                if other_fits.iter().all(|&fit| fit < index) {
-                    return Err(format!(
-                        "half a batch: command {command} survived on {}:{} and not on {}:{}",
-                        key.0,
-                        super::text(&key.1),
-                        other.0,
-                        super::text(&other.1)
-                    ));
-                }
-            }
+            moments = both;
         }
-        Ok(())
+        let moment = moments.last().expect("it was looked at");
+        let at = |(key, fits): &(&Key, Matches)| {
+            let at = moment::at(self.lives.get(*key)?, fits, moment);
+            at.or(fits.last().copied())
+        };
+        Ok(fits.iter().map(at).collect())
+    }
+
+    /// The moments at which the key was as it was found. A file that is written anew after a failure has the deadlines of
+    /// that time, also those of touches that are lost then (`docs/testing.md`, "Known limits").
+    fn moments_of(&self, key: &Key, fits: &[usize]) -> Moments {
+        let life = &self.lives[key];
+        if !self.files_fail {
+            return Moments::of(life, fits);
+        }
+        let body = |index: usize| life.past[index].state.as_ref().map(|value| &value.body);
+        let like = |index: &usize| fits.iter().any(|&fit| body(fit) == body(*index));
+        Moments::of(life, &(0..life.past.len()).filter(like).collect::<Vec<_>>())
+    }
+
+    /// The indices of the states that the key may be in and that look as it was found. What had expired stays gone when the
+    /// clock is set back.
+    fn fitting(
+        &self,
+        life: &Life,
+        found: &State,
+        now_ms: u64,
+        promise: Promise,
+    ) -> Result<Matches, String> {
+        let oldest = match promise {
+            Promise::ShownUntil(until_us) => promised(life, until_us),
+            Promise::Nothing => 0,
+        };
+        let looks = |state: &State| state.clone().filter(|value| value.deadline_ms > now_ms);
+        let fits =
+            |state: &State| looks(state) == *found || found.is_none() && self.had_expired(state);
+        let fits: Matches = (oldest..life.past.len())
+            .filter(|&index| fits(&life.past[index].state))
+            .collect();
+        let unknown = life.past.is_empty() && found.is_none();
+        let damaged = promise == Promise::Nothing && found.is_none();
+        if fits.is_empty() && !unknown && !damaged {
+            return Err(format!(
+                "is {}\n  allowed are its states {oldest}..{}: {}\n  at {now_ms}, {promise:?}, shown {:?}",
+                shown(found),
+                life.past.len(),
+                states(&life.past[oldest..]),
+                life.shown.last()
+            ));
+        }
+        Ok(fits)
     }
 
     fn had_expired(&self, state: &State) -> bool {
@@ -141,18 +180,6 @@ impl Oracle {
         archived.any(|(_, states)| states.contains(found)) || self.is_of_another_db(key, found)
     }
 
-    /// An entry is in a place, and `SWAPDB` says which database the place is. When it is lost, what was written after it
-    /// is found in the other database.
-    fn swap_may_be_lost(&self, promise: Promise) -> bool {
-        let Some(life) = self.lives.get(&super::swap_mark()) else {
-            return false;
-        };
-        match promise {
-            Promise::ShownUntil(until_us) => promised(life, until_us) + 1 < life.past.len(),
-            Promise::Nothing => true,
-        }
-    }
-
     fn is_of_another_db(&self, key: &Key, found: &State) -> bool {
         let mut lives = self.lives.iter().filter(|(other, _)| other.1 == key.1);
         lives.any(|(_, life)| life.past.iter().any(|past| past.state == *found))
@@ -164,68 +191,39 @@ impl Oracle {
         self.era += 1;
         self.databases.clear();
         self.holders.restart();
-        if let Some(life) = self.lives.get_mut(&super::swap_mark()) {
-            let last = life.past.len().checked_sub(1);
-            life.begin_era(crash, &None, last);
-        }
         for ((key, state), fits) in found.iter().zip(matches) {
             let life = self.lives.entry(key.clone()).or_default();
             if self.keeps_archive {
                 let past = life.past.iter().map(|past| past.state.clone());
                 self.archive.entry(key.clone()).or_default().extend(past);
             }
-            life.begin_era(crash, state, *fits);
+            life.begin_era(crash, self.command, state, *fits);
         }
     }
 }
 
 impl Life {
-    fn begin_era(&mut self, crash: Crash, found: &State, fits: Option<usize>) {
+    fn begin_era(&mut self, crash: Crash, command: u64, found: &State, fits: Option<usize>) {
         let sure = Past {
             state: found.clone(),
-            command: 0,
+            command,
         };
         match (crash, fits) {
             (Crash::Process, Some(index)) => {
                 self.past.truncate(index + 1);
                 self.shown.retain(|(_, shown)| *shown <= index);
+                if self.past[index].state != *found {
+                    // It has expired, and stays so whatever the clock says.
+                    self.past.push(sure);
+                }
             }
             (Crash::Process, None) => self.past.push(sure),
-            (Crash::Power, Some(index)) => {
-                let state = self.past[index].state.clone();
-                self.past = vec![Past { state, command: 0 }];
-                self.shown.clear();
-            }
-            (Crash::Power, None) => {
-                self.past = vec![sure];
+            (Crash::Power, Some(_) | None) => {
+                self.past = vec![Past { command: 0, ..sure }];
                 self.shown.clear();
             }
         }
     }
-}
-
-/// The indices of the states that the key may be in and that look as it was found.
-fn fitting(life: &Life, found: &State, now_ms: u64, promise: Promise) -> Result<Matches, String> {
-    let oldest = match promise {
-        Promise::ShownUntil(until_us) => promised(life, until_us),
-        Promise::Nothing => 0,
-    };
-    let looks = |state: &State| state.clone().filter(|value| value.deadline_ms > now_ms);
-    let fits: Matches = (oldest..life.past.len())
-        .filter(|&index| looks(&life.past[index].state) == *found)
-        .collect();
-    let unknown = life.past.is_empty() && found.is_none();
-    let damaged = promise == Promise::Nothing && found.is_none();
-    if fits.is_empty() && !unknown && !damaged {
-        return Err(format!(
-            "is {}\n  allowed are its states {oldest}..{}: {}\n  at {now_ms}, {promise:?}, shown {:?}",
-            shown(found),
-            life.past.len(),
-            states(&life.past[oldest..]),
-            life.shown.last()
-        ));
-    }
-    Ok(fits)
 }
 
 /// The index of the latest state that somebody had been shown by then.
@@ -239,7 +237,9 @@ fn states(past: &[Past]) -> String {
     shown.join(" | ")
 }
 
-fn shown(state: &State) -> String {
+/// A state for people.
+#[must_use]
+pub fn shown(state: &State) -> String {
     match state {
         None => "absent".into(),
         Some(value) => {

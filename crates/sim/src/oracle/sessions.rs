@@ -127,9 +127,7 @@ impl Oracle {
         if self.session(&key).is_some() {
             return asked.expect_error("EXISTS");
         }
-        // A loss of power may have kept the hold of a session and lost the session: nothing shows it but this.
-        let orphan = self.holders.restarted && asked.reply.code() == Some("HELD");
-        if self.hold(&id).is_some() || orphan || asked.is_refused_for_a_turn() {
+        if self.hold(&id).is_some() || asked.is_refused_for_a_turn() {
             return asked.expect_error("HELD");
         }
         let fields = asked.fields_after("FIELDS");

@@ -49,17 +49,25 @@ pub(super) fn first(plan: &Plan, now: Now) -> Node {
 /// There is no memory for them.
 pub(super) fn again(
     plan: &Plan,
-    images: Vec<(SegmentId, Vec<u8>)>,
+    images: &[(SegmentId, Vec<u8>)],
     epoch: u32,
     now: Now,
 ) -> Result<(Node, RestoreReport), String> {
     let mut restore = Restore::new(config(plan), tuning(plan), Box::new(HeapPages));
     let scanner = restore.scanner();
-    for (segment, image) in images {
+    let add = |restore: &mut Restore, segment, image: &[u8]| {
         let mut region = restore.region().ok_or("no memory for a segment")?;
         let len = image.len().min(region.bytes().len());
         region.bytes_mut()[..len].copy_from_slice(&image[..len]);
         restore.add(scanner.scan(segment, region, len));
+        Ok::<_, String>(())
+    };
+    for (segment, image) in images {
+        add(&mut restore, *segment, image)?;
+    }
+    let put_off = restore.put_off();
+    for (segment, image) in images.iter().filter(|(id, _)| put_off.contains(id)) {
+        add(&mut restore, *segment, image)?;
     }
     let (store, report) = restore.finish(now.unix_ms);
     if report.newest.epoch() >= epoch {

@@ -16,6 +16,7 @@ use crate::rare::Rare;
 use crate::reply::Reply;
 use crate::workload::encode;
 
+const SECOND_US: u64 = 1_000_000;
 /// What a turn may add to the second of `everysec`, in microseconds.
 const TURN_US: u64 = 5_000;
 
@@ -46,14 +47,24 @@ impl World {
         }
         let busy_since = self.disk.oldest_issued_us().unwrap_or(now_us);
         let since = busy_since.min(self.lagging_since_us());
-        Promise::ShownUntil(since.saturating_sub(1_000_000 + TURN_US))
+        Promise::ShownUntil(since.saturating_sub(SECOND_US + self.slowness_us() + TURN_US))
+    }
+
+    /// What the node's second takes longer than one. A clock that is set back goes on at half speed, and the second of
+    /// `everysec` is one of the node's clock.
+    fn slowness_us(&self) -> u64 {
+        let slow = self.slow_clock_us > 0 && self.now.mono_us < self.slow_clock_us + 2 * SECOND_US;
+        if slow { SECOND_US } else { 0 }
     }
 
     /// Nobody syncs while the process is dead. What the power has left is durable.
     fn lag_over_the_restart(&mut self, how: Crash) {
         let since = self.disk.oldest_issued_us().unwrap_or(self.now.mono_us);
         self.lagging_since_us = match how {
-            Crash::Process => Some(self.lagging_since_us().min(since)),
+            Crash::Process => {
+                let since = self.lagging_since_us().min(since);
+                Some(since.saturating_sub(self.slowness_us()))
+            }
             Crash::Power => None,
         };
         self.well_since_us = None;
@@ -111,7 +122,7 @@ impl World {
             self.trace.numbers(&[segment.0, image.len() as u64]);
             self.trace.fold(image);
         }
-        let (node, report) = boot::again(&self.plan, images, self.epoch, self.now)?;
+        let (node, report) = boot::again(&self.plan, &images, self.epoch, self.now)?;
         self.node = node;
         self.clock = SteadyClock::new(self.now.not_before(report.latest_ms));
         self.trace.line(|| format!("restarted: {report:?}"));
@@ -153,6 +164,11 @@ impl World {
 
     fn recover(&mut self, how: Crash, promise: Promise) -> Result<(), String> {
         let found = self.audit()?;
+        for (key, state) in found.iter().filter(|(_, state)| state.is_some()) {
+            let (name, state) = (crate::oracle::text(&key.1), crate::oracle::shown(state));
+            self.trace
+                .line(|| format!("found {}:{name} {state}", key.0));
+        }
         let kept = self
             .oracle
             .recovered(self.node_ms(), how, promise, &found)?;

@@ -4,7 +4,8 @@
 
 use super::TOMBSTONE_SHARE;
 use crate::Entry;
-use crate::entry::format::{self, Header, Place, SEGMENT_HEADER, What};
+use crate::batch::STATE_BYTES;
+use crate::entry::format::{self, HEADER_BYTES, Header, Place, SEAL_BYTES, SEGMENT_HEADER, What};
 use crate::expiry::{NEVER, class_of};
 use crate::index::Reference;
 use crate::log::Spares;
@@ -293,15 +294,25 @@ impl Store {
         }
         // Two kinds of tombstones, two cures, in turn: those that name a file go with it, so the file that holds
         // most dead entries for what its cleaning costs; the others go when nothing older than they is dead in any
-        // file, so the file with the oldest dead entry. Neither cure may starve the other.
-        // As long as files wait to be deleted it is not known what the second cure would cure.
-        if self.cleaner.disk_passes.is_multiple_of(2) || !self.files.is_condemned_empty() {
+        // file, so the file with the oldest dead entry. Neither cure may starve the other, nor wait for it.
+        let most_dead = || {
             self.best(|segment| {
                 let dead = segment.file_len.saturating_sub(segment.needed_bytes());
                 (dead * 64 / (segment.needed_bytes() + self.tuning.segment_bytes / 64)) as u64
             })
+        };
+        // As long as files wait to be deleted it is not known what the second cure would cure. But above the limit there
+        // is no time to find out.
+        let over = self.used() > self.config.memory_bytes;
+        let oldest_dead = || {
+            (over || self.files.is_condemned_empty())
+                .then(|| self.best(|segment| u64::MAX - segment.dead_floor))
+                .flatten()
+        };
+        if self.cleaner.disk_passes.is_multiple_of(2) {
+            most_dead().or_else(oldest_dead)
         } else {
-            self.best(|segment| u64::MAX - segment.dead_floor)
+            oldest_dead().or_else(most_dead)
         }
     }
 
@@ -336,12 +347,12 @@ impl Store {
         if !state && !clock {
             return true;
         }
-        let Ok(head) = self.head(NEVER, 1024, Spares::TakeLast) else {
+        let Some(head) = self.note_head() else {
             return false;
         };
-        if state {
+        if let Some(old) = self.state.filter(|_| state) {
             let start = self.segment(head).tail;
-            let position = self.newest;
+            let position = self.header_at(old).position;
             self.append_state(head, position);
             self.complete(head, start);
         }
@@ -353,16 +364,25 @@ impl Store {
         true
     }
 
+    /// A head with room for the notes. Any will do: they move on with what lives.
+    fn note_head(&mut self) -> Option<usize> {
+        let bytes = HEADER_BYTES + STATE_BYTES + self.known.note_bytes() + SEAL_BYTES;
+        let fits = |slot: &usize| self.segment(*slot).tail + bytes <= self.tuning.segment_bytes;
+        let open = self.heads.iter().rev().flatten().copied().find(fits);
+        open.or_else(|| self.head(NEVER, bytes, Spares::TakeLast).ok())
+    }
+
     /// Tells the log the time although nothing is written: something has expired, and must not come back with a
-    /// clock that was set back.
-    pub(super) fn tell_time_alone(&mut self) {
-        let Ok(head) = self.head(NEVER, 1024, Spares::TakeLast) else {
+    /// clock that was set back; or there is a new floor.
+    pub(crate) fn tell_time_alone(&mut self) {
+        if !self.is_time_to_tell(self.now_ms) {
+            return;
+        }
+        let Some(head) = self.note_head() else {
             return;
         };
         let start = self.segment(head).tail;
         self.tell_time(head, self.now_ms);
-        if self.segment(head).tail > start {
-            self.complete(head, start);
-        }
+        self.complete(head, start);
     }
 }

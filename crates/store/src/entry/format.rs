@@ -22,11 +22,15 @@
 //!   middle of a batch from its beginning: a batch is all or nothing.
 //! - Kinds up to [`Kind::MAX`] are the caller's, the others are [`Control`]s of the store.
 
+use alloc::vec::Vec;
+
 use model::Position;
+use model::position::MAX_EPOCH;
 use model::time::Deadline;
 
 use super::{Kind, Space};
 use crate::crc;
+use crate::cut::{Cut, Known};
 use crate::disk::SegmentId;
 
 /// Version of everything in this file.
@@ -41,6 +45,7 @@ const MORE: u32 = 1 << LEN_BITS;
 const KIND_SHIFT: u32 = 24;
 const DB_SHIFT: u32 = 28;
 const SPACE_SHIFT: u32 = 62;
+const POSITION_MASK: u64 = (1 << SPACE_SHIFT) - 1;
 const KEY_LEN_SHIFT: u32 = 48;
 const DEADLINE_MASK: u64 = (1 << KEY_LEN_SHIFT) - 1;
 /// Marks the checksums of entries that are not the first of their batch.
@@ -67,7 +72,8 @@ pub(crate) enum Control {
 pub(crate) enum Note {
     /// The end of a segment that is complete.
     Seal,
-    /// It was at least this late (`version >> 8`, in milliseconds) when this was written.
+    /// It was at least this late (`version >> 8`, in milliseconds) when this was written. The value is what the log
+    /// knows of itself: see [`write_known`].
     Clock,
     /// The files that there were, by id, when this was written (the value).
     Files,
@@ -168,7 +174,7 @@ impl Header {
             what: what(((shape >> KIND_SHIFT) & 0xf) as u8),
             db: (shape >> DB_SHIFT) as u8,
             space: space(place >> SPACE_SHIFT),
-            position: Position::from_raw(place & ((1 << SPACE_SHIFT) - 1)),
+            position: Position::from_raw(place & POSITION_MASK),
             version: word(bytes, 16),
             deadline: Deadline::from_raw(end & DEADLINE_MASK),
             key_len: (end >> KEY_LEN_SHIFT) as usize,
@@ -300,6 +306,38 @@ pub(crate) fn verify(entry: &[u8], salt: Salt) -> Option<Place> {
         0 => Some(Place::First),
         CONTINUES => Some(Place::Later),
         1.. => None,
+    }
+}
+
+/// Bytes of the value of a `Clock` note with so many cuts.
+pub(crate) const fn known_bytes(cuts: usize) -> usize {
+    8 + 16 * cuts
+}
+
+/// The value of a `Clock` note: the floor's position, then of each cut the last position before it and the epoch
+/// that began there, 8 bytes each.
+pub(crate) fn write_known(known: &Known) -> Vec<u8> {
+    let mut value = Vec::with_capacity(known_bytes(known.cuts.len()));
+    value.extend(known.floor.raw().to_le_bytes());
+    for cut in &known.cuts {
+        value.extend(cut.last.raw().to_le_bytes());
+        value.extend(u64::from(cut.epoch).to_le_bytes());
+    }
+    value
+}
+
+/// What the value of a `Clock` note says; nothing, if it is not one of ours.
+pub(crate) fn read_known(value: &[u8]) -> Known {
+    let Some((floor, cuts)) = value.split_first_chunk() else {
+        return Known::default();
+    };
+    let cut = |bytes: &[u8; 16]| Cut {
+        last: Position::from_raw(word(bytes, 0) & POSITION_MASK),
+        epoch: (word(bytes, 8) as u32).min(MAX_EPOCH),
+    };
+    Known {
+        floor: Position::from_raw(u64::from_le_bytes(*floor) & POSITION_MASK),
+        cuts: cuts.as_chunks().0.iter().map(cut).collect(),
     }
 }
 

@@ -116,5 +116,6 @@ impl Store {
         let start = self.segment(slot).tail;
         self.append_tombstone(slot, self.newest, key, dead, None);
         self.complete(slot, start);
+        self.note_tombstone(Reference::new(slot, start));
     }
 }

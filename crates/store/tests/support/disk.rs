@@ -240,11 +240,14 @@ impl Disk {
         for i in (1..ids.len()).rev() {
             ids.swap(i, random.below(i as u64 + 1) as usize);
         }
-        for id in ids {
-            let bytes = &self.files[&id].bytes;
-            let mut region = restore.region().expect("memory");
-            region.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
-            restore.add(scanner.scan(id, region, bytes.len()));
+        while !ids.is_empty() {
+            for id in ids {
+                let bytes = &self.files[&id].bytes;
+                let mut region = restore.region().expect("memory");
+                region.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+                restore.add(scanner.scan(id, region, bytes.len()));
+            }
+            ids = restore.put_off();
         }
         restore.finish(now_ms)
     }

@@ -45,10 +45,61 @@ pub struct Model {
 }
 
 impl Model {
-    pub fn apply(&mut self, now_ms: u64, first: Position, changes: &[Change]) {
-        for (i, change) in changes.iter().enumerate() {
-            self.one(now_ms, Position::from_raw(first.raw() + i as u64), change);
+    /// Returns the position after the last one taken: only what changes something takes one.
+    pub fn apply(&mut self, now_ms: u64, first: Position, changes: &[Change]) -> Position {
+        let mut next = first;
+        for change in changes {
+            if self.is_change(now_ms, change) {
+                self.one(now_ms, next, change);
+                next = next.plus(1);
+            }
         }
+        next
+    }
+
+    fn is_change(&self, now_ms: u64, change: &Change) -> bool {
+        match change {
+            Change::Put { .. } | Change::Flush { .. } | Change::Swap { .. } => true,
+            Change::Delete { id } => self.get(id, now_ms).is_some(),
+            Change::Touch { id, deadline } => self
+                .get(id, now_ms)
+                .is_some_and(|(record, _)| record.deadline != *deadline),
+        }
+    }
+
+    /// A touch may rewrite its entry, under a position of its own.
+    pub fn follow_touches(
+        &mut self,
+        store: &Store,
+        now_ms: u64,
+        first: Position,
+        changes: &[Change],
+    ) {
+        for change in changes {
+            let Change::Touch { id, .. } = change else {
+                continue;
+            };
+            if let Some((_, at)) = self.records.get_mut(id)
+                && let Some(entry) = store.get(&store.key(id.0, id.1, &id.2), now_ms)
+                && entry.position() >= first
+            {
+                *at = entry.position();
+            }
+        }
+    }
+
+    /// Whether both hold the same, positions aside.
+    pub fn is_like(&self, other: &Self, now_ms: u64) -> bool {
+        let there = |model: &Self| -> Vec<(Id, Record)> {
+            let records = model
+                .records
+                .iter()
+                .map(|(id, (r, _))| (id.clone(), r.clone()));
+            records
+                .filter(|(_, r)| !r.deadline.has_passed(now_ms))
+                .collect()
+        };
+        there(self) == there(other)
     }
 
     fn one(&mut self, now_ms: u64, position: Position, change: &Change) {

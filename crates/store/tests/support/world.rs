@@ -156,17 +156,17 @@ impl World {
         let changes = self.batch();
         match apply(&mut self.store, self.now_ms, self.next, &changes) {
             Ok(applied) => {
-                assert!(applied.last.raw() + 1 >= self.next.raw());
-                assert!(applied.last.raw() < self.next.raw() + changes.len() as u64);
-                self.model.apply(self.now_ms, self.next, &changes);
+                let next = self.model.apply(self.now_ms, self.next, &changes);
+                assert_eq!(applied.last.raw() + 1, next.raw(), "positions have no gaps");
+                let (store, now_ms) = (&self.store, self.now_ms);
+                self.model
+                    .follow_touches(store, now_ms, self.next, &changes);
                 if self.keep_history {
                     self.model.forget_expired(self.now_ms);
                     let state = self.model.clone();
                     self.history.push((applied.log, changes.clone(), state));
                 }
-                if applied.last >= self.next {
-                    self.next = applied.last.plus(1);
-                }
+                self.next = next;
             }
             Err(Refused::OutOfMemory) => {
                 self.out_of_memory += 1;
@@ -273,7 +273,7 @@ impl World {
         assert!(report.newest < self.next, "positions only grow");
         self.store = store;
         self.config = config;
-        self.next = Position::new(self.next.epoch() + 1, 0);
+        self.next = Position::new(self.next.epoch() + 1, 1);
         self.compare();
     }
 
