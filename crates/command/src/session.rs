@@ -78,7 +78,9 @@ pub fn open(call: &mut Call<'_>) -> Ran {
     let words = [&TERMS[..], &[Word::Hold, Word::Wait, Word::Create]].concat();
     let options = Options::read(call.arguments, 2, &words)?;
     if options.wait_ms.is_some() && options.hold_ms.is_none() {
-        return Err(Failure::text("ERR syntax error: WAIT is for a HOLD"));
+        return Err(Failure::text(
+            "ERR syntax error: WAIT goes with HOLD: only a hold is waited for",
+        ));
     }
     let id = target(call);
     options::check_id(&id)?;

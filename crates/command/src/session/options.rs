@@ -129,7 +129,7 @@ impl<'a> Options<'a> {
                 .iter()
                 .find(|word| text.eq_ignore_ascii_case(word.text().as_bytes()));
             let Some(&word) = word else {
-                return Err(unknown(text));
+                return Err(unknown(text, words));
             };
             if seen & 1 << word as u32 != 0 {
                 return Err(syntax(&format!("{} is given twice", word.text())));
@@ -159,7 +159,7 @@ impl<'a> Options<'a> {
             Word::Grace => {
                 self.grace_ms = Some(milliseconds(name, rest.value(name)?, 0, MAX_HOLD_MS)?);
             }
-            Word::Version => self.version = Some(whole(name, rest.value(name)?)?),
+            Word::Version => self.version = Some(whole(name, rest.value(name)?, 0)?),
             Word::Fence => self.fence = Some(fence(rest.value(name)?)?),
             Word::Create => self.create = true,
             Word::Touch => self.touch = true,
@@ -182,13 +182,7 @@ impl<'a> Options<'a> {
             Word::Data => self.data = Some(rest.value(name)?),
             Word::Except => self.except = Some(rest.value(name)?),
             Word::Cursor => self.cursor = Some(rest.value(name)?),
-            Word::Count => {
-                let count = whole(name, rest.value(name)?)?;
-                self.count = Some(count).filter(|count| *count > 0);
-                if self.count.is_none() {
-                    return Err(syntax("COUNT must be at least 1"));
-                }
-            }
+            Word::Count => self.count = Some(whole(name, rest.value(name)?, 1)?),
         }
         Ok(())
     }
@@ -234,9 +228,13 @@ fn syntax(about: &str) -> Failure {
     Failure::Text(format!("ERR syntax error: {about}").into())
 }
 
-fn unknown(word: &[u8]) -> Failure {
+fn unknown(word: &[u8], known: &[Word]) -> Failure {
     let option = shown(&word[..word.len().min(32)]);
-    syntax(&format!("unknown option '{option}'"))
+    let known: Vec<&str> = known.iter().map(|word| word.text()).collect();
+    let known = known.join(", ");
+    syntax(&format!(
+        "unknown option '{option}'; the options here are {known}"
+    ))
 }
 
 /// Whether the id can be that of a session.
@@ -256,15 +254,21 @@ fn user(name: &[u8]) -> Result<&[u8], Failure> {
     Ok(name)
 }
 
-fn whole(name: &str, text: &[u8]) -> Result<u64, Failure> {
+fn whole(name: &str, text: &[u8], least: u64) -> Result<u64, Failure> {
     integer(text)
         .and_then(|value| u64::try_from(value).ok())
-        .ok_or_else(|| Failure::Text(format!("ERR {name} is not a whole number").into()))
+        .filter(|value| *value >= least)
+        .ok_or_else(|| {
+            let most = i64::MAX;
+            Failure::Text(
+                format!("ERR {name} must be a whole number from {least} to {most}").into(),
+            )
+        })
 }
 
 /// A fence. Zero is one that never proves anything.
 pub(super) fn fence(text: &[u8]) -> Result<Fence, Failure> {
-    whole("the fence", text).map(Fence)
+    whole("the fence", text, 0).map(Fence)
 }
 
 /// How long a hold lasts.

@@ -1,8 +1,12 @@
 //! Clients of all kinds: slow, greedy, broken, many.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use crate::running::Running;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::running::{PATIENCE, Running};
 use crate::wire::{Client, Reply, encode};
 
 fn server(more: &[&str]) -> (tempfile::TempDir, Running) {
@@ -213,21 +217,64 @@ fn more_clients_than_allowed_are_told_so() {
     assert!(server.metric("tenure_connections_refused_total") >= 1.0);
 }
 
+/// So many connections, or as many as the system lets this process have besides those of other tests.
+fn connections_wanted() -> usize {
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    setrlimit(Resource::Nofile, most).unwrap();
+    let allowed = limit.maximum.unwrap_or(u64::MAX).saturating_sub(2_000);
+    let wanted = usize::try_from(allowed).unwrap().min(10_000);
+    assert!(
+        wanted >= 1_000,
+        "the limit of open files is too low to test anything"
+    );
+    wanted
+}
+
+/// Sends each connection a command of its own, and reads its reply once all are sent.
+fn ask_all(connections: &mut [TcpStream], command: impl Fn(usize) -> Vec<u8>, reply: &[u8]) {
+    for (i, stream) in connections.iter_mut().enumerate() {
+        stream.write_all(&command(i)).unwrap();
+    }
+    let mut got = vec![0; reply.len()];
+    for stream in connections {
+        stream.read_exact(&mut got).unwrap();
+        assert_eq!(got, reply);
+    }
+}
+
 #[test]
-fn a_thousand_connections_come_and_go() {
+fn ten_thousand_connections_come_work_at_once_and_go() {
     let (_dir, server) = server(&[]);
-    let mut clients: Vec<_> = (0..1000).map(|_| server.client()).collect();
-    for (i, client) in clients.iter_mut().enumerate() {
-        client
-            .send(&encode(&[b"SET", format!("k{i}").as_bytes(), b"v"]))
-            .unwrap();
-    }
-    for client in &mut clients {
-        assert!(client.reply().unwrap().is_ok());
-    }
-    drop(clients);
+    let wanted = connections_wanted();
+    let connect = |_| {
+        let stream = TcpStream::connect(&server.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    };
+    let mut connections: Vec<TcpStream> = (0..wanted).map(connect).collect();
+    let key = |i: usize| format!("k{i}").into_bytes();
+    ask_all(
+        &mut connections,
+        |i| encode(&[b"SET", &key(i), b"v"]),
+        b"+OK\r\n",
+    );
+    ask_all(
+        &mut connections,
+        |i| encode(&[b"GET", &key(i)]),
+        b"$1\r\nv\r\n",
+    );
+    assert_eq!(server.metric("tenure_connections"), wanted as f64);
+    assert_eq!(server.metric("tenure_connections_refused_total"), 0.0);
+    drop(connections);
     while server.metric("tenure_connections") > 0.0 {}
-    assert_eq!(server.metric("tenure_connections_accepted_total"), 1000.0);
+    assert_eq!(
+        server.metric("tenure_connections_accepted_total"),
+        wanted as f64
+    );
 }
 
 #[test]
