@@ -6,7 +6,8 @@
 //! order by one other thread, and comes back as a message. With `sync always`, the writes of all turns that
 //! pass while a sync is under way share the next one: that is the group commit.
 //!
-//! Ops on one file are done in order: a write to a file that is still being created waits its turn in that thread.
+//! Ops on one file are done in order: a write to a file that is still being created waits its turn in that thread, and so do
+//! those after it until it is done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -96,6 +97,8 @@ pub struct Disk {
     files: BTreeMap<SegmentId, Arc<File>>,
     /// Segments whose files are being created.
     creating: BTreeSet<SegmentId>,
+    /// Writes that wait in the thread, by segment.
+    waiting: BTreeMap<SegmentId, usize>,
     /// `None`: there is no disk, and every op is done as soon as it is asked for.
     jobs: Option<Sender<Job>>,
     /// Ops that the thread has and has not answered.
@@ -134,6 +137,7 @@ impl Disk {
             segments: PathBuf::new(),
             files: BTreeMap::new(),
             creating: BTreeSet::new(),
+            waiting: BTreeMap::new(),
             jobs: None,
             underway: 0,
             stats: DiskStats::default(),
@@ -155,7 +159,12 @@ impl Disk {
             bytes: Vec::new(),
         };
         match op {
-            DiskOp::Write { .. } if self.creating.contains(&segment) => job.bytes = bytes.to_vec(),
+            DiskOp::Write { .. }
+                if self.creating.contains(&segment) || self.waiting.contains_key(&segment) =>
+            {
+                job.bytes = bytes.to_vec();
+                *self.waiting.entry(segment).or_default() += 1;
+            }
             DiskOp::Write { offset, .. } => {
                 let result = self.write(segment, offset, bytes);
                 let event = DiskEvent { op, result };
@@ -192,13 +201,24 @@ impl Disk {
             DiskOp::Sync { .. } | DiskOp::Close { .. } => self.stats.syncs.note(done.took_us),
             DiskOp::Delete { .. } => self.stats.deletes += 1,
             DiskOp::Quarantine { .. } => self.stats.quarantines += 1,
-            DiskOp::Write { len, .. } => {
+            DiskOp::Write { segment, len, .. } => {
+                self.has_written(segment);
                 self.stats.writes += 1;
                 self.stats.written_bytes += u64::from(len);
             }
         }
         self.judge(&done.event);
         done.event
+    }
+
+    /// The thread has done a write that had to wait.
+    fn has_written(&mut self, segment: SegmentId) {
+        if let Some(left) = self.waiting.get_mut(&segment) {
+            *left -= 1;
+            if *left == 0 {
+                self.waiting.remove(&segment);
+            }
+        }
     }
 
     /// Whether every op has been answered.
@@ -365,3 +385,6 @@ fn disk_error(error: &io::Error) -> DiskError {
         None => DiskError::Io(Errno::IO.raw_os_error()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,8 @@
 //! - The power goes: on top of that, each unsynced piece of 512 bytes to 4 KiB is kept, lost or torn on its own; a file that
 //!   was never synced may be gone, and a deleted one may be back.
 //! - A write or a sync may fail. After a failed sync the pages count as clean, as in Linux: a later sync
-//!   that succeeds does not make them durable (research on fsync failures, ATC 2020).
+//!   that succeeds does not make them durable (research on fsync failures, ATC 2020). If the process died before it was
+//!   told, the next one is.
 
 mod crash;
 mod file;
@@ -211,7 +212,7 @@ impl Disk {
     fn sync(&mut self, segment: SegmentId, counts: &mut Counts) -> Result<(), DiskError> {
         let fails = self.random.chance(self.faults.sync);
         let file = self.files.get_mut(&segment).ok_or(DiskError::Io(5))?;
-        if fails {
+        if std::mem::take(&mut file.owes_error) || fails {
             counts.note(Rare::SyncFailed);
             file.fail_sync();
             return Err(DiskError::Io(5));

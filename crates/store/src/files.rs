@@ -489,7 +489,7 @@ impl Store {
             .open
             .get(&id)
             .copied()
-            .filter(|s| !self.is_relocating(*s))
+            .filter(|s| !self.is_relocating(*s) && self.segment(*s).gap.is_none())
         {
             self.activate(slot);
             self.fail(slot, error);

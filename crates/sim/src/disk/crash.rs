@@ -24,8 +24,11 @@ impl Disk {
             let done = self.random.index(queue.len() + 1);
             let mut ops = queue.into_iter();
             for pending in ops.by_ref().take(done) {
-                // Its outcome is never reported: the process is dead.
-                let _ = self.perform(&pending, counts);
+                // The process is dead: if it fails, the next one to sync the file is told.
+                let outcome = self.perform(&pending, counts);
+                if let Some(file) = self.files.get_mut(&pending.op.segment()) {
+                    file.owes_error |= outcome.is_err();
+                }
             }
             if let Some(pending) = ops.next() {
                 self.tear(&pending, counts);

@@ -15,6 +15,8 @@ pub struct File {
     dirty: Vec<(usize, usize)>,
     /// Its directory entry was synced.
     pub(super) entered: bool,
+    /// An op has failed and nobody was told.
+    pub(super) owes_error: bool,
     /// It was cut to its final length.
     pub closed: bool,
 }
@@ -28,6 +30,7 @@ impl File {
             durable_len: 0,
             dirty: Vec::new(),
             entered: false,
+            owes_error: false,
             closed: false,
         }
     }

@@ -24,6 +24,8 @@ type Fields = BTreeMap<Vec<u8>, Vec<u8>>;
 pub(super) struct Holders {
     /// The connection that took the hold, since the last restart.
     owners: BTreeMap<Vec<u8>, ConnectionId>,
+    /// When each hold that there ever was ends, by id.
+    ends: BTreeMap<Vec<u8>, Vec<u64>>,
     /// The highest fence that was ever given out.
     highest_fence: u64,
     /// Versions that commits made, by id and fence.
@@ -91,6 +93,8 @@ impl Oracle {
     }
 
     fn put_hold(&mut self, id: &[u8], hold: Option<Hold>) {
+        let ends = self.holders.ends.entry(id.to_vec()).or_default();
+        ends.extend(hold.map(|hold| hold.until_ms));
         let value = hold.map(|hold| {
             Rc::new(Value {
                 body: Body::Text(hold.fence.to_string().into_bytes()),
@@ -98,6 +102,14 @@ impl Oracle {
             })
         });
         self.set(&(HOLDS, id.to_vec()), value);
+    }
+
+    /// Whether a hold of this id that had expired may be there again: the clock was set back over a restart, and the log did
+    /// not know how late it had been. Nothing shows it if the session is gone.
+    fn hold_may_be_back(&self, id: &[u8]) -> bool {
+        let ends = self.holders.ends.get(id).into_iter().flatten();
+        let mut back = ends.filter(|&&end_ms| end_ms <= self.latest_ms && end_ms > self.now_ms);
+        self.holders.restarted && back.next().is_some()
     }
 
     /// The reply to whoever took a hold proves it with a fence above all before.
@@ -127,7 +139,8 @@ impl Oracle {
         if self.session(&key).is_some() {
             return asked.expect_error("EXISTS");
         }
-        if self.hold(&id).is_some() || asked.is_refused_for_a_turn() {
+        let orphan = asked.reply.code() == Some("HELD") && self.hold_may_be_back(&id);
+        if self.hold(&id).is_some() || orphan || asked.is_refused_for_a_turn() {
             return asked.expect_error("HELD");
         }
         let fields = asked.fields_after("FIELDS");
