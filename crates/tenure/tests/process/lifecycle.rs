@@ -47,10 +47,10 @@ fn without_a_directory_sessions_end_with_the_process_and_fences_grow_all_the_sam
         let Reply::Array(words) = session else {
             panic!("{session:?}");
         };
-        match &words[5] {
-            Reply::Integer(fence) => *fence,
-            other => panic!("{other:?}"),
-        }
+        let Reply::Integer(fence) = words[5] else {
+            panic!("{words:?}");
+        };
+        fence
     };
     let server = memory_only();
     assert!(
