@@ -61,17 +61,27 @@ impl Files {
     /// The store that a restart finds.
     pub fn restored(&self, now: Now) -> Store {
         let mut restore = Restore::new(config(), tuning(), Box::new(HeapPages));
-        let scanner = restore.scanner();
-        for (&segment, image) in &self.images {
-            let mut region = restore.region().expect("there is memory for a segment");
-            region.bytes_mut()[..image.len()].copy_from_slice(image);
-            restore.add(scanner.scan(segment, region, image.len()));
-        }
+        self.read(
+            &mut restore,
+            &self.images.keys().copied().collect::<Vec<_>>(),
+        );
+        let again = restore.put_off();
+        self.read(&mut restore, &again);
         let (store, report) = restore.finish(now.unix_ms);
         assert!(
             report.damaged.is_empty() && report.foreign.is_empty(),
             "{report:?}"
         );
         store
+    }
+
+    fn read(&self, restore: &mut Restore, segments: &[SegmentId]) {
+        let scanner = restore.scanner();
+        for segment in segments {
+            let image = &self.images[segment];
+            let mut region = restore.region().expect("there is memory for a segment");
+            region.bytes_mut()[..image.len()].copy_from_slice(image);
+            restore.add(scanner.scan(*segment, region, image.len()));
+        }
     }
 }

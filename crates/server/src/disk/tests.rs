@@ -20,7 +20,7 @@ fn writes_keep_their_order_while_the_file_is_being_created() {
     let mut disk = Disk::start(dir.path().to_path_buf(), mailbox, Clock::start()).unwrap();
     let next = |disk: &mut Disk| match messages.recv().unwrap() {
         Message::Disk(done) => disk.done(done),
-        other => panic!("nobody sends {other:?}"),
+        other @ (Message::Observe(_) | Message::Drain) => panic!("nobody sends {other:?}"),
     };
     assert!(
         disk.perform(DiskOp::Create { segment: SEGMENT }, b"")

@@ -26,7 +26,7 @@ fn shard() -> Shard {
     };
     Shard::new(
         Store::new(config),
-        Position::new(1, 0),
+        Position::new(1, 1),
         ShardSettings::default(),
     )
 }

@@ -189,12 +189,16 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
         .0
 }
 
-/// Segment files that hold something, the largest first: files that wait to be used are all zeros.
+/// Segment files that were completed, and so cut behind their last entry, the largest first. Files that wait to be used, and the one
+/// that says that the end was a clean one, have their full length.
 pub fn segment_files(dir: &Path) -> Vec<PathBuf> {
     let mut files: Vec<_> = std::fs::read_dir(dir.join("segments"))
         .expect("a data directory")
         .map(|entry| entry.expect("an entry").path())
-        .filter(|path| std::fs::read(path).is_ok_and(|bytes| bytes.starts_with(b"TENURSEG")))
+        .filter(|path| {
+            let bytes = std::fs::read(path).expect("a segment file");
+            bytes.starts_with(b"TENURSEG") && bytes.len() < 8 << 20
+        })
         .collect();
     files.sort_by_key(|path| std::cmp::Reverse(path.metadata().map_or(0, |m| m.len())));
     files
