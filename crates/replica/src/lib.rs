@@ -190,6 +190,20 @@ impl Post {
     }
 }
 
+/// What a node that has no copy of a shard answers to a message for it: that a member is no more, where it is an earlier life of its own
+/// that is asked to testify.
+#[must_use]
+pub fn answer_without_copy(message: &Message<'_>, me: Member) -> Option<(Member, Vec<u8>)> {
+    let asked = matches!(message.body, Body::Seal { .. });
+    if !asked || message.to == me || message.to.node != me.node {
+        return None;
+    }
+    let mut out = Outbox::default();
+    let shard = message.shard;
+    Post { shard, me }.send(&mut out, message.epoch, message.from, Body::Unknown);
+    out.messages.pop()
+}
+
 /// Orders, or follows. See the crate.
 #[derive(Debug)]
 pub(crate) enum Role {
