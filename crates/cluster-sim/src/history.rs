@@ -102,10 +102,10 @@ pub fn check(requests: &[Request], ledgers: &[Ledger]) -> Result<(), String> {
 fn lines_of(ledger: &Ledger) -> BTreeMap<Key, Line> {
     let mut lines: BTreeMap<Key, Line> = BTreeMap::new();
     for (at, entry) in ledger.committed() {
-        lines
-            .entry(entry.key)
-            .or_default()
-            .push((*at, entry.change));
+        if entry.change != Change::Nothing {
+            let line = lines.entry(entry.key).or_default();
+            line.push((*at, entry.change));
+        }
     }
     lines
 }

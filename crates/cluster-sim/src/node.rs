@@ -169,6 +169,8 @@ pub struct Copy {
     pub removal: Position,
     /// The latest time that a reply depended on.
     pub time_ms: u64,
+    /// The time of the last batch that was proposed here.
+    pub told_ms: u64,
 }
 
 impl Copy {
@@ -180,6 +182,7 @@ impl Copy {
             state: image.state.clone(),
             removal: image.last,
             time_ms: image.time_ms,
+            told_ms: 0,
             image,
             writes: VecDeque::new(),
             writing: 0,

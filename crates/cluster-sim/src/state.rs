@@ -14,6 +14,8 @@ pub enum Change {
     Put(u64),
     /// The key is gone.
     Delete,
+    /// Nothing: the batch tells the time.
+    Nothing,
 }
 
 /// One entry: whose request it was, and what it does.
@@ -35,10 +37,14 @@ impl Entry {
         bytes.extend_from_slice(&self.key.to_le_bytes());
         match self.change {
             Change::Put(value) => bytes.extend_from_slice(&value.to_le_bytes()),
-            Change::Delete => {}
+            Change::Delete | Change::Nothing => {}
         }
         bytes.resize(bytes.len() + (self.request % 5) as usize * 8, 0);
-        bytes.push(u8::from(self.change != Change::Delete));
+        bytes.push(match self.change {
+            Change::Delete => 0,
+            Change::Put(_) => 1,
+            Change::Nothing => 2,
+        });
         bytes
     }
 
@@ -56,8 +62,9 @@ impl Entry {
             )
         };
         let change = match bytes.last() {
+            Some(0) => Change::Delete,
             Some(1) => Change::Put(number(10)),
-            _ => Change::Delete,
+            _ => Change::Nothing,
         };
         Self {
             request: number(0),
@@ -96,6 +103,7 @@ impl State {
             Change::Delete => {
                 self.values.remove(&entry.key);
             }
+            Change::Nothing => {}
         }
     }
 

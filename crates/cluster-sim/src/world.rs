@@ -127,6 +127,8 @@ pub struct World {
     pub(crate) counts: Counts,
     pub(crate) chance: Chance,
     pub(crate) healed_us: Option<u64>,
+    /// Clients ask nothing new.
+    pub(crate) quiet: bool,
     /// A node that is not started again.
     pub(crate) stays_dead: Option<usize>,
     pub(crate) failure: Option<String>,
@@ -181,6 +183,7 @@ impl World {
             counts: Counts::default(),
             chance,
             healed_us: None,
+            quiet: false,
             failure: None,
             finished: false,
             time_us: 0,

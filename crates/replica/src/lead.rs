@@ -40,8 +40,8 @@ pub(crate) struct Lead {
     /// When to ask for the publication again.
     pub(crate) publish_us: u64,
     pub(crate) hand_over: Option<HandOver>,
-    /// The time of its last batch.
-    pub(crate) time_ms: u64,
+    /// No batch of it is older.
+    pub(crate) floor_ms: u64,
 }
 
 /// The set that an epoch is recovered from, and what its members say.

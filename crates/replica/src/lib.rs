@@ -222,8 +222,6 @@ pub struct Replica {
     pub(crate) log: Log,
     pub(crate) persisted: Position,
     pub(crate) committed: Position,
-    /// The latest time that any reply may have depended on.
-    pub(crate) floor_ms: u64,
     pub(crate) granted: Granted,
     pub(crate) following: Following,
     pub(crate) role: Role,
@@ -237,8 +235,8 @@ pub struct Restored {
     pub vows: Vows,
     /// The end of what is persisted.
     pub last: Position,
-    /// The latest time in it, or later.
-    pub floor_ms: u64,
+    /// The time of its last batch.
+    pub time_ms: u64,
 }
 
 impl Replica {
@@ -252,7 +250,7 @@ impl Replica {
         let restored = Restored {
             vows,
             last: Position::ZERO,
-            floor_ms: 0,
+            time_ms: 0,
         };
         Self::new(shard, me, restored, Granted::NONE, settings)
     }
@@ -284,10 +282,9 @@ impl Replica {
             settings,
             config: None,
             keeper: Keeper::new(found.vows),
-            log: Log::new(found.last),
+            log: Log::new(found.last, found.time_ms),
             persisted: found.last,
             committed: Position::ZERO,
-            floor_ms: found.floor_ms,
             granted,
             following: Following::default(),
             role: Role::Standby,
@@ -340,7 +337,11 @@ impl Replica {
             Body::Append(append) => self.on_append(now, from, epoch, append, out),
             Body::Seal { resigned } => self.on_seal(from, epoch, resigned, out),
             Body::Fetch { from: after } => self.on_fetch(from, epoch, after, out),
-            Body::Join { base, attempt } => self.on_join(from, epoch, base, attempt, out),
+            Body::Join {
+                base,
+                time_ms,
+                attempt,
+            } => self.on_join(from, epoch, (base, time_ms), attempt, out),
             Body::Chunk(chunk) => self.on_chunk(from, epoch, chunk, out),
             Body::Ack(ack) => self.on_ack(now, from, epoch, ack),
             Body::Refused { promised } => self.on_refused(epoch, promised, out),

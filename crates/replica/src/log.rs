@@ -34,11 +34,12 @@ impl Batch {
 
 /// See the module.
 ///
-/// Invariants: `batches` ascend and follow `start` without a gap; `end - begin` is their size.
+/// Invariants: `batches` ascend, in position and time, and follow `start` without a gap; `end - begin` is their size.
 #[derive(Debug)]
 pub(crate) struct Log {
-    /// The end of what is no longer here.
+    /// The end of what is no longer here, and its time.
     start: Position,
+    start_ms: u64,
     batches: VecDeque<Kept>,
     begin: u64,
     end: u64,
@@ -53,9 +54,10 @@ struct Kept {
 
 impl Log {
     /// A log of which everything up to `start` is with the owner.
-    pub(crate) fn new(start: Position) -> Self {
+    pub(crate) fn new(start: Position, start_ms: u64) -> Self {
         Self {
             start,
+            start_ms,
             batches: VecDeque::new(),
             begin: 0,
             end: 0,
@@ -65,6 +67,13 @@ impl Log {
     /// The position of the last entry.
     pub(crate) fn last(&self) -> Position {
         self.batches.back().map_or(self.start, |k| k.batch.last)
+    }
+
+    /// The time of what is at a position: that of the last batch that ends there or before.
+    pub(crate) fn time_at(&self, position: Position) -> u64 {
+        let index = self.batches.partition_point(|k| k.batch.last <= position);
+        let before = index.checked_sub(1).map(|i| self.batches[i].batch.time_ms);
+        before.unwrap_or(self.start_ms)
     }
 
     /// How many batches end at or before this position; `None` if it is not where one of them, or what is before them, ends.
@@ -103,6 +112,10 @@ impl Log {
             batch.first > self.last() && batch.last >= batch.first,
             "a batch begins behind the log, and ends behind its beginning"
         );
+        assert!(
+            batch.time_ms >= self.time_at(self.last()),
+            "TimeNeverBack: a batch is older than the one before it"
+        );
         self.end += batch.size();
         let end = self.end;
         self.batches.push_back(Kept { batch, end });
@@ -115,6 +128,7 @@ impl Log {
             && front.batch.last <= committed
         {
             (self.start, self.begin) = (front.batch.last, front.end);
+            self.start_ms = front.batch.time_ms;
             self.batches.pop_front();
         }
     }

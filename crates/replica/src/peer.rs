@@ -25,7 +25,6 @@ pub(crate) struct View<'a> {
     pub(crate) log: &'a Log,
     pub(crate) base: Position,
     pub(crate) commit: Position,
-    pub(crate) floor_ms: u64,
     /// Whether this standby may be told to give up what it has.
     pub(crate) may_reset: bool,
 }
@@ -38,8 +37,8 @@ pub(crate) struct Peer {
     member: Member,
     /// Up to where it counts: persisted there, synced to this epoch.
     acked: Position,
-    /// When what it has acknowledged last was sent, and the latest time that it knew of: its lease.
-    lease: Option<(u64, u64)>,
+    /// When what it has acknowledged last was sent: from then on its lease counts.
+    lease_us: Option<u64>,
     /// The end of its log, as last told.
     have: Position,
     /// Up to where it has said that it has persisted.
@@ -84,7 +83,7 @@ impl Peer {
         Self {
             member,
             acked: Position::ZERO,
-            lease: None,
+            lease_us: None,
             have: Position::ZERO,
             confirmed: Position::ZERO,
             sent: Position::ZERO,
@@ -105,8 +104,8 @@ impl Peer {
         self.acked
     }
 
-    pub(crate) fn lease(&self) -> Option<(u64, u64)> {
-        self.lease
+    pub(crate) fn lease_us(&self) -> Option<u64> {
+        self.lease_us
     }
 
     pub(crate) fn next_us(&self, settings: &Settings) -> u64 {
@@ -137,7 +136,7 @@ impl Peer {
         }
         if ack.synced {
             self.acked = self.acked.max(ack.persisted.min(view.log.last()));
-            self.lease = self.lease.max(Some((ack.echo_us, ack.floor_ms)));
+            self.lease_us = self.lease_us.max(Some(ack.echo_us));
         }
         if ack.persisted > self.confirmed {
             (self.confirmed, self.owing_us) = (ack.persisted, view.now.mono_us);
@@ -228,7 +227,6 @@ impl Peer {
         self.beat_us = view.now.mono_us + view.settings.heartbeat_us;
         let body = Body::Append(Append {
             sent_us: view.now.mono_us,
-            time_ms: view.floor_ms,
             base: view.base,
             commit: view.commit,
             prev,
@@ -274,7 +272,11 @@ impl Peer {
             && view.now.mono_us >= self.beat_us
         {
             let (base, attempt) = (joining.base, self.attempts);
-            let body = Body::Join { base, attempt };
+            let body = Body::Join {
+                base,
+                time_ms: view.log.time_at(base),
+                attempt,
+            };
             view.post.send(out, view.epoch, self.member, body);
         }
     }

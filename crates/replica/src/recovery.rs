@@ -41,7 +41,7 @@ impl Replica {
             old: from.map(OldSet::new),
             publish_us: 0,
             hand_over: None,
-            time_ms: 0,
+            floor_ms: 0,
         });
     }
 
@@ -262,25 +262,26 @@ impl Replica {
 
     /// The metadata store says that this epoch serves.
     pub(crate) fn on_published(&mut self, config: ShardConfig, out: &mut Outbox) {
-        let lease_ms = self.settings.lease_us.div_ceil(1_000);
         let Some(lead) = self
             .lead_of(config.epoch())
             .filter(|lead| lead.stage == Stage::Publishing)
         else {
             return;
         };
+        let base = lead.base;
+        // The old primary may have answered by a time so much later than that of its last batch.
+        let floor_ms = self.log.time_at(base) + self.settings.time_step_ms;
+        let Role::Leading(lead) = &mut self.role else {
+            return;
+        };
         lead.stage = Stage::Serving;
         lead.config = config;
-        let base = lead.base;
-        let told = lead.old.iter().flat_map(|old| old.answers.iter().flatten());
-        let heard = told.map(|t| t.floor_ms + lease_ms).max().unwrap_or(0);
         lead.old = None;
-        // The old primary may have answered by a time that only its leases' ends bounded.
-        self.floor_ms = self.floor_ms.max(heard);
+        lead.floor_ms = floor_ms;
         self.commit_to(base, out);
         out.effects.push(Effect::Serve {
             epoch: config.epoch(),
-            floor_ms: self.floor_ms,
+            floor_ms,
         });
     }
 

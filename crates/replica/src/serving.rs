@@ -55,7 +55,7 @@ impl Replica {
             stage: Stage::Serving,
             config,
             hand_over,
-            time_ms: before_ms,
+            floor_ms,
             ..
         }) = &mut self.role
         else {
@@ -74,11 +74,10 @@ impl Replica {
             "I2 OneWriterPerEpoch: a batch at a position of another epoch"
         );
         assert!(
-            time_ms >= *before_ms,
-            "TimeNeverBack: a batch is older than the one before it"
+            time_ms >= *floor_ms,
+            "TimeNeverBack: a batch is older than what may have been shown"
         );
-        *before_ms = time_ms;
-        self.floor_ms = self.floor_ms.max(time_ms);
+        *floor_ms = time_ms;
         self.log.push(Batch {
             first,
             last,
@@ -105,29 +104,20 @@ impl Replica {
 
     /// What the leases of WQ - 1 standbys give; this copy itself is the WQth.
     fn right(&self, lead: &Lead) -> ReadRight {
-        let lease_ms = self.settings.lease_us / 1_000;
-        let alone = ReadRight {
-            until_us: u64::MAX,
-            time_ceiling_ms: self.floor_ms + lease_ms,
-        };
-        let mut leases: [(u64, u64); model::membership::MAX_COPIES] = Default::default();
-        for (lease, peer) in leases.iter_mut().zip(&lead.peers) {
-            *lease = peer.lease().unwrap_or_default();
+        let mut sent = [None; model::membership::MAX_COPIES];
+        for (sent_us, peer) in sent.iter_mut().zip(&lead.peers) {
+            *sent_us = peer.lease_us();
         }
-        leases.sort_unstable_by(|a, b| b.cmp(a));
-        let needed = lead.config.copies().write_quorum() - 1;
-        leases[..needed]
-            .iter()
-            .fold(alone, |right, &(sent_us, floor_ms)| {
-                let until_us = match sent_us {
-                    0 => 0,
-                    _ => sent_us + self.settings.counted_lease_us(),
-                };
-                ReadRight {
-                    until_us: right.until_us.min(until_us),
-                    time_ceiling_ms: right.time_ceiling_ms.min(floor_ms + lease_ms),
-                }
-            })
+        sent.sort_unstable_by(|a, b| b.cmp(a));
+        let least = match lead.config.copies().write_quorum() {
+            1 => Some(u64::MAX),
+            more => sent[more - 2],
+        };
+        let counted_us = self.settings.counted_lease_us();
+        ReadRight {
+            until_us: least.map_or(0, |sent_us| sent_us.saturating_add(counted_us)),
+            time_ceiling_ms: self.log.time_at(self.committed) + self.settings.time_step_ms,
+        }
     }
 
     /// What this copy is.
@@ -218,7 +208,6 @@ impl Replica {
             log: &self.log,
             base: lead.base,
             commit: self.committed,
-            floor_ms: self.floor_ms,
             may_reset: lead.may_reset(member, last, own, self.committed),
         };
         turn_to(&mut lead.peers[index], &view);
@@ -244,7 +233,6 @@ impl Replica {
         if !self.is_serving() {
             return;
         }
-        self.floor_ms = self.floor_ms.max(now.unix_ms);
         let quorum = self.quorum_ack();
         self.commit_to(quorum, out);
         self.hand_over(now, out);

@@ -13,6 +13,9 @@ pub struct Settings {
     pub resend_us: u64,
     /// For how long a primary that hands over keeps writes waiting before it goes on by itself, in microseconds.
     pub hand_over_us: u64,
+    /// By how much a reply's time may be later than that of the last committed batch, in milliseconds. A primary that is asked little tells
+    /// the time in a batch of its own about as often.
+    pub time_step_ms: u64,
     /// Bytes that may be on their way to one standby.
     pub window_bytes: usize,
     /// Bytes of batches that a copy keeps, to send them again.
@@ -31,6 +34,7 @@ impl Default for Settings {
             heartbeat_us: 50_000,
             resend_us: 100_000,
             hand_over_us: 500_000,
+            time_step_ms: 1_000,
             window_bytes: 1 << 20,
             backlog_bytes: 8 << 20,
             uncommitted_bytes: 4 << 20,

@@ -89,7 +89,6 @@ impl Replica {
         if !self.admits(from, epoch, out) {
             return;
         }
-        self.floor_ms = self.floor_ms.max(append.time_ms);
         let following = &mut self.following;
         following.echo_us = following.echo_us.max(append.sent_us);
         following.base = following.base.max(append.base);
@@ -132,7 +131,6 @@ impl Replica {
     }
 
     pub(crate) fn accept(&mut self, batch: BatchRef<'_>) {
-        self.floor_ms = self.floor_ms.max(batch.time_ms);
         self.log.push(batch.to_batch());
     }
 
@@ -173,7 +171,7 @@ impl Replica {
         &mut self,
         from: Member,
         epoch: u32,
-        base: Position,
+        (base, time_ms): (Position, u64),
         attempt: u32,
         out: &mut Outbox,
     ) {
@@ -195,7 +193,7 @@ impl Replica {
             base >= self.committed,
             "I12 CommittedPrefix: told to go on from before what is committed"
         );
-        self.log = crate::log::Log::new(base);
+        self.log = crate::log::Log::new(base, time_ms);
         self.persisted = base;
         self.following.matched = false;
         self.following.joining = Some(Joining {
@@ -280,10 +278,11 @@ impl Replica {
             return;
         }
         let following = &mut self.following;
+        let whole = self.keeper.vows().discarded.is_none();
         let need = match &following.joining {
             Some(joining) if joining.installed => Some(joining.need.max(following.base)),
-            Some(_) => None,
-            None => following.matched.then_some(following.base),
+            None if whole && following.matched => Some(following.base),
+            Some(_) | None => None,
         };
         if need.is_some_and(|need| self.persisted.min(self.log.last()) >= need) {
             following.joining = None;
@@ -298,7 +297,6 @@ impl Replica {
         let vows = self.keeper.vows();
         Testimony {
             last: vows.discarded.unwrap_or(self.log.last()),
-            floor_ms: self.floor_ms,
             synced: vows.synced,
             whole: vows.discarded.is_none(),
         }
@@ -330,7 +328,6 @@ impl Replica {
         let knows = joining.is_some() || vows.discarded.is_none();
         let ack = Ack {
             echo_us: self.following.echo_us,
-            floor_ms: self.floor_ms,
             have: self.log.last(),
             persisted: self.own_ack(),
             attempt: if knows { vows.attempt } else { 0 },

@@ -5,16 +5,16 @@
 //!    8 from: node u32    12 to: node u32  16 from: incarnation  32 to: incarnation     (u128 each)
 //!   48 body, by kind:
 //!
-//!   1 Append     sent_us u64, time_ms u64, base u64, commit u64, prev u64, batches ...
-//!   2 Ack        echo_us u64, floor_ms u64, have u64, persisted u64, attempt u32, step u32, flags u32, 0 u32
+//!   1 Append     sent_us u64, base u64, commit u64, prev u64, batches ...
+//!   2 Ack        echo_us u64, have u64, persisted u64, attempt u32, step u32, flags u32, 0 u32
 //!                flags: 1 synced, 2 whole, 4 gap, 8 installed all
 //!   3 Refused    promised u64
 //!   4 Seal       resigned: node u32, some u32 (0, 1), incarnation u128
-//!   5 Testimony  last u64, floor_ms u64, synced u32, flags u32 (1 whole)
+//!   5 Testimony  last u64, synced u32, flags u32 (1 whole)
 //!   6 Unknown    -
 //!   7 Fetch      from u64
 //!   8 Tail       prev u64, flags u64 (1 reachable), batches ...
-//!   9 Join       base u64, attempt u64
+//!   9 Join       base u64, time_ms u64, attempt u64
 //!  10 Chunk      at u64, attempt u32, step u32, flags u64 (1 last), the owner's bytes ...
 //!
 //!   a batch: first u64, last u64, time_ms u64, length u64, that many bytes
@@ -41,7 +41,7 @@ pub const BATCH_HEADER_BYTES: usize = 32;
 /// Longest message: one batch of the longest kind, or as many as [`crate::Settings::message_bytes`] holds. Whoever frames messages refuses
 /// longer ones before reading them.
 pub const MAX_MESSAGE_BYTES: usize =
-    HEADER_BYTES + 40 + BATCH_HEADER_BYTES + model::limits::MAX_BATCH_BYTES;
+    HEADER_BYTES + 32 + BATCH_HEADER_BYTES + model::limits::MAX_BATCH_BYTES;
 
 /// A message, its bytes lent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,6 +97,8 @@ pub enum Body<'a> {
     Join {
         /// What the log goes on from.
         base: Position,
+        /// The time of that.
+        time_ms: u64,
         /// Which time this is, for this standby in this epoch.
         attempt: u32,
     },
@@ -109,8 +111,6 @@ pub enum Body<'a> {
 pub struct Append<'a> {
     /// When it was sent, by the primary's monotonic clock.
     pub sent_us: u64,
-    /// The primary's wall clock.
-    pub time_ms: u64,
     /// What the epoch began with: who has it all is synced.
     pub base: Position,
     /// Everything up to here is committed.
@@ -126,8 +126,6 @@ pub struct Append<'a> {
 pub struct Ack {
     /// The latest `sent_us` that has arrived in this epoch.
     pub echo_us: u64,
-    /// The latest time that it knows of.
-    pub floor_ms: u64,
     /// The end of its log.
     pub have: Position,
     /// Up to where that is persisted.
@@ -151,8 +149,6 @@ pub struct Ack {
 pub struct Testimony {
     /// The end of its log, or the end that it had when it was given up.
     pub last: Position,
-    /// The latest time that it knows of.
-    pub floor_ms: u64,
     /// The latest epoch that it was synced to.
     pub synced: u32,
     /// Whether it still has it.
@@ -335,7 +331,6 @@ impl Body<'_> {
             }
             Self::Testimony(testimony) => {
                 to.position(testimony.last);
-                to.u64(testimony.floor_ms);
                 to.u32(testimony.synced);
                 to.u32(flag(testimony.whole, 1));
             }
@@ -350,8 +345,13 @@ impl Body<'_> {
                 to.u64(u64::from(*reachable));
                 to.0.extend_from_slice(batches.0);
             }
-            Self::Join { base, attempt } => {
+            Self::Join {
+                base,
+                time_ms,
+                attempt,
+            } => {
                 to.position(*base);
+                to.u64(*time_ms);
                 to.u64(u64::from(*attempt));
             }
             Self::Chunk(chunk) => chunk.write(to),
@@ -372,7 +372,6 @@ impl<'a> Body<'a> {
             },
             5 => Self::Testimony(Testimony {
                 last: from.position()?,
-                floor_ms: from.u64()?,
                 synced: from.u32()?,
                 whole: from.flags(1)? == 1,
             }),
@@ -387,6 +386,7 @@ impl<'a> Body<'a> {
             },
             9 => Self::Join {
                 base: from.position()?,
+                time_ms: from.u64()?,
                 attempt: u32::try_from(from.u64()?).ok()?,
             },
             10 => Self::Chunk(Chunk {
@@ -404,7 +404,6 @@ impl<'a> Body<'a> {
 impl Append<'_> {
     fn write(&self, to: &mut Writer) {
         to.u64(self.sent_us);
-        to.u64(self.time_ms);
         to.position(self.base);
         to.position(self.commit);
         to.position(self.prev);
@@ -416,7 +415,6 @@ impl<'a> Append<'a> {
     fn read(from: &mut Reader<'a>) -> Option<Self> {
         let append = Self {
             sent_us: from.u64()?,
-            time_ms: from.u64()?,
             base: from.position()?,
             commit: from.position()?,
             prev: from.position()?,
@@ -434,7 +432,6 @@ impl<'a> Append<'a> {
 impl Ack {
     fn write(&self, to: &mut Writer) {
         to.u64(self.echo_us);
-        to.u64(self.floor_ms);
         to.position(self.have);
         to.position(self.persisted);
         to.u32(self.attempt);
@@ -451,7 +448,6 @@ impl Ack {
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let mut ack = Self {
             echo_us: from.u64()?,
-            floor_ms: from.u64()?,
             have: from.position()?,
             persisted: from.position()?,
             attempt: from.u32()?,

@@ -35,7 +35,7 @@ impl Client {
 
 impl World {
     pub(crate) fn on_turn(&mut self, client: usize, request: Option<usize>) {
-        if self.clients[client].waits_for != request {
+        if self.clients[client].waits_for != request || (self.quiet && request.is_none()) {
             return;
         }
         let number = request.unwrap_or_else(|| self.new_request(client));

@@ -362,7 +362,7 @@ impl World {
             let found = Restored {
                 vows: image.vows,
                 last: image.last,
-                floor_ms: image.time_ms.max(now.unix_ms),
+                time_ms: image.time_ms,
             };
             let id = ShardId(*shard as u16);
             let replica = Replica::restored(id, n.member, found, now, settings);
@@ -377,6 +377,7 @@ impl World {
         if !serving.is_some_and(Replica::is_serving) {
             return self.answer(node, request, None);
         }
+        self.tell_time(node, shard);
         let (key, ask) = (self.requests[request].key, self.requests[request].ask);
         let found = self.nodes[node].copies[&shard]
             .state
@@ -441,11 +442,47 @@ impl World {
     }
 
     fn propose(&mut self, node: usize, shard: usize, request: usize, change: Change) {
+        let entry = Entry {
+            request: request as u64,
+            key: self.requests[request].key,
+            change,
+        };
+        if let Err(refusal) = self.propose_entry(node, shard, entry, Some(request)) {
+            match refusal {
+                Refusal::Full => self.note_rare(Rare::WriteFull),
+                Refusal::HandingOver => self.note_rare(Rare::WriteHandingOver),
+                Refusal::NotServing => {}
+            }
+            self.answer(node, request, None);
+        }
+    }
+
+    /// A primary that is asked little tells the time.
+    fn tell_time(&mut self, node: usize, shard: usize) {
+        let wall_ms = self.nodes[node].now(self.time_us).unix_ms;
+        let told_ms = self.nodes[node].copies.get(&shard).map_or(0, |c| c.told_ms);
+        if wall_ms >= told_ms + self.plan.settings.time_step_ms / 2 {
+            let entry = Entry {
+                request: u64::MAX,
+                key: 0,
+                change: Change::Nothing,
+            };
+            // Refused or not: the next request tries again.
+            let _ = self.propose_entry(node, shard, entry, None);
+        }
+    }
+
+    fn propose_entry(
+        &mut self,
+        node: usize,
+        shard: usize,
+        entry: Entry,
+        request: Option<usize>,
+    ) -> Result<(), Refusal> {
         let now = self.nodes[node].now(self.time_us);
         let more = self.chance.clients.below(3);
-        let key = self.requests[request].key;
         let Some(copy) = self.nodes[node].copies.get_mut(&shard) else {
-            return;
+            return Ok(());
         };
         let epoch = copy.replica.vows().promised;
         let prev = copy.replica.last();
@@ -455,27 +492,15 @@ impl World {
             Position::new(epoch, 1)
         };
         let last = first.plus(more);
-        let entry = Entry {
-            request: request as u64,
-            key,
-            change,
-        };
         let (time_ms, bytes) = (now.unix_ms.max(copy.time_ms), entry.encode());
-        if let Err(refusal) = copy.replica.propose(first, last, time_ms, &bytes) {
-            match refusal {
-                Refusal::Full => self.note_rare(Rare::WriteFull),
-                Refusal::HandingOver => self.note_rare(Rare::WriteHandingOver),
-                Refusal::NotServing => {}
-            }
-            return self.answer(node, request, None);
-        }
-        copy.time_ms = time_ms;
-        copy.waiting.push(Waiting {
+        copy.replica.propose(first, last, time_ms, &bytes)?;
+        (copy.time_ms, copy.told_ms) = (time_ms, time_ms);
+        copy.waiting.extend(request.map(|request| Waiting {
             gate: last,
             request,
             told: Told::Done(last),
             time_ms,
-        });
+        }));
         let batch = Batch {
             first,
             last,
@@ -488,6 +513,7 @@ impl World {
         for done in done {
             self.say(node, shard, done);
         }
+        Ok(())
     }
 
     /// Lets go the replies whose position is committed. Those of a copy that was given up are gone with it.
