@@ -123,6 +123,8 @@ pub enum Effect {
     Reset {
         /// Batches will follow this.
         base: Position,
+        /// The time of that.
+        time_ms: u64,
     },
     /// Add this part of a snapshot. What is there at a newer position stays.
     Install {
@@ -295,6 +297,8 @@ impl Replica {
     /// Takes in what has happened. `now` was read after the inputs of this turn had arrived, so that a right to read that holds at `now`
     /// held after the question was asked.
     pub fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
+        // Here and not at the end: what is accepted in this call is there for the owner until the next.
+        self.log.trim(self.settings.backlog_bytes, self.committed);
         match input {
             Input::Tick => {}
             Input::Message(message) => self.on_message(now, message, out),
@@ -316,7 +320,6 @@ impl Replica {
         if let Some((vows, ticket)) = self.keeper.take_change() {
             out.effects.push(Effect::Save(vows, ticket));
         }
-        self.log.trim(self.settings.backlog_bytes, self.committed);
         self.check();
     }
 

@@ -45,8 +45,8 @@ pub(crate) struct Peer {
     confirmed: Position,
     /// Up to where batches were sent.
     sent: Position,
-    /// The latest `sent_us` that it has answered.
-    heard_us: u64,
+    /// The latest `sent_us` that it has answered, and which of its answers was the last.
+    heard: (u64, u64),
     /// When it was last begun anew from `have`.
     rewound_us: u64,
     /// Since when it owes an answer.
@@ -87,7 +87,7 @@ impl Peer {
             have: Position::ZERO,
             confirmed: Position::ZERO,
             sent: Position::ZERO,
-            heard_us: 0,
+            heard: (0, 0),
             rewound_us: 0,
             owing_us: 0,
             beat_us: 0,
@@ -120,18 +120,13 @@ impl Peer {
 
     /// Takes an acknowledgement.
     pub(crate) fn on_ack(&mut self, ack: Ack, view: &View<'_>) {
-        if ack.echo_us < self.heard_us || ack.attempt > self.attempts {
+        let order = (ack.echo_us, ack.number);
+        if order <= self.heard || ack.attempt > self.attempts {
             return;
         }
-        let news = ack.echo_us > self.heard_us;
-        self.heard_us = ack.echo_us;
-        self.have = if news {
-            ack.have
-        } else {
-            self.have.max(ack.have)
-        };
+        (self.heard, self.have) = (order, ack.have);
         if ack.attempt < self.attempts {
-            self.on_ack_before_join(news, view);
+            self.on_ack_before_join(view);
             return;
         }
         if ack.synced {
@@ -152,20 +147,20 @@ impl Peer {
             Flow::Streaming if ack.gap && ack.echo_us > self.rewound_us => self.rewind(view),
             Flow::Streaming => {}
             Flow::Joining(_) if filled => self.stream_from(ack.have, view),
-            Flow::Joining(joining) if news && ack.step < joining.step => self.begin_joining(view),
+            Flow::Joining(joining) if ack.step < joining.step => self.begin_joining(view),
             Flow::Joining(joining) => joining.on_ack(ack),
         }
     }
 
     /// It does not know of the last time that it was told to join. Until it does, it counts for nothing: that message may still arrive,
     /// and empty it.
-    fn on_ack_before_join(&mut self, news: bool, view: &View<'_>) {
+    fn on_ack_before_join(&mut self, view: &View<'_>) {
         let knew = match &self.flow {
             Flow::Joining(joining) => joining.begun,
             Flow::Probing | Flow::Streaming => true,
         };
         // It knew, and has forgotten: it has started again.
-        if knew && news {
+        if knew {
             self.begin_joining(view);
         }
     }

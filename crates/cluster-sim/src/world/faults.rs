@@ -223,8 +223,8 @@ impl World {
         if !spare.is_empty() && members.len() < model::membership::MAX_COPIES {
             members.push(*self.chance.faults.pick(&spare));
         }
-        // No set may be smaller than what was asked for.
-        if members.len() >= self.plan.copies {
+        // No set may be smaller than what was asked for; and of a set of more than one, of which one is enough, none may be lost.
+        if members.len() >= self.plan.copies && self.plan.write_quorum > 1 {
             self.succeed(shard, members, record.primary());
         }
     }
@@ -287,7 +287,7 @@ impl World {
 
     fn leave_one_dead(&mut self) {
         let node = self.chance.faults.index(self.nodes.len());
-        let enough = self.nodes.len() > self.plan.copies;
+        let enough = self.nodes.len() > self.plan.copies && self.plan.write_quorum > 1;
         if enough && self.chance.faults.chance(5_000) && self.may_forget(node) {
             if self.nodes[node].up {
                 self.stop(node, 0);

@@ -72,7 +72,7 @@ impl World {
                 let result = self.ledgers[shard].commit(position);
                 self.require(result);
             }
-            Effect::Reset { base } => self.on_reset(node, shard, base, done),
+            Effect::Reset { base, time_ms } => self.on_reset(node, shard, base, time_ms, done),
             Effect::Install {
                 attempt,
                 step,
@@ -185,7 +185,14 @@ impl World {
         self.write(node, shard, Write::Batch(batch), done);
     }
 
-    fn on_reset(&mut self, node: usize, shard: usize, base: Position, done: &mut Vec<Done>) {
+    fn on_reset(
+        &mut self,
+        node: usize,
+        shard: usize,
+        base: Position,
+        time_ms: u64,
+        done: &mut Vec<Done>,
+    ) {
         self.note_rare(Rare::Reset);
         let Some(copy) = self.nodes[node].copies.get_mut(&shard) else {
             return;
@@ -199,7 +206,7 @@ impl World {
         if lost {
             self.note_rare(Rare::ResetUncommitted);
         }
-        self.write(node, shard, Write::Reset(base), done);
+        self.write(node, shard, Write::Reset(base, time_ms), done);
     }
 
     fn on_serve(&mut self, node: usize, shard: usize, epoch: u32, floor_ms: u64) {
@@ -574,6 +581,6 @@ fn done_by(write: &Write) -> Option<Done> {
             attempt: *attempt,
             step: *step,
         }),
-        Write::Reset(_) => None,
+        Write::Reset(..) => None,
     }
 }
