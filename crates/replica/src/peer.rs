@@ -100,6 +100,11 @@ impl Peer {
         self.member
     }
 
+    /// Whether it has answered in this epoch.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.heard.1 > 0
+    }
+
     pub(crate) fn acked(&self) -> Position {
         self.acked
     }

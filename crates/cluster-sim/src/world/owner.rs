@@ -1,7 +1,7 @@
 //! What the owner of a copy does: it does as it is told, and says what it has done. In production this is `shard` and its node.
 
 use model::{Position, ShardConfig, ShardId};
-use replica::{Batch, Effect, Input, Outbox, Refusal, Replica, Restored, Ticket, Want};
+use replica::{Batch, Effect, Input, Outbox, Refusal, Replica, Restored, Standing, Ticket, Want};
 
 use crate::history::{Ask, Told};
 use crate::ledger::Placed;
@@ -213,8 +213,7 @@ impl World {
         if self.ledgers[shard].served > 0 {
             self.note_rare(Rare::Failover);
         }
-        let result = self.ledgers[shard].serve(epoch);
-        self.require(result);
+        self.ledgers[shard].serve(epoch);
         if let Some(copy) = self.nodes[node].copies.get_mut(&shard) {
             copy.removal = copy.replica.last();
             copy.time_ms = copy.time_ms.max(floor_ms);
@@ -302,12 +301,26 @@ impl World {
         let shard = usize::from(message.shard.0);
         if self.nodes[node].copies.contains_key(&shard) {
             self.input(node, shard, Input::Message(message));
+            if matches!(message.body, replica::wire::Body::Seal { .. }) {
+                self.note_waiting(node, shard);
+            }
         } else if let Some((to, bytes)) =
             replica::answer_without_copy(&message, self.nodes[node].member)
         {
             self.count_message(&bytes);
             let to = to.node.0 as usize;
             self.transmit(node, to, Event::Message { to, bytes });
+        }
+    }
+
+    /// Notes that a testimony waits for a lease.
+    fn note_waiting(&mut self, node: usize, shard: usize) {
+        let now = self.nodes[node].now(self.time_us);
+        let copy = self.nodes[node].copies.get(&shard);
+        let standby = copy.filter(|c| c.replica.standing(now) == Standing::Standby);
+        let next_us = standby.and_then(|c| c.replica.next_us());
+        if next_us.is_some_and(|us| us > now.mono_us) {
+            self.note_rare(Rare::TestimonyWaited);
         }
     }
 
@@ -383,6 +396,11 @@ impl World {
         let serving = self.nodes[node].copies.get(&shard).map(|c| &c.replica);
         if !serving.is_some_and(Replica::is_serving) {
             return self.answer(node, request, None);
+        }
+        let now = self.nodes[node].now(self.time_us);
+        let alone = Standing::Serving { quorum: false };
+        if self.nodes[node].copies[&shard].replica.standing(now) == alone {
+            self.note_rare(Rare::NoQuorum);
         }
         self.tell_time(node, shard);
         let (key, ask) = (self.requests[request].key, self.requests[request].ask);
@@ -560,7 +578,16 @@ impl World {
         match message.body {
             Body::Refused { .. } => self.note_rare(Rare::Refused),
             Body::Testimony(t) if !t.whole => self.note_rare(Rare::TestimonyOfDiscarded),
-            Body::Fetch { .. } => self.note_rare(Rare::FailoverOfTail),
+            Body::Fetch { .. } => {
+                let node = &self.nodes[message.from.node.0 as usize];
+                let copy = node.copies.get(&usize::from(message.shard.0));
+                let late = copy.is_some_and(|c| c.replica.is_synced());
+                self.note_rare(if late {
+                    Rare::LateTail
+                } else {
+                    Rare::FailoverOfTail
+                });
+            }
             Body::Append(_)
             | Body::Ack(_)
             | Body::Seal { .. }
