@@ -140,7 +140,7 @@ impl World {
             .members()
             .iter()
             .copied()
-            .filter(|m| counted(m) && self.nodes[m.node.0 as usize].member == *m)
+            .filter(|m| self.is_intact(m, &counted))
             .collect();
         let copies: Vec<&Copy> = intact
             .iter()
@@ -155,7 +155,19 @@ impl World {
         let holders = copies.iter().filter(|c| {
             c.replica.vows().discarded.is_none() && c.lasting_end(self.plan.durability) >= needed
         });
-        intact.len() >= set.read_quorum() && holders.count() >= 1
+        // The set that is being brought may be said to serve at any moment.
+        let next = record.copies();
+        let there = next
+            .members()
+            .iter()
+            .filter(|m| self.is_intact(m, &counted));
+        intact.len() >= set.read_quorum()
+            && there.count() >= next.read_quorum()
+            && holders.count() >= 1
+    }
+
+    fn is_intact(&self, member: &Member, counted: impl Fn(&Member) -> bool) -> bool {
+        counted(member) && self.nodes[member.node.0 as usize].member == *member
     }
 
     fn partition(&mut self, long_us: u64) {
