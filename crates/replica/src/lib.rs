@@ -227,6 +227,8 @@ pub struct Replica {
     pub(crate) granted: Granted,
     pub(crate) following: Following,
     pub(crate) role: Role,
+    /// The monotonic clock at the last input.
+    pub(crate) clock_us: u64,
     seen: Seen,
 }
 
@@ -290,6 +292,7 @@ impl Replica {
             granted,
             following: Following::default(),
             role: Role::Standby,
+            clock_us: 0,
             seen: Seen::default(),
         }
     }
@@ -297,6 +300,7 @@ impl Replica {
     /// Takes in what has happened. `now` was read after the inputs of this turn had arrived, so that a right to read that holds at `now`
     /// held after the question was asked.
     pub fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
+        self.clock_us = now.mono_us;
         // Here and not at the end: what is accepted in this call is there for the owner until the next.
         self.log.trim(self.settings.backlog_bytes, self.committed);
         match input {
@@ -468,7 +472,8 @@ impl Replica {
             Role::Leading(lead) => Some(match lead.stage {
                 Stage::Serving => lead.next_us(&self.settings),
                 Stage::Sealing | Stage::Bringing | Stage::Publishing => {
-                    lead.recovery_next_us(&self.settings, &self.granted, self.post.me)
+                    let me = self.post.me;
+                    lead.recovery_next_us(&self.settings, &self.granted, me, self.clock_us)
                 }
             }),
         }

@@ -35,8 +35,8 @@ pub(crate) struct View<'a> {
 #[derive(Debug)]
 pub(crate) struct Peer {
     member: Member,
-    /// Up to where it counts: persisted there, synced to this epoch.
-    acked: Position,
+    /// Up to where it counts: persisted there; `None` until it is synced to this epoch.
+    acked: Option<Position>,
     /// When what it has acknowledged last was sent: from then on its lease counts.
     lease_us: Option<u64>,
     /// The end of its log, as last told.
@@ -82,7 +82,7 @@ impl Peer {
     pub(crate) fn new(member: Member) -> Self {
         Self {
             member,
-            acked: Position::ZERO,
+            acked: None,
             lease_us: None,
             have: Position::ZERO,
             confirmed: Position::ZERO,
@@ -105,7 +105,7 @@ impl Peer {
         self.heard.1 > 0
     }
 
-    pub(crate) fn acked(&self) -> Position {
+    pub(crate) fn acked(&self) -> Option<Position> {
         self.acked
     }
 
@@ -115,12 +115,10 @@ impl Peer {
 
     pub(crate) fn next_us(&self, settings: &Settings) -> u64 {
         let owed = self.confirmed < self.sent;
-        let resend = if owed {
-            self.owing_us + settings.resend_us
-        } else {
-            u64::MAX
-        };
-        self.beat_us.min(resend)
+        match &self.flow {
+            Flow::Streaming if owed => self.beat_us.min(self.owing_us + settings.resend_us),
+            Flow::Probing | Flow::Streaming | Flow::Joining(_) => self.beat_us,
+        }
     }
 
     /// Takes an acknowledgement.
@@ -135,7 +133,7 @@ impl Peer {
             return;
         }
         if ack.synced {
-            self.acked = self.acked.max(ack.persisted.min(view.log.last()));
+            self.acked = self.acked.max(Some(ack.persisted.min(view.log.last())));
             self.lease_us = self.lease_us.max(Some(ack.echo_us));
         }
         if ack.persisted > self.confirmed {
@@ -193,7 +191,7 @@ impl Peer {
         }
         self.attempts += 1;
         // What it had acknowledged goes with it; WQ others have what is committed.
-        self.acked = Position::ZERO;
+        self.acked = None;
         let base = view.log.last();
         (self.sent, self.confirmed, self.beat_us) = (base, base, 0);
         self.flow = Flow::Joining(Joining {

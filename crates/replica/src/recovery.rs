@@ -236,7 +236,7 @@ impl Replica {
             return;
         };
         lead.base = base;
-        let others = lead.peers.iter().filter(|peer| peer.acked() >= base);
+        let others = lead.peers.iter().filter(|peer| peer.acked() >= Some(base));
         let have = others.count() + usize::from(own >= base);
         // A set that serves is what the next epoch is recovered from: enough of it must be there to testify.
         let heard = 1 + lead.peers.iter().filter(|peer| peer.is_heard()).count();

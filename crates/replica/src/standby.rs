@@ -352,6 +352,7 @@ impl Replica {
             .following
             .source
             .filter(|_| self.following.owes_testimony)?;
-        Some(self.granted.ends_for_us(to))
+        // A lease that has ended waits for something else than time.
+        Some(self.granted.ends_for_us(to)).filter(|us| *us > self.clock_us)
     }
 }

@@ -279,6 +279,7 @@ impl World {
         self.nodes[node].mono_offset_us = jump;
         self.restore(node);
         self.tell_all(node);
+        self.nodes[node].wake_us = self.time_us;
         self.on_wake(node);
     }
 

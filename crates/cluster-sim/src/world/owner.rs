@@ -325,6 +325,10 @@ impl World {
     }
 
     pub(crate) fn on_wake(&mut self, node: usize) {
+        if self.time_us < self.nodes[node].wake_us {
+            // It was woken earlier, and has planned anew.
+            return;
+        }
         self.nodes[node].wake_us = u64::MAX;
         let shards: Vec<usize> = self.nodes[node].copies.keys().copied().collect();
         for shard in shards {
