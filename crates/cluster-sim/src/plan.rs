@@ -112,6 +112,8 @@ pub struct Plan {
     pub watch_us: u64,
     /// Requests to the metadata store whose answer is lost, in parts of ten thousand; half of those are carried out.
     pub indeterminate: u32,
+    /// After how long without a word the coordinator takes a node for dead: often before leases to it have ended.
+    pub suspect_us: u64,
     /// Between two faults, on average.
     pub calm_us: u64,
     /// The kinds of faults that there are.
@@ -163,6 +165,7 @@ impl Plan {
             disk_us: *random.pick(&[100, 2_000, 30_000]),
             watch_us: *random.pick(&[1_000, 20_000, 300_000]),
             indeterminate: *random.pick(&[0, 500, 3_000]),
+            suspect_us: *random.pick(&[120_000, 250_000]),
             calm_us: *random.pick(&[100_000, 300_000, 700_000]),
             faults: faults(random),
             chaos_us: random.between(2_000_000, 5_000_000),
@@ -183,7 +186,7 @@ fn settings(random: &mut Random, rate_ppm: u64, reorders: bool) -> Settings {
     let backlog_bytes = *random.pick(&[400, 2_000, 1 << 20]);
     let settings = Settings::default();
     Settings {
-        lease_us: *random.pick(&[200_000, 300_000]),
+        lease_us: *random.pick(&[200_000, 300_000, 1_000_000]),
         rate_error_ppm: rate_ppm,
         heartbeat_us: 50_000,
         resend_us: *random.pick(&[30_000, 100_000]),

@@ -173,7 +173,7 @@ impl World {
         let metadata = Metadata::new(&plan, &nodes);
         let mut world = Self {
             network: Network::new(plan.nodes + 1),
-            coordinator: Coordinator::new(&metadata, plan.nodes),
+            coordinator: Coordinator::new(&metadata, &plan),
             metadata,
             clients: (0..plan.clients).map(|_| Client::new(&plan)).collect(),
             ledgers: (0..plan.shards).map(|_| Ledger::default()).collect(),

@@ -4,6 +4,7 @@
 use model::{CopySet, Member, Phase, ShardConfig};
 use replica::Standing;
 
+use crate::plan::Plan;
 use crate::rare::Rare;
 
 use super::metadata::{Metadata, name_of};
@@ -25,8 +26,6 @@ pub(crate) enum Notice {
     },
 }
 
-/// After how long without a word a node is suspected.
-const SUSPECT_US: u64 = 250_000;
 /// After how long its copies are made elsewhere.
 const REPLACE_US: u64 = 1_200_000;
 /// How long an epoch may take until it serves.
@@ -58,12 +57,13 @@ struct Known {
 pub(crate) struct Coordinator {
     /// Copies that every shard has at least.
     least: usize,
+    suspect_us: u64,
     heard: Vec<Heard>,
     shards: Vec<Known>,
 }
 
 impl Coordinator {
-    pub(crate) fn new(metadata: &Metadata, nodes: usize) -> Self {
+    pub(crate) fn new(metadata: &Metadata, plan: &Plan) -> Self {
         let shards = metadata.records.iter().map(|record| Known {
             record: *record,
             since_us: 0,
@@ -71,15 +71,16 @@ impl Coordinator {
             asked_until_us: 0,
         });
         Self {
+            suspect_us: plan.suspect_us,
             least: metadata.records[0].copies().members().len(),
-            heard: vec![Heard::default(); nodes],
+            heard: vec![Heard::default(); plan.nodes],
             shards: shards.collect(),
         }
     }
 
     fn is_alive(&self, member: Member, now_us: u64) -> bool {
         let heard = self.heard[member.node.0 as usize];
-        heard.member == Some(member) && now_us < heard.at_us + SUSPECT_US
+        heard.member == Some(member) && now_us < heard.at_us + self.suspect_us
     }
 
     /// Its node lives on without it.
