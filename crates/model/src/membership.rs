@@ -126,6 +126,10 @@ pub struct ServedSet {
 
 /// How far a configuration is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one for each shard, and copying it needs no memory of its own"
+)]
 pub enum Phase {
     /// Its primary gathers what the last set that served has acknowledged; nobody is served.
     Recovering {

@@ -59,6 +59,7 @@ pub struct Ticket(pub(crate) u64);
 
 /// What has happened.
 #[derive(Clone, Copy, Debug)]
+#[allow(clippy::large_enum_variant, reason = "it is lent for one call")]
 pub enum Input<'a> {
     /// Time has passed, or batches were proposed: to be given at the end of a turn, and when [`Replica::next_us`] has come.
     Tick,
@@ -107,6 +108,10 @@ pub struct Want {
 
 /// What the owner shall do, in this order.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "the largest is also the rarest, and none is kept"
+)]
 pub enum Effect {
     /// Persist these vows, then say [`Input::Saved`]. Where the memory of the process is all that a copy claims to have, at once.
     Save(Vows, Ticket),
@@ -208,6 +213,7 @@ pub fn answer_without_copy(message: &Message<'_>, me: Member) -> Option<(Member,
 
 /// Orders, or follows. See the crate.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "there is one for each copy")]
 pub(crate) enum Role {
     Standby,
     Leading(Lead),
