@@ -9,6 +9,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("model", &[]),
     ("resp", &["model"]),
     ("store", &["model"]),
+    ("replica", &["model"]),
     ("shard", &["model", "store"]),
     ("command", &["model", "resp", "store", "shard"]),
     ("node", &["model", "resp", "store", "shard", "command"]),
@@ -21,6 +22,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         "sim",
         &["model", "resp", "store", "shard", "command", "node"],
     ),
+    ("cluster-sim", &["model", "replica", "sim"]),
     (
         "fuzz",
         &[
@@ -32,7 +34,9 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that do no I/O.
-const CORE: &[&str] = &["model", "resp", "store", "shard", "command", "node"];
+const CORE: &[&str] = &[
+    "model", "resp", "store", "replica", "shard", "command", "node",
+];
 
 /// Longest source file, in lines. Lower it as files are split; never raise it.
 const LONGEST_FILE: usize = 800;

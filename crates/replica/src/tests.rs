@@ -1,0 +1,245 @@
+//! What is easier to see in a few steps than in a simulation: three copies, told everything by hand.
+
+// Of the effects only some matter to these tests.
+#![allow(clippy::wildcard_enum_match_arm)]
+
+use alloc::vec::Vec;
+use std::collections::VecDeque;
+use std::vec;
+
+use model::{CopySet, Incarnation, Member, NodeId, Now, Position, ShardConfig, ShardId};
+
+use crate::{Effect, Input, Outbox, Refusal, Replica, Settings, Standing, Ticket};
+
+fn member(node: u32) -> Member {
+    Member {
+        node: NodeId(node),
+        incarnation: Incarnation(7),
+    }
+}
+
+/// Copies in memory, and messages that arrive in order, at once, where nobody is cut off.
+struct Cluster {
+    copies: Vec<Replica>,
+    now_us: u64,
+    cut: Vec<u32>,
+    messages: VecDeque<(Member, Vec<u8>)>,
+    effects: Vec<(u32, Effect)>,
+}
+
+impl Cluster {
+    fn new(config: ShardConfig) -> Self {
+        let copies = (0..3)
+            .map(|n| Replica::fresh(ShardId(1), member(n), config.epoch(), Settings::default()));
+        let mut cluster = Self {
+            copies: copies.collect(),
+            now_us: 1_000_000,
+            cut: Vec::new(),
+            messages: VecDeque::new(),
+            effects: Vec::new(),
+        };
+        cluster.tell(config);
+        cluster.tell(config.published());
+        cluster
+    }
+
+    fn now(&self) -> Now {
+        Now {
+            unix_ms: 5_000 + self.now_us / 1_000,
+            mono_us: self.now_us,
+        }
+    }
+
+    fn tell(&mut self, config: ShardConfig) {
+        for n in 0..3 {
+            self.give(n, Input::Config(config));
+        }
+        self.settle();
+    }
+
+    fn give(&mut self, n: u32, input: Input<'_>) {
+        let mut out = Outbox::default();
+        let now = self.now();
+        self.copies[n as usize].handle(now, input, &mut out);
+        self.messages.extend(out.messages);
+        let mut done: Vec<Input<'static>> = Vec::new();
+        for effect in out.effects {
+            match &effect {
+                Effect::Save(_, ticket) => done.push(Input::Saved(*ticket)),
+                Effect::Accepted { last, .. } => done.push(Input::Persisted(*last)),
+                _ => {}
+            }
+            self.effects.push((n, effect));
+        }
+        for input in done {
+            self.give(n, input);
+        }
+    }
+
+    fn settle(&mut self) {
+        while let Some((to, bytes)) = self.messages.pop_front() {
+            let message = crate::wire::decode(&bytes).expect("our own message");
+            let cut = self.cut.contains(&to.node.0) || self.cut.contains(&message.from.node.0);
+            if !cut {
+                self.give(to.node.0, Input::Message(message));
+            }
+        }
+    }
+
+    fn pass(&mut self, us: u64) {
+        for _ in 0..us / 10_000 {
+            self.now_us += 10_000;
+            for n in 0..3 {
+                self.give(n, Input::Tick);
+            }
+            self.settle();
+        }
+    }
+
+    fn write(&mut self, n: u32, position: Position) -> Result<(), Refusal> {
+        // An owner's clock starts no earlier than it is told when it begins to serve.
+        let floors = self.effects.iter().filter_map(|(m, effect)| match effect {
+            Effect::Serve { floor_ms, .. } if *m == n => Some(*floor_ms),
+            _ => None,
+        });
+        let time_ms = floors.fold(self.now().unix_ms, u64::max);
+        self.copies[n as usize].propose(position, position, time_ms, b"entry")?;
+        self.give(n, Input::Persisted(position));
+        self.settle();
+        Ok(())
+    }
+
+    fn standing(&self, n: u32) -> Standing {
+        self.copies[n as usize].standing(self.now())
+    }
+
+    fn committed(&self, n: u32) -> Position {
+        self.copies[n as usize].committed()
+    }
+
+    fn has(&self, n: u32, wanted: impl Fn(&Effect) -> bool) -> bool {
+        self.effects.iter().any(|(m, e)| *m == n && wanted(e))
+    }
+}
+
+fn first() -> ShardConfig {
+    let members = [member(0), member(1), member(2)];
+    ShardConfig::create(CopySet::new(&members, 2), NodeId(0))
+}
+
+const SERVING: Standing = Standing::Serving { quorum: true };
+
+#[test]
+fn a_write_is_committed_by_a_quorum_and_a_slow_standby_delays_nobody() {
+    let mut cluster = Cluster::new(first());
+    cluster.cut = vec![2];
+    assert_eq!(cluster.write(0, Position::new(1, 1)), Ok(()));
+    assert_eq!(cluster.committed(0), Position::new(1, 1));
+    assert_eq!(cluster.standing(0), SERVING);
+    cluster.cut = vec![];
+    cluster.pass(300_000);
+    assert_eq!(cluster.committed(2), Position::new(1, 1), "sent again");
+}
+
+#[test]
+fn without_a_quorum_reads_are_refused_and_writes_wait() {
+    let mut cluster = Cluster::new(first());
+    cluster.pass(100_000);
+    cluster.cut = vec![1, 2];
+    assert_eq!(cluster.write(0, Position::new(1, 1)), Ok(()));
+    cluster.pass(400_000);
+    assert_eq!(cluster.committed(0), Position::ZERO);
+    assert_eq!(cluster.standing(0), Standing::Serving { quorum: false });
+    assert_eq!(cluster.copies[0].read_right(cluster.now()), None);
+    cluster.cut = vec![];
+    cluster.pass(300_000);
+    assert_eq!(cluster.committed(0), Position::new(1, 1));
+    assert_eq!(cluster.standing(0), SERVING);
+}
+
+#[test]
+fn a_successor_waits_for_the_lease_of_a_primary_that_does_not_answer() {
+    let mut cluster = Cluster::new(first());
+    assert_eq!(cluster.write(0, Position::new(1, 1)), Ok(()));
+    cluster.cut = vec![0];
+    let next = first().published().succeed(*first().copies(), NodeId(1));
+    for n in [1, 2] {
+        cluster.give(n, Input::Config(next));
+    }
+    cluster.settle();
+    let publishes = |c: &Cluster| c.has(1, |e| matches!(e, Effect::Publish(p) if p.epoch() == 2));
+    cluster.pass(200_000);
+    assert!(
+        !publishes(&cluster),
+        "the old primary may still answer reads"
+    );
+    assert!(cluster.copies[0].read_right(cluster.now()).is_some());
+    cluster.pass(300_000);
+    assert!(publishes(&cluster));
+    assert_eq!(cluster.copies[0].read_right(cluster.now()), None);
+    for n in [1, 2] {
+        cluster.give(n, Input::Config(next.published()));
+    }
+    cluster.settle();
+    assert_eq!(cluster.standing(1), SERVING);
+    assert_eq!(cluster.committed(1), Position::new(1, 1));
+}
+
+#[test]
+fn a_hand_over_waits_for_nothing() {
+    let mut cluster = Cluster::new(first());
+    assert_eq!(cluster.write(0, Position::new(1, 1)), Ok(()));
+    cluster.give(0, Input::HandOver(member(1)));
+    let refused = cluster.write(0, Position::new(1, 2));
+    assert_eq!(refused, Err(Refusal::HandingOver));
+    assert!(cluster.has(0, |e| *e == Effect::HandOverReady(member(1))));
+    let next = first().published().succeed(*first().copies(), NodeId(1));
+    cluster.tell(next);
+    cluster.tell(next.published());
+    assert_eq!(cluster.standing(1), SERVING, "no time has passed");
+    assert_eq!(cluster.standing(0), Standing::Standby);
+    assert_eq!(cluster.write(1, Position::new(2, 1)), Ok(()));
+    assert_eq!(cluster.committed(1), Position::new(2, 1));
+}
+
+#[test]
+fn a_hand_over_that_does_not_come_is_forgotten() {
+    let mut cluster = Cluster::new(first());
+    cluster.give(0, Input::HandOver(member(1)));
+    cluster.pass(600_000);
+    assert_eq!(cluster.write(0, Position::new(1, 1)), Ok(()));
+}
+
+#[test]
+fn a_later_life_answers_unknown() {
+    let mut cluster = Cluster::new(first());
+    let again = Member {
+        incarnation: Incarnation(8),
+        ..member(2)
+    };
+    cluster.copies[2] = Replica::fresh(ShardId(1), again, 2, Settings::default());
+    let next = first().published().succeed(*first().copies(), NodeId(1));
+    cluster.tell(next);
+    assert!(cluster.has(1, |e| *e == Effect::Gone(member(2))));
+}
+
+#[test]
+fn the_primary_counts_a_lease_shorter_than_the_standby_grants_it() {
+    let settings = Settings::default();
+    let error = settings.rate_error_ppm as f64 / 1e6;
+    // The longest that the one may last in true time, and the shortest that the other may.
+    let counted = settings.counted_lease_us() as f64 / (1.0 - error);
+    let granted = settings.lease_us as f64 / (1.0 + error);
+    assert!(counted <= granted, "{counted} {granted}");
+}
+
+#[test]
+#[should_panic(expected = "saved what was never given")]
+fn a_ticket_that_was_never_given_is_a_bug() {
+    let mut copy = Replica::fresh(ShardId(1), member(0), 1, Settings::default());
+    let now = Now {
+        unix_ms: 0,
+        mono_us: 0,
+    };
+    copy.handle(now, Input::Saved(Ticket(3)), &mut Outbox::default());
+}
