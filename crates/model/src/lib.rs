@@ -7,10 +7,14 @@
 
 pub mod ids;
 pub mod limits;
+pub mod membership;
 pub mod position;
 pub mod slot;
 pub mod time;
 
 pub use ids::{ConnectionId, Db};
+pub use membership::{
+    CopySet, Incarnation, Member, NodeId, Phase, ServedSet, ShardConfig, ShardId, Zone,
+};
 pub use position::{Fence, Position, Version};
 pub use time::Now;
