@@ -55,7 +55,8 @@ impl Brake {
     /// Looks at the verdicts of a court among so many nodes.
     pub fn update(&mut self, court: &Court, nodes: usize, now_ms: u64) -> Braking {
         let convicted: BTreeSet<_> = court.convicted().map(|(n, i, _)| (n, i)).collect();
-        self.believed.retain(|verdict, _| convicted.contains(verdict));
+        self.believed
+            .retain(|verdict, _| convicted.contains(verdict));
         match self.until_ms {
             Some(until_ms) if now_ms < until_ms => Braking::Held,
             Some(_) => {
@@ -67,9 +68,16 @@ impl Brake {
         }
     }
 
-    fn weigh(&mut self, convicted: &BTreeSet<(NodeId, Incarnation)>, nodes: usize, now_ms: u64) -> Braking {
+    fn weigh(
+        &mut self,
+        convicted: &BTreeSet<(NodeId, Incarnation)>,
+        nodes: usize,
+        now_ms: u64,
+    ) -> Braking {
         let recent = self.believed.values();
-        let recent = recent.filter(|at_ms| now_ms < **at_ms + BRAKE_WINDOW_MS).count();
+        let recent = recent
+            .filter(|at_ms| now_ms < **at_ms + BRAKE_WINDOW_MS)
+            .count();
         let new = convicted.iter().filter(|v| !self.believed.contains_key(v));
         let new: Vec<NodeId> = new.map(|v| v.0).collect();
         if !new.is_empty() && recent + new.len() > believable(nodes) {

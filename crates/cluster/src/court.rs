@@ -110,14 +110,18 @@ impl Court {
 
     /// Judges everybody who is suspected or was.
     pub fn judge(&mut self, evidence: Evidence<'_>, now_ms: u64) {
-        self.statements.retain(|node, _| evidence.nodes.contains_key(node));
+        self.statements
+            .retain(|node, _| evidence.nodes.contains_key(node));
         self.answered.retain(|_, until_ms| *until_ms > now_ms);
-        self.cases.retain(|node, case| evidence.nodes.get(node) == Some(&case.incarnation));
+        self.cases
+            .retain(|node, case| evidence.nodes.get(node) == Some(&case.incarnation));
         for (node, incarnation) in self.suspected(evidence, now_ms) {
-            self.cases.entry(node).or_insert(Case::new(incarnation, now_ms));
+            self.cases
+                .entry(node)
+                .or_insert(Case::new(incarnation, now_ms));
         }
-        let verdicts: Vec<_> = self.cases.iter();
-        let verdicts: Vec<_> = verdicts
+        let cases = self.cases.iter();
+        let verdicts: Vec<_> = cases
             .map(|(&node, case)| (node, self.verdict(node, case, evidence, now_ms)))
             .collect();
         for (node, verdict) in verdicts {
@@ -146,7 +150,8 @@ impl Court {
         let accused = (node, case.incarnation);
         let mine = evidence.detector.suspects().contains(&accused);
         let others = self.statements.iter();
-        let others = others.filter(|(w, s)| **w != node && s.counts(now_ms) && s.suspects.contains(&accused));
+        let others = others
+            .filter(|(w, s)| **w != node && s.counts(now_ms) && s.suspects.contains(&accused));
         match others.count() + usize::from(mine) {
             0 => Verdict::NotGuilty,
             1 if self.is_contradicted(accused, evidence, now_ms) => Verdict::Contested,
@@ -156,7 +161,12 @@ impl Court {
     }
 
     /// Whether somebody who listens to it says that it is well.
-    fn is_contradicted(&self, accused: (NodeId, Incarnation), evidence: Evidence<'_>, now_ms: u64) -> bool {
+    fn is_contradicted(
+        &self,
+        accused: (NodeId, Incarnation),
+        evidence: Evidence<'_>,
+        now_ms: u64,
+    ) -> bool {
         if evidence.detector.hears(accused.0) {
             return true;
         }
@@ -171,15 +181,19 @@ impl Court {
     /// Where this node stands.
     #[must_use]
     pub fn standing(&self, node: NodeId) -> Standing {
-        self.cases.get(&node).map_or(Standing::Well, |case| case.standing)
+        self.cases
+            .get(&node)
+            .map_or(Standing::Well, |case| case.standing)
     }
 
     /// Everybody who is convicted, with the time of the verdict.
     pub fn convicted(&self) -> impl Iterator<Item = (NodeId, Incarnation, u64)> {
-        self.cases.iter().filter_map(|(&node, case)| match case.standing {
-            Standing::Convicted { since_ms } => Some((node, case.incarnation, since_ms)),
-            Standing::Well | Standing::Accused | Standing::Returning { .. } => None,
-        })
+        self.cases
+            .iter()
+            .filter_map(|(&node, case)| match case.standing {
+                Standing::Convicted { since_ms } => Some((node, case.incarnation, since_ms)),
+                Standing::Well | Standing::Accused | Standing::Returning { .. } => None,
+            })
     }
 }
 
@@ -224,7 +238,9 @@ impl Case {
             Standing::Convicted { since_ms } => match verdict {
                 Verdict::NotGuilty => Standing::Returning { since_ms: now_ms },
                 // One who can still hear it does not outweigh what stands.
-                Verdict::Contested | Verdict::Unopposed | Verdict::Guilty => Standing::Convicted { since_ms },
+                Verdict::Contested | Verdict::Unopposed | Verdict::Guilty => {
+                    Standing::Convicted { since_ms }
+                }
             },
             Standing::Returning { since_ms } => self.watch_return(since_ms, verdict, now_ms),
         };

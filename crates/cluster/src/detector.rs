@@ -61,7 +61,8 @@ impl Detector {
 
     /// Listens to exactly these peers from now on. One that is new, or a new incarnation, is given time to be heard.
     pub fn set_peers(&mut self, peers: &BTreeMap<NodeId, Incarnation>, now_ms: u64) {
-        self.peers.retain(|node, peer| peers.get(node) == Some(&peer.incarnation));
+        self.peers
+            .retain(|node, peer| peers.get(node) == Some(&peer.incarnation));
         for (&node, &incarnation) in peers {
             self.peers.entry(node).or_insert(Peer {
                 incarnation,
@@ -109,7 +110,9 @@ impl Detector {
             peer.heard_ms = (peer.heard_ms + stood_still_ms).min(now_ms);
             let silent = now_ms - peer.heard_ms >= SILENCE_MS;
             if silent && peer.opinion == Opinion::Heard {
-                peer.opinion = Opinion::Suspected { after: Sign::Silence };
+                peer.opinion = Opinion::Suspected {
+                    after: Sign::Silence,
+                };
             }
         }
         stood_still_ms
@@ -117,14 +120,20 @@ impl Detector {
 
     fn stood_still_ms(&self, now_ms: u64) -> u64 {
         let since_ms = now_ms.saturating_sub(self.ticked_ms);
-        if since_ms > GAP_MS { since_ms - TICK_MS } else { 0 }
+        if since_ms > GAP_MS {
+            since_ms - TICK_MS
+        } else {
+            0
+        }
     }
 
     /// Those that this node cannot hear, in order.
     pub fn suspects(&self) -> Vec<(NodeId, Incarnation)> {
         let peers = self.peers.iter();
         let suspected = peers.filter(|(_, peer)| peer.opinion != Opinion::Heard);
-        suspected.map(|(&node, peer)| (node, peer.incarnation)).collect()
+        suspected
+            .map(|(&node, peer)| (node, peer.incarnation))
+            .collect()
     }
 
     /// Whether this peer is listened to and heard.

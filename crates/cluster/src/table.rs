@@ -95,7 +95,11 @@ impl Table {
     }
 
     /// The changes after `revision` to keys that begin with `prefix`, in order.
-    pub fn changes_after(&self, revision: Revision, prefix: &[u8]) -> Result<Vec<Change>, Compacted> {
+    pub fn changes_after(
+        &self,
+        revision: Revision,
+        prefix: &[u8],
+    ) -> Result<Vec<Change>, Compacted> {
         if revision < self.compacted || revision > self.revision {
             return Err(Compacted);
         }
@@ -106,7 +110,10 @@ impl Table {
 
 fn below(change: &Change, prefix: &[u8]) -> Option<Change> {
     let writes = change.writes.iter();
-    let writes: Vec<_> = writes.filter(|w| w.key.starts_with(prefix)).cloned().collect();
+    let writes: Vec<_> = writes
+        .filter(|w| w.key.starts_with(prefix))
+        .cloned()
+        .collect();
     (!writes.is_empty()).then_some(Change {
         revision: change.revision,
         writes,
@@ -129,10 +136,16 @@ mod tests {
     #[test]
     fn a_transaction_is_all_or_nothing() {
         let mut table = Table::default();
-        assert_eq!(table.transact(&put("a", None, "1")), Outcome::Committed(Revision(1)));
+        assert_eq!(
+            table.transact(&put("a", None, "1")),
+            Outcome::Committed(Revision(1))
+        );
         let both = put("b", None, "1").when(b"a".to_vec(), Some(b"2".to_vec()));
         assert_eq!(table.transact(&both), Outcome::Conflict);
-        assert_eq!(table.list(b"").entries, vec![(b"a".to_vec(), b"1".to_vec())]);
+        assert_eq!(
+            table.list(b"").entries,
+            vec![(b"a".to_vec(), b"1".to_vec())]
+        );
         assert_eq!(table.revision(), Revision(1));
     }
 
@@ -142,13 +155,23 @@ mod tests {
         for n in 0..3 {
             table.transact(&Transaction::default().put(vec![b'k', n], vec![n]));
         }
-        assert_eq!(table.changes_after(Revision(1), b"k").map(|c| c.len()), Ok(2));
+        assert_eq!(
+            table.changes_after(Revision(1), b"k").map(|c| c.len()),
+            Ok(2)
+        );
         assert_eq!(table.changes_after(Revision(1), b"other"), Ok(vec![]));
         table.compact(Revision(2));
         assert_eq!(table.changes_after(Revision(1), b""), Err(Compacted));
-        assert_eq!(table.changes_after(Revision(2), b"").map(|c| c.len()), Ok(1));
+        assert_eq!(
+            table.changes_after(Revision(2), b"").map(|c| c.len()),
+            Ok(1)
+        );
         let future = table.changes_after(Revision(9), b"");
-        assert_eq!(future, Err(Compacted), "a restored store may be behind its watchers");
+        assert_eq!(
+            future,
+            Err(Compacted),
+            "a restored store may be behind its watchers"
+        );
     }
 
     #[test]

@@ -33,14 +33,21 @@ pub const BRAKE_MS: u64 = 1_000;
 
 /// How much longer each node further round the ring waits before it takes the coordinator's role.
 pub const TAKEOVER_STEP_MS: u64 = 100;
+/// How much longer a node that hears fewer than half of its peers waits before it takes the role: it may be the one who
+/// is cut off. Doubled each time that the role was taken from it again soon.
+pub const ISOLATED_MS: u64 = 1_500;
+/// The most that [`ISOLATED_MS`] grows to.
+pub const ISOLATED_MAX_MS: u64 = 24_000;
 /// How long a coordinator may be cut off from the metadata store before another takes the role.
 pub const STORE_GRACE_MS: u64 = 2_000;
 /// How long an answer of the metadata store is waited for; then its outcome is unknown.
 pub const STORE_TIMEOUT_MS: u64 = 1_000;
 /// Between two tries to reach a metadata store that does not answer.
 pub const STORE_RETRY_MS: u64 = 100;
-/// How often the whole map is listed even though the watch seems well: what a watch that silently stopped costs.
+/// How often the coordinator lists the whole map though its watch seems well: what a watch that silently stopped costs.
 pub const RELIST_MS: u64 = 5_000;
+/// How long the coordinator's map may differ from a node's before the node distrusts its watch and lists.
+pub const BEHIND_MS: u64 = 1_000;
 
 /// How often the coordinator compares what should be with what is.
 pub const RECONCILE_MS: u64 = 50;
@@ -48,6 +55,8 @@ pub const RECONCILE_MS: u64 = 50;
 pub const REPAIR_DELAY_MS: u64 = 10_000;
 /// How long a primary may be unable to reach a member before that copy counts as lost.
 pub const UNREACHABLE_MS: u64 = 10_000;
+/// How long a primary may be unable to reach enough members to acknowledge anything; then another leads.
+pub const CUT_OFF_MS: u64 = 2_000;
 /// How often a node reports its copies to the coordinator.
 pub const REPORT_MS: u64 = 250;
 /// How old a report may be and still be used for decisions.
@@ -56,11 +65,18 @@ pub const REPORT_FRESH_MS: u64 = 1_000;
 pub const BALANCE_MS: u64 = 1_000;
 
 const _: () = assert!(SILENCE_MS + TICK_MS <= SUSPICION_MS);
-const _: () = assert!(SILENCE_MS > 4 * HEARTBEAT_MS, "a peer may lose three heartbeats in a row");
+const _: () = assert!(
+    SILENCE_MS > 4 * HEARTBEAT_MS,
+    "a peer may lose three heartbeats in a row"
+);
 const _: () = assert!(GAP_MS > 2 * HEARTBEAT_MS - TICK_MS && GAP_MS < SILENCE_MS);
 const _: () = assert!(STATEMENT_MS >= 3 * HEARTBEAT_MS && STATEMENT_MS < SILENCE_MS);
-const _: () = assert!(CONFIRM_MS >= 2 * HEARTBEAT_MS, "every witness speaks twice meanwhile");
+const _: () = assert!(
+    CONFIRM_MS >= 2 * HEARTBEAT_MS,
+    "every witness speaks twice meanwhile"
+);
 const _: () = assert!(SUSPICION_MS + CONFIRM_MS + TAKEOVER_STEP_MS < 500);
+const _: () = assert!(ISOLATED_MS <= ISOLATED_MAX_MS);
 const _: () = assert!(BRAKE_MS > SUSPICION_MS + CONFIRM_MS);
 const _: () = assert!(STEADY_MS <= STEADY_MAX_MS && STEADY_MAX_MS < FORGIVEN_MS);
 const _: () = assert!(REPORT_FRESH_MS >= 2 * REPORT_MS);

@@ -20,7 +20,10 @@ impl Bench {
     fn new() -> Self {
         let mut detector = Detector::new(1_000);
         detector.set_peers(&BTreeMap::from([(A, FIRST), (B, FIRST)]), 1_000);
-        Self { detector, now_ms: 1_000 }
+        Self {
+            detector,
+            now_ms: 1_000,
+        }
     }
 
     /// Ticks for so long; those in `alive` are heard in time.
