@@ -76,13 +76,14 @@ fn move_copy(situation: &Situation<'_>, sites: &[Site]) -> Option<Decision> {
     })
 }
 
-/// The shard whose move brings the two nodes closest to each other. Moving more than the gap would only turn it round.
+/// The heaviest shard whose move leaves `from` no less burdened than `to`: more would turn the gap round, and what is weighed
+/// a little differently next time would come back.
 fn best_to_move(situation: &Situation<'_>, from: &Site, to: &Site, gap: u64) -> Option<Decision> {
     let shards = situation.map.shards().iter();
     let movable = shards.filter(|(shard, record)| {
-        situation.weight(**shard) < gap && may_move(situation, record, from, to)
+        2 * situation.weight(**shard) <= gap && may_move(situation, record, from, to)
     });
-    let best = movable.min_by_key(|(shard, _)| (gap / 2).abs_diff(situation.weight(**shard)));
+    let best = movable.max_by_key(|(shard, _)| situation.weight(**shard));
     best.and_then(|(&shard, record)| decide::grow_to(situation, shard, record, to.node))
 }
 
