@@ -10,7 +10,7 @@
 //! [`Agent::handle`] takes one input and appends what should be done to the effects. The shell carries them out in order, and calls
 //! with [`Input::Tick`] every [`crate::timing::TICK_MS`].
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::{collections::BTreeMap, collections::BTreeSet, vec::Vec};
 
 use model::{Member, NodeId, Now, ShardId, Zone, limits};
 
@@ -25,7 +25,7 @@ use crate::{
     message::{CopyStatus, Heartbeat, Message, Report},
     metadata::{Answer, Ask},
     record::{Addresses, Settings},
-    timing::{BRAKE_MS, HEARTBEAT_MS, REPORT_MS},
+    timing::{BRAKE_MS, CALLER_MS, HEARTBEAT_MS, REPORT_MS},
 };
 
 mod asks;
@@ -131,6 +131,9 @@ pub struct Agent {
     links: Links,
     /// Whether the map has changed since the links were worked out.
     links_stale: bool,
+    /// Those who sent a heartbeat lately. Whoever has a newer map may count on a link that this node does not know of: he
+    /// is answered, or he would take ignorance for silence.
+    callers: BTreeMap<NodeId, u64>,
     detector: Detector,
     court: Court,
     /// Those whom this node's court holds to be dead, as last told.
@@ -156,6 +159,7 @@ impl Agent {
             map: ClusterMap::default(),
             links: Links::new(),
             links_stale: false,
+            callers: BTreeMap::new(),
             detector: Detector::new(now_ms),
             court: Court::default(),
             convicted: BTreeSet::new(),
@@ -279,7 +283,12 @@ impl Agent {
     fn beat(&mut self, out: &mut Vec<Effect>) {
         self.heartbeat_ms = self.now_ms + HEARTBEAT_MS;
         let heartbeat = self.heartbeat(false);
-        for &peer in self.links.get(&self.identity.me.node).into_iter().flatten() {
+        let now_ms = self.now_ms;
+        self.callers
+            .retain(|_, called_ms| now_ms < *called_ms + CALLER_MS);
+        let linked = self.links.get(&self.identity.me.node).into_iter().flatten();
+        let all: BTreeSet<NodeId> = linked.chain(self.callers.keys()).copied().collect();
+        for peer in all {
             out.push(Effect::Send(peer, Message::Heartbeat(heartbeat.clone())));
         }
     }
@@ -323,6 +332,7 @@ impl Agent {
     fn on_heartbeat(&mut self, heartbeat: Heartbeat, out: &mut Vec<Effect>) {
         let Member { node, incarnation } = heartbeat.from;
         self.detector.hear(node, incarnation, self.now_ms);
+        self.callers.insert(node, self.now_ms);
         if heartbeat.is_answer {
             self.court.exonerate(node, self.now_ms + BRAKE_MS);
         }

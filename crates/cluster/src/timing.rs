@@ -6,6 +6,8 @@
 pub const TICK_MS: u64 = 10;
 /// Between two heartbeats on a link.
 pub const HEARTBEAT_MS: u64 = 50;
+/// For how long whoever sent a heartbeat is sent some, though the map knows of no link.
+pub const CALLER_MS: u64 = 1_000;
 /// Silence on a link after which its peer is suspected, at the next tick.
 pub const SILENCE_MS: u64 = 240;
 /// From a node's death to its suspicion, at the latest: what is promised.
@@ -69,6 +71,7 @@ const _: () = assert!(
     SILENCE_MS > 4 * HEARTBEAT_MS,
     "a peer may lose three heartbeats in a row"
 );
+const _: () = assert!(CALLER_MS >= 2 * SILENCE_MS);
 const _: () = assert!(GAP_MS > 2 * HEARTBEAT_MS - TICK_MS && GAP_MS < SILENCE_MS);
 const _: () = assert!(STATEMENT_MS >= 3 * HEARTBEAT_MS && STATEMENT_MS < SILENCE_MS);
 const _: () = assert!(

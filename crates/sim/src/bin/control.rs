@@ -77,6 +77,12 @@ impl Sum {
         self.simulated += Duration::from_millis(report.simulated_ms);
         self.longest_heal_ms = self.longest_heal_ms.max(report.healed_ms);
         self.terms += report.counts.terms;
+        if report.counts.terms > 100 {
+            println!(
+                "seed {seed}: the role changed hands {} times",
+                report.counts.terms
+            );
+        }
         self.last = report.counts;
         if let Some((at_ms, wrong)) = &report.failure {
             self.failed.push(seed);

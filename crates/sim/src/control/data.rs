@@ -202,7 +202,10 @@ impl Data {
         me: Member,
         reaches: &impl Fn(Member) -> bool,
     ) -> Option<CopyStatus> {
-        let copy = self.copies.get(&(shard, me))?;
+        let copy = self
+            .copies
+            .get(&(shard, me))
+            .filter(|copy| copy.epoch > 0)?;
         let epoch = record.config.epoch();
         let leads = record.config.primary() == me && copy.sealed <= epoch;
         let members = record.config.copies().members().iter().enumerate();
@@ -211,7 +214,8 @@ impl Data {
             shard,
             epoch,
             position: Position::new(copy.epoch, copy.log),
-            bytes: copy.log,
+            // Shards differ in size, and keep theirs: balance has to come to rest.
+            bytes: u64::from(shard.0 % 5 + 1) << 20,
             writes_per_s: 10,
             complete: if leads {
                 self.complete(shard, record)
@@ -228,6 +232,8 @@ impl Data {
 
     /// Whether this life holds anything of the shard.
     pub(super) fn has(&self, shard: ShardId, member: Member) -> bool {
-        self.copies.contains_key(&(shard, member))
+        self.copies
+            .get(&(shard, member))
+            .is_some_and(|copy| copy.epoch > 0)
     }
 }

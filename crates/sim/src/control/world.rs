@@ -8,9 +8,10 @@ use std::{
 use cluster::{
     Agent, AskId, Effect, Event, Identity, Input,
     coordinator::{Command, Refusal},
+    format::Record,
     message::Message,
     metadata::{Answer, Ask, Outcome, Revision},
-    record::Addresses,
+    record::{Addresses, ShardRecord},
 };
 use model::{Incarnation, Member, NodeId, Now, ShardId, Zone};
 
@@ -289,6 +290,7 @@ impl ControlWorld {
             Effect::Links(_) | Effect::ShardChanged(_) => Ok(()),
             Effect::Event(event) => self.on_event(node, event),
             Effect::Operated(number, result) => {
+                self.trace(|| format!("node {node} answers the operator: {result:?}"));
                 self.operated.insert(number, result);
                 Ok(())
             }
@@ -737,9 +739,24 @@ impl ControlWorld {
 }
 
 fn describe(transaction: &cluster::metadata::Transaction) -> String {
-    let keys = transaction
-        .writes
-        .iter()
-        .map(|w| String::from_utf8_lossy(&w.key).into_owned());
-    keys.collect::<Vec<_>>().join(" ")
+    let writes = transaction.writes.iter().map(|write| {
+        let key = String::from_utf8_lossy(&write.key).into_owned();
+        let record = write
+            .value
+            .as_ref()
+            .and_then(|value| ShardRecord::decode(value).ok());
+        match record.map(|record| record.config) {
+            Some(config) => {
+                let nodes: Vec<u32> = config.copies().members().iter().map(|m| m.node.0).collect();
+                let serving = config.phase() == model::Phase::Serving;
+                format!(
+                    "{key} epoch {} {nodes:?} led by {} serving {serving}",
+                    config.epoch(),
+                    config.primary().node.0
+                )
+            }
+            None => key,
+        }
+    });
+    writes.collect::<Vec<_>>().join("; ")
 }

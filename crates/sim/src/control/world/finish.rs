@@ -7,6 +7,9 @@ use super::ControlWorld;
 
 /// How long healing may take: a repair's delay, the longest distrust of a flapping node or an isolated candidate, and the moves.
 const BOUND_MS: u64 = 90_000;
+/// So long without a new configuration is rest, and so many times it is waited for: every copy may have to move once.
+const REST_MS: u64 = 10_000;
+const REST_WINDOWS: u32 = 30;
 /// How often it is looked at.
 const LOOK_MS: u64 = 250;
 
@@ -131,18 +134,28 @@ impl ControlWorld {
         if members.len() < target {
             return Err("has too few members");
         }
-        let draining = |m: &Member| {
-            self.map()
-                .nodes()
-                .get(&m.node)
-                .is_some_and(|n| n.state == NodeState::Draining)
-        };
-        if members.iter().any(draining)
-            && self.usable_processes() >= usize::from(self.plan.settings.copies)
-        {
+        let draining = |m: &Member| self.state_of(*m) == Some(NodeState::Draining);
+        if members.iter().any(draining) && self.has_room_beside(members) {
             return Err("is on a draining node");
         }
         Ok(())
+    }
+
+    fn state_of(&self, member: Member) -> Option<NodeState> {
+        self.map().nodes().get(&member.node).map(|node| node.state)
+    }
+
+    /// Whether there is an active node in a process that holds no copy yet. Without one a copy cannot move.
+    fn has_room_beside(&self, members: &[Member]) -> bool {
+        let nodes = self.map().nodes();
+        let taken = |process: u64| {
+            members
+                .iter()
+                .any(|m| nodes.get(&m.node).is_some_and(|n| n.process == process))
+        };
+        nodes
+            .values()
+            .any(|node| node.state == NodeState::Active && !taken(node.process))
     }
 
     /// Processes with a node that may be given copies.
@@ -158,25 +171,23 @@ impl ControlWorld {
         processes.len()
     }
 
-    /// Nothing goes on for ever: a while later all is as well, and no shard has been led by another for no reason.
+    /// Nothing goes on for ever: balancing comes to rest, and then all is still well.
     fn stays_well(&mut self) -> Result<(), String> {
-        self.run_for(60_000)?;
-        let reasons = self.report.counts.reasons;
-        self.run_for(10_000)?;
-        let later = self.report.counts.reasons;
-        if reasons != later {
-            return Err(format!(
-                "it never comes to rest: {reasons:?}, then {later:?}"
-            ));
+        let mut reasons = self.report.counts.reasons;
+        for _ in 0..REST_WINDOWS {
+            self.run_for(REST_MS)?;
+            if reasons == self.report.counts.reasons {
+                let gone = self
+                    .map()
+                    .nodes()
+                    .values()
+                    .filter(|n| n.state == NodeState::Gone);
+                self.report.counts.drained = gone.count() as u64;
+                let well = self.is_well();
+                return well.map_err(|wrong| format!("it did not stay well: {wrong}"));
+            }
+            reasons = self.report.counts.reasons;
         }
-        self.is_well()
-            .map_err(|wrong| format!("it did not stay well: {wrong}"))?;
-        self.report.counts.drained = self
-            .map()
-            .nodes()
-            .values()
-            .filter(|n| n.state == NodeState::Gone)
-            .count() as u64;
-        Ok(())
+        Err(format!("it never comes to rest: {reasons:?}"))
     }
 }
