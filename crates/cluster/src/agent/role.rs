@@ -25,6 +25,8 @@ use crate::{
 /// What this node remembers about the role.
 #[derive(Debug, Default)]
 pub(super) struct Succession {
+    /// The term that the next two are about.
+    term: u64,
     /// Since when it is vacant.
     vacant_since_ms: Option<u64>,
     /// Since when its holder says that the store does not answer.
@@ -49,6 +51,15 @@ impl Succession {
         let new = !suspects.is_subset(&self.told);
         self.told = suspects;
         new
+    }
+
+    /// Whoever holds the role now is not to blame for what the last one said.
+    fn note_term(&mut self, term: u64) {
+        if term != self.term {
+            self.term = term;
+            self.vacant_since_ms = None;
+            self.holder_cut_off_since_ms = None;
+        }
     }
 
     fn note_loss(&mut self, now_ms: u64) {
@@ -143,6 +154,8 @@ impl Agent {
 
     /// The map may show another holder.
     pub(super) fn after_role_change(&mut self, out: &mut Vec<Effect>) {
+        self.role
+            .note_term(self.map.role().map_or(0, |role| role.term));
         let mine = self
             .map
             .role()
@@ -160,9 +173,6 @@ impl Agent {
                 out.push(Effect::Event(Event::LostRole));
             }
             (Some(_), Some(_)) | (None, None) => {}
-        }
-        if !self.is_vacant() {
-            self.role.vacant_since_ms = None;
         }
     }
 }

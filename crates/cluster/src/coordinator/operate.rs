@@ -16,7 +16,7 @@ use crate::{
 pub enum Command {
     /// Move everything away from this node.
     Drain(NodeId),
-    /// Let it have shards again after all.
+    /// Let it have shards again after all, also when it is gone.
     Undrain(NodeId),
     /// Remove its record. It holds nothing, and is gone or does not answer.
     Forget(NodeId),
@@ -56,7 +56,7 @@ pub(super) fn propose(situation: &Situation<'_>, command: Command) -> Result<Pro
             matches!(s, NodeState::Active | NodeState::Joining)
         }),
         Command::Undrain(node) => set_state(situation, node, NodeState::Active, |s| {
-            s == NodeState::Draining
+            matches!(s, NodeState::Draining | NodeState::Gone)
         }),
         Command::Forget(node) => forget(situation, node),
         Command::RecoverLongest(shard) => recover_longest(situation, shard),

@@ -85,7 +85,8 @@ impl ControlWorld {
         })
     }
 
-    /// Whether anything of the shard is left that an operator could go on with.
+    /// Whether anything of the shard is left that an operator could go on with. What a node that is gone still has counts once
+    /// the operator has taken it back.
     fn is_left(&self, shard: ShardId) -> bool {
         self.nodes
             .iter()
