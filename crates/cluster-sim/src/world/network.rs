@@ -1,0 +1,73 @@
+//! Who hears whom, and how late.
+
+use super::{Event, World};
+
+/// Links that are cut, by sender and receiver. The last place is where the metadata store and the coordinator are.
+#[derive(Debug)]
+pub(crate) struct Network {
+    cut: Vec<Vec<bool>>,
+}
+
+impl Network {
+    pub(crate) fn new(places: usize) -> Self {
+        Self {
+            cut: vec![vec![false; places]; places],
+        }
+    }
+
+    pub(crate) fn cut(&mut self, from: usize, to: usize) {
+        self.cut[from][to] = true;
+    }
+
+    pub(crate) fn cut_both(&mut self, a: usize, b: usize) {
+        self.cut(a, b);
+        self.cut(b, a);
+    }
+
+    pub(crate) fn heal(&mut self) {
+        for row in &mut self.cut {
+            row.fill(false);
+        }
+    }
+
+    fn passes(&self, from: usize, to: usize) -> bool {
+        !self.cut[from][to]
+    }
+}
+
+impl World {
+    /// Where the metadata store and the coordinator are.
+    pub(crate) fn headquarters(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Sends, as networks do: it may be lost, come late, or twice.
+    pub(crate) fn transmit(&mut self, from: usize, to: usize, event: Event) {
+        if !self.network.passes(from, to) {
+            return;
+        }
+        let faulty = self.healed_us.is_none();
+        if faulty && self.chance.network.chance(self.plan.loss) {
+            return;
+        }
+        if faulty && self.chance.network.chance(self.plan.duplicates) {
+            let delay = self.delay(from, to);
+            self.plan_in(delay, event.clone());
+        }
+        let delay = self.delay(from, to);
+        self.plan_in(delay, event);
+    }
+
+    pub(crate) fn delay(&mut self, from: usize, to: usize) -> u64 {
+        let slow = |n: usize| self.nodes.get(n).map_or(0, |node| node.slow_us);
+        let slow_us = slow(from) + slow(to);
+        let random = &mut self.chance.network;
+        let delay = 20 + random.below(self.plan.delay_us);
+        let times = if self.healed_us.is_none() && random.chance(self.plan.stragglers) {
+            10
+        } else {
+            1
+        };
+        slow_us + delay * times
+    }
+}

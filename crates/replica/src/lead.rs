@@ -1,0 +1,141 @@
+//! What a copy keeps while it leads: from the moment it is told that it is an epoch's primary until it hears of a later one.
+
+use alloc::vec::Vec;
+
+use model::{Member, Position, ServedSet, ShardConfig};
+
+use crate::Settings;
+use crate::lease::Granted;
+use crate::peer::Peer;
+use crate::wire::Testimony;
+
+/// How far it is.
+///
+/// ```text
+///   Sealing ──RQ have testified, the longest log is here──► Bringing ──WQ of the new set have it──► Publishing ──published──► Serving
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// It asks the old set what it has, and fetches what it lacks itself.
+    Sealing,
+    /// It brings the new set to the log that it has found.
+    Bringing,
+    /// The metadata store is asked to say "serving".
+    Publishing,
+    /// It orders writes and answers reads.
+    Serving,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Lead {
+    pub(crate) config: ShardConfig,
+    pub(crate) stage: Stage,
+    /// What the epoch begins with.
+    pub(crate) base: Position,
+    /// The other copies of the set.
+    pub(crate) peers: Vec<Peer>,
+    /// The set that it recovers from; `None` for a shard that was never served.
+    pub(crate) old: Option<OldSet>,
+    /// When to ask for the publication again.
+    pub(crate) publish_us: u64,
+    pub(crate) hand_over: Option<HandOver>,
+    /// No batch of it is older.
+    pub(crate) floor_ms: u64,
+}
+
+/// The set that an epoch is recovered from, and what its members say.
+#[derive(Debug)]
+pub(crate) struct OldSet {
+    pub(crate) set: ServedSet,
+    /// By member of the set.
+    pub(crate) answers: Vec<Option<Testimony>>,
+    /// The last one that has answered.
+    pub(crate) resigned: Option<Member>,
+    /// When to ask again those who have not answered.
+    pub(crate) ask_us: u64,
+    /// When to fetch again what has not come.
+    pub(crate) fetch_us: u64,
+}
+
+/// Writes wait while another member catches up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HandOver {
+    pub(crate) to: Member,
+    pub(crate) until_us: u64,
+    pub(crate) told: bool,
+}
+
+impl OldSet {
+    pub(crate) fn new(set: ServedSet) -> Self {
+        Self {
+            set,
+            answers: set.copies.members().iter().map(|_| None).collect(),
+            resigned: None,
+            ask_us: 0,
+            fetch_us: 0,
+        }
+    }
+
+    pub(crate) fn index(&self, member: Member) -> Option<usize> {
+        self.set.copies.members().iter().position(|m| *m == member)
+    }
+
+    /// Whether the copy of this member may be given up for a snapshot. Nothing that the old set has acknowledged rests on it, or else all
+    /// that it has is in a log that ends at `last`.
+    pub(crate) fn may_reset(&self, member: Member, last: Position) -> bool {
+        let Some(index) = self.index(member) else {
+            return true;
+        };
+        self.answers[index]
+            .as_ref()
+            .is_some_and(|t| t.synced < self.set.epoch || t.last <= last)
+    }
+}
+
+impl Lead {
+    /// Whether the copy of this member may be given up for a snapshot, when the log here ends at `last`, counts up to `own` and is committed
+    /// up to `committed`: never one on which something acknowledged rests.
+    pub(crate) fn may_reset(
+        &self,
+        member: Member,
+        last: Position,
+        own: Position,
+        committed: Position,
+    ) -> bool {
+        if let Some(old) = &self.old {
+            return old.may_reset(member, last);
+        }
+        let others = self.peers.iter().filter(|p| p.member() != member);
+        let have = others.filter(|p| p.acked() >= committed).count();
+        have + usize::from(own >= committed) >= self.config.copies().write_quorum()
+            || self.stage != Stage::Serving
+    }
+
+    pub(crate) fn next_us(&self, settings: &Settings) -> u64 {
+        let peers = self.peers.iter().map(|peer| peer.next_us(settings));
+        let hand_over = self.hand_over.iter().map(|h| h.until_us);
+        peers.chain(hand_over).min().unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn recovery_next_us(
+        &self,
+        settings: &Settings,
+        granted: &Granted,
+        me: Member,
+    ) -> u64 {
+        let old = self.old.iter().flat_map(|old| {
+            let own = old.index(me).filter(|i| old.answers[*i].is_none());
+            [old.ask_us]
+                .into_iter()
+                .chain(own.map(|_| granted.ends_for_us(me)))
+        });
+        let publish = match self.stage {
+            Stage::Publishing => Some(self.publish_us),
+            Stage::Sealing | Stage::Bringing | Stage::Serving => None,
+        };
+        self.next_us(settings)
+            .min(old.min().unwrap_or(u64::MAX))
+            .min(publish.unwrap_or(u64::MAX))
+    }
+}

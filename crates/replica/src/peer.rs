@@ -1,0 +1,365 @@
+//! How a primary brings one standby to where it is itself, and keeps it there: with bounded memory, whatever the standby does.
+//!
+//! ```text
+//!              its end is in the backlog                    its next batch has left the backlog
+//!   Probing ────────────────────────────► Streaming ───────────────────────────────────────────┐
+//!      │                                      ▲                                                ▼
+//!      └── it is not: other log, too old ─────┼──────────────────────────────────────────► Joining
+//!                                             └── every chunk of a snapshot is installed ───────┘
+//! ```
+
+use alloc::vec::Vec;
+
+use model::{Member, Now, Position};
+
+use crate::log::{Batch, Log};
+use crate::wire::{Ack, Append, BATCH_HEADER_BYTES, Batches, Body, Chunk};
+use crate::{Effect, Outbox, Post, Settings, Want};
+
+/// What a primary knows when it turns to a standby.
+pub(crate) struct View<'a> {
+    pub(crate) now: Now,
+    pub(crate) post: Post,
+    pub(crate) epoch: u32,
+    pub(crate) settings: &'a Settings,
+    pub(crate) log: &'a Log,
+    pub(crate) base: Position,
+    pub(crate) commit: Position,
+    /// Whether this standby may be told to give up what it has.
+    pub(crate) may_reset: bool,
+}
+
+/// See the module.
+///
+/// Invariants: `acked` never goes back; `sent - confirmed` is at most the window and one message.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    member: Member,
+    /// Up to where it counts: persisted there, synced to this epoch.
+    acked: Position,
+    /// When what it has acknowledged last was sent: from then on its lease counts.
+    lease_us: Option<u64>,
+    /// The end of its log, as last told.
+    have: Position,
+    /// Up to where it has said that it has persisted.
+    confirmed: Position,
+    /// Up to where batches were sent.
+    sent: Position,
+    /// The latest `sent_us` that it has answered.
+    heard_us: u64,
+    /// When it was last begun anew from `have`.
+    rewound_us: u64,
+    /// Since when it owes an answer.
+    owing_us: u64,
+    /// When it is to hear something, if only a heartbeat.
+    beat_us: u64,
+    flow: Flow,
+    /// Attempts to join so far.
+    attempts: u32,
+}
+
+#[derive(Debug)]
+enum Flow {
+    Probing,
+    Streaming,
+    Joining(Joining),
+}
+
+#[derive(Debug)]
+struct Joining {
+    base: Position,
+    /// It has said that it is empty and waits.
+    begun: bool,
+    step: u32,
+    cursor: u64,
+    /// A chunk is being read, or on its way, since then.
+    reading_us: Option<u64>,
+    /// Where to go on behind that chunk.
+    next: Option<u64>,
+}
+
+impl Peer {
+    pub(crate) fn new(member: Member) -> Self {
+        Self {
+            member,
+            acked: Position::ZERO,
+            lease_us: None,
+            have: Position::ZERO,
+            confirmed: Position::ZERO,
+            sent: Position::ZERO,
+            heard_us: 0,
+            rewound_us: 0,
+            owing_us: 0,
+            beat_us: 0,
+            flow: Flow::Probing,
+            attempts: 0,
+        }
+    }
+
+    pub(crate) fn member(&self) -> Member {
+        self.member
+    }
+
+    pub(crate) fn acked(&self) -> Position {
+        self.acked
+    }
+
+    pub(crate) fn lease_us(&self) -> Option<u64> {
+        self.lease_us
+    }
+
+    pub(crate) fn next_us(&self, settings: &Settings) -> u64 {
+        let owed = self.confirmed < self.sent;
+        let resend = if owed {
+            self.owing_us + settings.resend_us
+        } else {
+            u64::MAX
+        };
+        self.beat_us.min(resend)
+    }
+
+    /// Takes an acknowledgement.
+    pub(crate) fn on_ack(&mut self, ack: Ack, view: &View<'_>) {
+        if ack.echo_us < self.heard_us || ack.attempt > self.attempts {
+            return;
+        }
+        let news = ack.echo_us > self.heard_us;
+        self.heard_us = ack.echo_us;
+        self.have = if news {
+            ack.have
+        } else {
+            self.have.max(ack.have)
+        };
+        if ack.attempt < self.attempts {
+            self.on_ack_before_join(news, view);
+            return;
+        }
+        if ack.synced {
+            self.acked = self.acked.max(ack.persisted.min(view.log.last()));
+            self.lease_us = self.lease_us.max(Some(ack.echo_us));
+        }
+        if ack.persisted > self.confirmed {
+            (self.confirmed, self.owing_us) = (ack.persisted, view.now.mono_us);
+        }
+        let filled = ack.installed || ack.synced;
+        match &mut self.flow {
+            Flow::Probing if ack.whole && view.log.reaches(ack.have) => {
+                self.stream_from(ack.have, view);
+            }
+            Flow::Probing => self.begin_joining(view),
+            Flow::Streaming if !ack.whole && !filled => self.begin_joining(view),
+            // A gap that a message sent before the last new beginning has shown is mended already.
+            Flow::Streaming if ack.gap && ack.echo_us > self.rewound_us => self.rewind(view),
+            Flow::Streaming => {}
+            Flow::Joining(_) if filled => self.stream_from(ack.have, view),
+            Flow::Joining(joining) if news && ack.step < joining.step => self.begin_joining(view),
+            Flow::Joining(joining) => joining.on_ack(ack),
+        }
+    }
+
+    /// It does not know of the last time that it was told to join. Until it does, it counts for nothing: that message may still arrive,
+    /// and empty it.
+    fn on_ack_before_join(&mut self, news: bool, view: &View<'_>) {
+        let knew = match &self.flow {
+            Flow::Joining(joining) => joining.begun,
+            Flow::Probing | Flow::Streaming => true,
+        };
+        // It knew, and has forgotten: it has started again.
+        if knew && news {
+            self.begin_joining(view);
+        }
+    }
+
+    fn stream_from(&mut self, position: Position, view: &View<'_>) {
+        self.flow = Flow::Streaming;
+        self.sent = position;
+        (self.rewound_us, self.owing_us) = (view.now.mono_us, view.now.mono_us);
+        self.beat_us = 0;
+    }
+
+    /// Begins anew behind what it has.
+    fn rewind(&mut self, view: &View<'_>) {
+        if view.log.reaches(self.have) {
+            self.stream_from(self.have, view);
+        } else {
+            self.begin_joining(view);
+        }
+    }
+
+    fn begin_joining(&mut self, view: &View<'_>) {
+        if !view.may_reset {
+            self.flow = Flow::Probing;
+            return;
+        }
+        self.attempts += 1;
+        // What it had acknowledged goes with it; WQ others have what is committed.
+        self.acked = Position::ZERO;
+        let base = view.log.last();
+        (self.sent, self.confirmed, self.beat_us) = (base, base, 0);
+        self.flow = Flow::Joining(Joining {
+            base,
+            begun: false,
+            step: 0,
+            cursor: 0,
+            reading_us: None,
+            next: None,
+        });
+    }
+
+    /// Sends what is due.
+    pub(crate) fn pump(&mut self, view: &View<'_>, out: &mut Outbox) {
+        match &self.flow {
+            Flow::Probing => {}
+            Flow::Streaming => self.stream(view, out),
+            Flow::Joining(joining) if joining.begun => self.fill(view, out),
+            Flow::Joining(_) => self.ask_to_join(view, out),
+        }
+        let prev = match &self.flow {
+            Flow::Probing => view.log.last(),
+            Flow::Streaming | Flow::Joining(_) => self.sent,
+        };
+        if view.now.mono_us >= self.beat_us {
+            self.append(prev, Batches::default(), view, out);
+        }
+    }
+
+    fn append(&mut self, prev: Position, batches: Batches<'_>, view: &View<'_>, out: &mut Outbox) {
+        self.beat_us = view.now.mono_us + view.settings.heartbeat_us;
+        let body = Body::Append(Append {
+            sent_us: view.now.mono_us,
+            base: view.base,
+            commit: view.commit,
+            prev,
+            batches,
+        });
+        view.post.send(out, view.epoch, self.member, body);
+    }
+
+    fn stream(&mut self, view: &View<'_>, out: &mut Outbox) {
+        let owed = self.confirmed < self.sent;
+        if owed && view.now.mono_us >= self.owing_us + view.settings.resend_us {
+            self.rewind(view);
+        }
+        if matches!(self.flow, Flow::Streaming) && !self.send_window(view, out) {
+            self.begin_joining(view);
+        }
+    }
+
+    /// Sends batches, as many as may be on their way. Returns whether the next one could still be found.
+    fn send_window(&mut self, view: &View<'_>, out: &mut Outbox) -> bool {
+        let log = view.log;
+        while self.sent < log.last() {
+            let under_way =
+                log.bytes_beyond(self.confirmed) - log.bytes_beyond(self.sent.max(self.confirmed));
+            if under_way >= view.settings.window_bytes as u64 {
+                break;
+            }
+            let Some(tail) = log.after(self.sent) else {
+                return false;
+            };
+            let (bytes, last) = written_up_to(tail, view.settings.message_bytes);
+            if self.confirmed >= self.sent {
+                self.owing_us = view.now.mono_us;
+            }
+            self.append(self.sent, crate::wire::written(&bytes), view, out);
+            self.sent = last.expect("there was a batch behind what was sent");
+        }
+        log.reaches(self.sent)
+    }
+
+    fn ask_to_join(&mut self, view: &View<'_>, out: &mut Outbox) {
+        if let Flow::Joining(joining) = &self.flow
+            && view.now.mono_us >= self.beat_us
+        {
+            let (base, attempt) = (joining.base, self.attempts);
+            let body = Body::Join {
+                base,
+                time_ms: view.log.time_at(base),
+                attempt,
+            };
+            view.post.send(out, view.epoch, self.member, body);
+        }
+    }
+
+    /// Batches and chunks in turn, one chunk at a time: none of the batches behind it may overtake a chunk.
+    fn fill(&mut self, view: &View<'_>, out: &mut Outbox) {
+        let Flow::Joining(joining) = &mut self.flow else {
+            return;
+        };
+        let patience_us = 2 * view.settings.resend_us;
+        if joining
+            .reading_us
+            .is_some_and(|since| view.now.mono_us < since + patience_us)
+        {
+            return;
+        }
+        joining.reading_us = Some(view.now.mono_us);
+        if self.have < self.sent && self.have >= joining.base && view.log.reaches(self.have) {
+            self.sent = self.have;
+        }
+        let want = Want {
+            to: self.member,
+            attempt: self.attempts,
+            step: joining.step,
+            cursor: joining.cursor,
+        };
+        if self.send_window(view, out) {
+            out.effects.push(Effect::Read(want));
+        } else {
+            self.begin_joining(view);
+        }
+    }
+
+    /// Sends the chunk that was read.
+    pub(crate) fn on_read(
+        &mut self,
+        want: Want,
+        chunk: Chunk<'_>,
+        next: Option<u64>,
+        view: &View<'_>,
+        out: &mut Outbox,
+    ) {
+        let Flow::Joining(joining) = &mut self.flow else {
+            return;
+        };
+        let asked = joining.reading_us.is_some() && joining.step == want.step;
+        if asked && self.attempts == want.attempt && chunk.at >= self.sent {
+            joining.next = next;
+            view.post
+                .send(out, view.epoch, self.member, Body::Chunk(chunk));
+        }
+    }
+
+    /// Whether it is filled anew.
+    pub(crate) fn is_joining(&self) -> bool {
+        matches!(self.flow, Flow::Joining(_))
+    }
+}
+
+impl Joining {
+    fn on_ack(&mut self, ack: Ack) {
+        self.begun = true;
+        if ack.step == self.step + 1 && self.reading_us.is_some() {
+            self.step += 1;
+            self.cursor = self.next.take().unwrap_or(self.cursor);
+            self.reading_us = None;
+        }
+    }
+}
+
+/// As many batches as go into one message, at least one if there is any, and the last of them.
+pub(crate) fn written_up_to<'a>(
+    tail: impl Iterator<Item = &'a Batch>,
+    most: usize,
+) -> (Vec<u8>, Option<Position>) {
+    let (mut bytes, mut last) = (Vec::new(), None);
+    for batch in tail {
+        let size = batch.bytes.len() + BATCH_HEADER_BYTES;
+        if !bytes.is_empty() && bytes.len() + size > most {
+            break;
+        }
+        crate::wire::write_batch(&mut bytes, batch);
+        last = Some(batch.last);
+    }
+    (bytes, last)
+}

@@ -1,0 +1,352 @@
+//! How a copy follows: what it accepts, when it says so, and how it is filled anew.
+//!
+//! ```text
+//!   heard of an epoch ──a message that follows the end of its log──► matched ──all that the epoch began with is persisted──► synced
+//!        │                                                                                                        ▲
+//!        └──told to join──► discarded ──► joining: chunks and batches ──all there──────────────────────────────────┘
+//! ```
+//!
+//! Only a synced copy counts: its acknowledgements commit, and only with them goes a lease. A copy never takes back single batches:
+//! what does not fit is given up whole, as told by a primary that has all of it that matters.
+
+use model::{Member, Now, Position};
+
+use crate::wire::{Ack, Append, BatchRef, Body, Chunk, Testimony};
+use crate::{Effect, Outbox, Replica, Role};
+
+/// What this copy knows of the epoch that it follows.
+#[derive(Debug, Default)]
+pub(crate) struct Following {
+    epoch: u32,
+    source: Option<Member>,
+    /// The latest `sent_us` heard.
+    echo_us: u64,
+    /// What the epoch began with, and up to where it is committed, as last heard.
+    base: Position,
+    commit: Position,
+    /// Its log was seen to be the beginning of the primary's.
+    matched: bool,
+    joining: Option<Joining>,
+    owes_ack: bool,
+    gap: bool,
+    owes_testimony: bool,
+}
+
+#[derive(Debug)]
+struct Joining {
+    /// Chunks that are installed.
+    step: u32,
+    /// The one that is being installed.
+    installing: Option<(Position, bool)>,
+    /// The copy is a state of the shard only from here on: chunks were read while the log went on.
+    need: Position,
+    installed: bool,
+}
+
+impl Following {
+    pub(crate) fn owe_ack(&mut self) {
+        self.owes_ack |= self.source.is_some() && (self.matched || self.joining.is_some());
+    }
+}
+
+impl Replica {
+    /// Whether a message of this epoch's primary is for this copy. A later epoch than was promised is promised by it.
+    fn admits(&mut self, from: Member, epoch: u32, out: &mut Outbox) -> bool {
+        let promised = self.keeper.vows().promised;
+        if epoch < promised {
+            self.post.send(out, epoch, from, Body::Refused { promised });
+            return false;
+        }
+        if epoch > promised {
+            self.step_down(out);
+            self.keeper.promise(epoch);
+        }
+        let leads = matches!(self.role, Role::Leading(_));
+        assert!(!leads, "I2 OneWriterPerEpoch: {epoch} has two primaries");
+        if self.following.epoch != epoch {
+            self.following = Following {
+                epoch,
+                source: Some(from),
+                ..Following::default()
+            };
+        }
+        assert_eq!(
+            self.following.source,
+            Some(from),
+            "I2 OneWriterPerEpoch: {epoch} has two primaries"
+        );
+        true
+    }
+
+    pub(crate) fn on_append(
+        &mut self,
+        now: Now,
+        from: Member,
+        epoch: u32,
+        append: Append<'_>,
+        out: &mut Outbox,
+    ) {
+        if !self.admits(from, epoch, out) {
+            return;
+        }
+        let following = &mut self.following;
+        following.echo_us = following.echo_us.max(append.sent_us);
+        following.base = following.base.max(append.base);
+        following.commit = following.commit.max(append.commit);
+        let after = self.log.last();
+        self.following.gap = !self.take_batches(append);
+        let last = self.log.last();
+        if last > after {
+            out.effects.push(Effect::Accepted { after, last });
+        }
+        if self.counts() {
+            self.granted
+                .grant(from, now.mono_us, self.settings.lease_us);
+        }
+        // Otherwise the acknowledgement goes when they are persisted.
+        self.following.owes_ack |= last == after || self.following.gap;
+    }
+
+    /// Takes what follows the log. Returns whether everything did.
+    fn take_batches(&mut self, append: Append<'_>) -> bool {
+        let vows = self.keeper.vows();
+        if vows.discarded.is_some() && self.following.joining.is_none() {
+            return false;
+        }
+        // Until its log has met the primary's at its end, only what follows that end may be taken.
+        let knows_prefix =
+            self.following.matched || self.following.joining.is_some() || self.counts();
+        if !knows_prefix && append.prev != self.log.last() {
+            return false;
+        }
+        self.following.matched = true;
+        let mut prev = append.prev;
+        for batch in append.batches.iter() {
+            if prev == self.log.last() {
+                self.accept(batch);
+            }
+            prev = batch.last;
+        }
+        prev <= self.log.last()
+    }
+
+    pub(crate) fn accept(&mut self, batch: BatchRef<'_>) {
+        self.log.push(batch.to_batch());
+    }
+
+    pub(crate) fn on_seal(
+        &mut self,
+        from: Member,
+        epoch: u32,
+        resigned: Option<Member>,
+        out: &mut Outbox,
+    ) {
+        if !self.admits(from, epoch, out) {
+            return;
+        }
+        if let Some(by) = resigned {
+            self.granted.release(by);
+        }
+        self.following.owes_testimony = true;
+    }
+
+    pub(crate) fn on_fetch(&mut self, from: Member, epoch: u32, after: Position, out: &mut Outbox) {
+        if !self.admits(from, epoch, out) || !self.keeper.settled() {
+            return;
+        }
+        let tail = self.log.after(after);
+        let reachable = tail.is_some();
+        let bytes = tail.map_or_else(Default::default, |tail| {
+            crate::peer::written_up_to(tail, self.settings.message_bytes).0
+        });
+        let body = Body::Tail {
+            prev: after,
+            reachable,
+            batches: crate::wire::written(&bytes),
+        };
+        self.post.send(out, epoch, from, body);
+    }
+
+    pub(crate) fn on_join(
+        &mut self,
+        from: Member,
+        epoch: u32,
+        (base, time_ms): (Position, u64),
+        attempt: u32,
+        out: &mut Outbox,
+    ) {
+        if !self.admits(from, epoch, out) {
+            return;
+        }
+        self.following.owes_ack = true;
+        let vows = self.keeper.vows();
+        let known = self.following.joining.is_some() || vows.discarded.is_none();
+        if attempt < vows.attempt || (attempt == vows.attempt && known) {
+            return;
+        }
+        self.keeper.discard(self.log.last(), attempt);
+        if !self.keeper.settled() {
+            // Asked again, the vow is saved, and what is here may go.
+            return;
+        }
+        assert!(
+            base >= self.committed,
+            "I12 CommittedPrefix: told to go on from before what is committed"
+        );
+        self.log = crate::log::Log::new(base, time_ms);
+        self.persisted = base;
+        self.following.matched = false;
+        self.following.joining = Some(Joining {
+            step: 0,
+            installing: None,
+            need: base,
+            installed: false,
+        });
+        out.effects.push(Effect::Reset { base });
+    }
+
+    pub(crate) fn on_chunk(
+        &mut self,
+        from: Member,
+        epoch: u32,
+        chunk: Chunk<'_>,
+        out: &mut Outbox,
+    ) {
+        if !self.admits(from, epoch, out) {
+            return;
+        }
+        let (last, attempt) = (self.log.last(), self.keeper.vows().attempt);
+        let Some(joining) = &mut self.following.joining else {
+            return;
+        };
+        let next = attempt == chunk.attempt && joining.step == chunk.step;
+        // What the log has since removed, an older chunk would bring back.
+        let in_time = last <= chunk.at;
+        if next && in_time && joining.installing.is_none() && !joining.installed {
+            joining.installing = Some((chunk.at, chunk.is_last));
+            out.effects.push(Effect::Install {
+                attempt: chunk.attempt,
+                step: chunk.step,
+                bytes: chunk.bytes.to_vec(),
+            });
+        } else {
+            self.following.owes_ack = true;
+        }
+    }
+
+    pub(crate) fn on_installed(&mut self, attempt: u32, step: u32) {
+        let begun = self.keeper.vows().attempt;
+        let joining = self.following.joining.as_mut();
+        let Some(joining) = joining.filter(|j| begun == attempt && j.step == step) else {
+            return;
+        };
+        if let Some((at, is_last)) = joining.installing.take() {
+            joining.step += 1;
+            joining.need = joining.need.max(at);
+            joining.installed = is_last;
+            self.following.owes_ack = true;
+        }
+    }
+
+    /// What follows from what has happened, for a copy that follows.
+    pub(crate) fn follow(&mut self, now: Now, out: &mut Outbox) {
+        let Role::Standby = self.role else { return };
+        let vows = self.keeper.vows();
+        if self.following.source.is_none() || self.following.epoch != vows.promised {
+            return;
+        }
+        self.become_synced();
+        if self.counts() && self.following.commit.min(self.log.last()) > self.committed {
+            self.committed = self.following.commit.min(self.log.last());
+            out.effects.push(Effect::Committed(self.committed));
+        }
+        // No word leaves that rests on a vow which is not saved.
+        if self.keeper.settled() {
+            self.testify(now, out);
+            self.acknowledge(out);
+        }
+    }
+
+    /// Whether it has all that the epoch which it follows began with: only then its word counts.
+    fn counts(&self) -> bool {
+        let vows = self.keeper.vows();
+        vows.synced == self.following.epoch && vows.discarded.is_none()
+    }
+
+    fn become_synced(&mut self) {
+        if self.counts() {
+            return;
+        }
+        let following = &mut self.following;
+        let whole = self.keeper.vows().discarded.is_none();
+        let need = match &following.joining {
+            Some(joining) if joining.installed => Some(joining.need.max(following.base)),
+            None if whole && following.matched => Some(following.base),
+            Some(_) | None => None,
+        };
+        if need.is_some_and(|need| self.persisted.min(self.log.last()) >= need) {
+            following.joining = None;
+            following.matched = true;
+            following.owes_ack = true;
+            self.keeper.sync(following.epoch);
+        }
+    }
+
+    /// What this copy has to say about what it has.
+    pub(crate) fn testimony(&self) -> Testimony {
+        let vows = self.keeper.vows();
+        Testimony {
+            last: vows.discarded.unwrap_or(self.log.last()),
+            synced: vows.synced,
+            whole: vows.discarded.is_none(),
+        }
+    }
+
+    /// Whether it may say so to this successor: its lease to another is over, and what it says will still be so after a restart.
+    pub(crate) fn may_testify(&self, now: Now, to: Member) -> bool {
+        let persisted = self.persisted >= self.log.last();
+        persisted && self.keeper.settled() && now.mono_us >= self.granted.ends_for_us(to)
+    }
+
+    fn testify(&mut self, now: Now, out: &mut Outbox) {
+        let Some(to) = self.following.source else {
+            return;
+        };
+        if self.following.owes_testimony && self.may_testify(now, to) {
+            self.following.owes_testimony = false;
+            let body = Body::Testimony(self.testimony());
+            self.post.send(out, self.following.epoch, to, body);
+        }
+    }
+
+    fn acknowledge(&mut self, out: &mut Outbox) {
+        let Some(to) = self.following.source.filter(|_| self.following.owes_ack) else {
+            return;
+        };
+        let vows = self.keeper.vows();
+        let joining = self.following.joining.as_ref();
+        let knows = joining.is_some() || vows.discarded.is_none();
+        let ack = Ack {
+            echo_us: self.following.echo_us,
+            have: self.log.last(),
+            persisted: self.own_ack(),
+            attempt: if knows { vows.attempt } else { 0 },
+            step: joining.map_or(0, |j| j.step),
+            synced: self.counts(),
+            whole: vows.discarded.is_none(),
+            gap: self.following.gap,
+            installed: joining.is_some_and(|j| j.installed),
+        };
+        (self.following.owes_ack, self.following.gap) = (false, false);
+        self.post
+            .send(out, self.following.epoch, to, Body::Ack(ack));
+    }
+
+    pub(crate) fn following_next_us(&self) -> Option<u64> {
+        let to = self
+            .following
+            .source
+            .filter(|_| self.following.owes_testimony)?;
+        Some(self.granted.ends_for_us(to))
+    }
+}
