@@ -310,6 +310,12 @@ impl Writer {
         set.members().iter().for_each(|member| self.member(*member));
     }
 
+    /// Appends bytes, with their number before them.
+    pub fn bytes(&mut self, bytes: &[u8]) {
+        self.u32(bytes.len() as u32);
+        self.0.extend_from_slice(bytes);
+    }
+
     /// Appends a text.
     ///
     /// # Panics
@@ -360,6 +366,14 @@ impl Reader<'_> {
             .map(|_| self.member())
             .collect::<Result<_, _>>()?;
         CopySet::checked(&members, usize::from(write_quorum)).ok_or(Damage::Value)
+    }
+
+    /// Takes bytes. They are there already: nothing is allocated for a number that is merely claimed.
+    pub fn bytes(&mut self) -> Result<Vec<u8>, Damage> {
+        let length = self.u32()? as usize;
+        let (bytes, rest) = self.0.split_at_checked(length).ok_or(Damage::Length)?;
+        self.0 = rest;
+        Ok(bytes.to_vec())
     }
 
     /// Takes a text.

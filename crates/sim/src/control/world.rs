@@ -71,6 +71,58 @@ pub struct Counts {
     pub drained: u64,
 }
 
+impl Counts {
+    /// Adds those of another run.
+    pub fn add(&mut self, other: &Self) {
+        for (mine, theirs) in self.all_mut().into_iter().zip({ *other }.all_mut()) {
+            *mine += *theirs;
+        }
+    }
+
+    fn all_mut(&mut self) -> Vec<&mut u64> {
+        let named = [
+            &mut self.committed,
+            &mut self.conflicts,
+            &mut self.unknown,
+            &mut self.terms,
+            &mut self.zombies,
+            &mut self.braked,
+            &mut self.watches_lost,
+            &mut self.stood_still,
+            &mut self.drained,
+        ];
+        named.into_iter().chain(&mut self.reasons).collect()
+    }
+
+    /// What never happened.
+    #[must_use]
+    pub fn never(&self) -> Vec<&'static str> {
+        let names = [
+            "committed",
+            "conflicts",
+            "unknown",
+            "terms",
+            "zombies",
+            "braked",
+            "watches lost",
+            "stood still",
+            "drained",
+            "failover",
+            "re-form",
+            "replace",
+            "grow",
+            "shrink",
+            "hand over",
+            "forced",
+        ];
+        let mut counts = *self;
+        let all = counts.all_mut().into_iter().zip(names);
+        all.filter(|(count, _)| **count == 0)
+            .map(|(_, name)| name)
+            .collect()
+    }
+}
+
 /// Everything of one run.
 pub struct ControlWorld {
     plan: ControlPlan,
