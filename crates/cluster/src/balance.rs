@@ -7,27 +7,16 @@ use model::{NodeId, ShardId};
 use crate::{
     decide::{self, Decision},
     placement::{self, Site},
-    record::{NodeState, ShardRecord},
-    situation::{Health, Situation},
+    record::ShardRecord,
+    situation::Situation,
 };
 
 /// The next step toward even burdens, if there is one worth its cost.
 #[must_use]
 pub fn next(situation: &Situation<'_>) -> Option<Decision> {
-    let sites = steady_sites(situation);
+    let sites = situation.steady_sites();
     // A primary costs its node more than a standby, and handing it over costs nothing.
     hand_over(situation, &sites).or_else(|| move_copy(situation, &sites))
-}
-
-/// Nodes that take part: active and well.
-fn steady_sites(situation: &Situation<'_>) -> Vec<Site> {
-    let nodes = situation.map.nodes().iter();
-    let steady = nodes.filter(|(node, record)| {
-        record.state == NodeState::Active && situation.health(record.member(**node)) == Health::Well
-    });
-    steady
-        .filter_map(|(&node, _)| situation.site(node))
-        .collect()
 }
 
 fn hand_over(situation: &Situation<'_>, sites: &[Site]) -> Option<Decision> {
@@ -63,7 +52,7 @@ fn move_copy(situation: &Situation<'_>, sites: &[Site]) -> Option<Decision> {
     by_burden.sort_by_key(|site| (site.burden, site.node));
     let mean =
         by_burden.iter().map(|site| site.burden).sum::<u64>() / by_burden.len().max(1) as u64;
-    let takers = situation.sites();
+    let takers = situation.free_sites();
     by_burden.iter().rev().find_map(|from| {
         let to = by_burden.iter().find_map(|to| {
             let fit = takers.iter().any(|taker| taker.node == to.node);

@@ -255,7 +255,8 @@ impl Budget {
             .filter(|m| !old.contains(**m));
         let new: Vec<NodeId> = new.map(|m| m.node).collect();
         let primary = decision.config.primary().node;
-        if new.is_empty() {
+        // A shard that cannot serve without its new members does not wait for those that can.
+        if new.is_empty() || decision.reason == Reason::Reform {
             return true;
         }
         let given = |node: NodeId| self.given.get(&node).copied().unwrap_or(0);
@@ -308,7 +309,7 @@ fn holds_anything(situation: &Situation<'_>, node: NodeId) -> bool {
 
 /// All shards, once there are as many nodes as were to be waited for.
 fn create_shards(situation: &Situation<'_>) -> Vec<Proposal> {
-    let mut sites = situation.sites();
+    let mut sites = situation.steady_sites();
     let settings = situation.settings;
     if sites.len() < usize::from(settings.initial_nodes) {
         return Vec::new();

@@ -143,22 +143,25 @@ impl Case<'_> {
         Some(self.decision(set, primary.node, Reason::Reform))
     }
 
-    /// The set as it is, or as it was when it last served, or with the lost ones replaced: the first that has enough
+    /// The set as it is, or as it was when it last served, or either with the lost ones replaced: the first that has enough
     /// members alive to acknowledge a write.
     fn servable_set(&self) -> Option<CopySet> {
         let now = *self.record.config.copies();
-        let before = Situation::source(self.record);
-        let replaced = self.with_lost_replaced(&before.unwrap_or(now));
-        let sets = [Some(now), before, replaced].into_iter().flatten();
-        let mut servable = sets.filter(|set| self.situation.alive_of(set) >= set.write_quorum());
-        servable.next()
+        let before = Situation::source(self.record).unwrap_or(now);
+        let enough = |set: &CopySet| self.situation.alive_of(set) >= set.write_quorum();
+        let mut as_they_are = [now, before].into_iter();
+        as_they_are.find(enough).or_else(|| {
+            let mut replaced = [now, before].into_iter();
+            replaced.find_map(|set| self.with_lost_replaced(&set).filter(enough))
+        })
     }
 
     fn with_lost_replaced(&self, set: &CopySet) -> Option<CopySet> {
+        let sites = self.situation.steady_sites();
         let mut members = set.members().to_vec();
         for at in 0..members.len() {
             if self.may_be_replaced(members[at])
-                && let Some(new) = self.replacement(&members, at)
+                && let Some(new) = self.replacement(&members, at, &sites)
             {
                 members[at] = new;
             }
@@ -180,11 +183,10 @@ impl Case<'_> {
     }
 
     /// Who should take the place of the member at `at`: the same node if it lives again, else the best there is.
-    fn replacement(&self, members: &[Member], at: usize) -> Option<Member> {
+    fn replacement(&self, members: &[Member], at: usize, sites: &[Site]) -> Option<Member> {
         let others = members.iter().enumerate().filter(|(n, _)| *n != at);
         let others: Vec<NodeId> = others.map(|(_, m)| m.node).collect();
         let held = self.sites_of(&others);
-        let sites = self.situation.sites();
         let again = sites.iter().find(|site| site.node == members[at].node);
         let again = again
             .filter(|site| self.situation.map.nodes()[&site.node].member(site.node) != members[at]);
@@ -290,7 +292,7 @@ impl Case<'_> {
         if members.len() > usize::from(self.situation.settings.copies) {
             members.remove(at);
         } else {
-            members[at] = self.replacement(&members, at)?;
+            members[at] = self.replacement(&members, at, &self.situation.free_sites())?;
         }
         Some(self.decision(self.set(&members), primary.node, Reason::Replace))
     }
@@ -309,7 +311,7 @@ impl Case<'_> {
         let staying: Vec<NodeId> = staying.map(|m| m.node).collect();
         let (all, staying) = (self.sites_of(&nodes), self.sites_of(&staying));
         // Zones are those of the copies that stay; a process may not hold two even for a while.
-        let sites = self.situation.sites();
+        let sites = self.situation.free_sites();
         let fit = sites
             .iter()
             .filter(|site| placement::choose(self.shard, &[**site], &all).is_some());

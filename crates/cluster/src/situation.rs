@@ -2,7 +2,7 @@
 
 use alloc::{collections::BTreeMap, vec::Vec};
 
-use model::{CopySet, Member, NodeId, Phase, ShardId};
+use model::{CopySet, Member, NodeId, Phase, ShardId, limits};
 
 use crate::{
     brake::Brake,
@@ -103,7 +103,9 @@ impl<'a> Situation<'a> {
                 let burden = burdens.entry(member.node).or_default();
                 burden.weight += weight;
                 burden.primaries += u64::from(member == primary);
-                if self.is_alive(member) && !self.is_complete(shard, record, member) {
+                // Where nobody leads nothing is sent.
+                let moves = self.is_alive(primary) && self.is_alive(member);
+                if moves && !self.is_complete(shard, record, member) {
                     burden.receiving += 1;
                     burdens.entry(primary.node).or_default().sending += 1;
                 }
@@ -206,16 +208,23 @@ impl<'a> Situation<'a> {
         })
     }
 
-    /// The nodes that may be given a copy: active, well, and not already receiving as many as they may.
+    /// The nodes that may be given a copy: active and well.
     #[must_use]
-    pub fn sites(&self) -> Vec<Site> {
+    pub fn steady_sites(&self) -> Vec<Site> {
         let nodes = self.map.nodes().iter();
-        let fit = nodes.filter(|(node, record)| {
-            record.state == NodeState::Active
-                && self.health(record.member(**node)) == Health::Well
-                && self.burden(**node).receiving < model::limits::MAX_REPAIRS_PER_NODE
+        let steady = nodes.filter(|(node, record)| {
+            let well = self.health(record.member(**node)) == Health::Well;
+            record.state == NodeState::Active && well
         });
-        fit.filter_map(|(&node, _)| self.site(node)).collect()
+        steady.filter_map(|(&node, _)| self.site(node)).collect()
+    }
+
+    /// Those that are not already receiving as many as they may.
+    #[must_use]
+    pub fn free_sites(&self) -> Vec<Site> {
+        let mut sites = self.steady_sites();
+        sites.retain(|site| self.burden(site.node).receiving < limits::MAX_REPAIRS_PER_NODE);
+        sites
     }
 }
 

@@ -12,6 +12,9 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("shard", &["model", "store"]),
     ("command", &["model", "resp", "store", "shard"]),
     ("node", &["model", "resp", "store", "shard", "command"]),
+    ("replica", &["model"]),
+    ("cluster", &["model"]),
+    ("meta", &["model", "cluster"]),
     (
         "server",
         &["model", "resp", "store", "shard", "command", "node"],
@@ -19,8 +22,11 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("bench", &["model"]),
     (
         "sim",
-        &["model", "resp", "store", "shard", "command", "node"],
+        &[
+            "model", "resp", "store", "shard", "command", "node", "cluster",
+        ],
     ),
+    ("cluster-sim", &["model", "replica", "sim"]),
     (
         "fuzz",
         &[
@@ -32,7 +38,9 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
 ];
 
 /// Crates that do no I/O.
-const CORE: &[&str] = &["model", "resp", "store", "shard", "command", "node"];
+const CORE: &[&str] = &[
+    "model", "resp", "store", "shard", "command", "node", "replica", "cluster",
+];
 
 /// Longest source file, in lines. Lower it as files are split; never raise it.
 const LONGEST_FILE: usize = 800;

@@ -139,7 +139,7 @@ fn forced(
             .iter()
             .filter_map(|m| situation.site(m.node))
             .collect();
-        let Some(site) = placement::choose(shard, &situation.sites(), &held) else {
+        let Some(site) = placement::choose(shard, &situation.steady_sites(), &held) else {
             break;
         };
         members.push(situation.map.nodes()[&site.node].member(site.node));

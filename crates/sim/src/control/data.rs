@@ -230,6 +230,19 @@ impl Data {
         })
     }
 
+    /// All copies of a shard, for a trace.
+    pub(super) fn describe(&self, shard: ShardId) -> String {
+        let copies = self.copies.iter().filter(|((s, _), _)| *s == shard);
+        let copies = copies.map(|((_, member), copy)| {
+            format!(
+                "node {} life {:x}: {copy:?}",
+                member.node.0,
+                member.incarnation.0 >> 64 & 0xffff
+            )
+        });
+        copies.collect::<Vec<_>>().join("; ")
+    }
+
     /// Whether this life holds anything of the shard.
     pub(super) fn has(&self, shard: ShardId, member: Member) -> bool {
         self.copies

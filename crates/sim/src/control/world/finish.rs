@@ -88,9 +88,9 @@ impl ControlWorld {
     /// Whether anything of the shard is left that an operator could go on with. What a node that is gone still has counts once
     /// the operator has taken it back.
     fn is_left(&self, shard: ShardId) -> bool {
-        self.nodes
-            .iter()
-            .any(|node| self.data.has(shard, node.member))
+        let here = |member: Member| self.state_of(member) != Some(NodeState::Gone);
+        let mut nodes = self.nodes.iter().map(|node| node.member);
+        nodes.any(|member| here(member) && self.data.has(shard, member))
     }
 
     /// Every shard serves with as many complete copies as there can be, and nobody holds what is drained.
