@@ -109,7 +109,7 @@ fn the_role_passes_within_the_same_half_second() {
 /// The observer stops and goes on: it takes nothing from anybody.
 #[test]
 fn an_observer_that_stood_still_takes_nothing_from_anybody() {
-    for paused_ms in [120, 180, 230] {
+    for paused_ms in [120, 150, 180] {
         let mut world = calm();
         let leader = world.leader().expect("somebody leads");
         let before = world.counts().reasons;
@@ -118,6 +118,30 @@ fn an_observer_that_stood_still_takes_nothing_from_anybody() {
         world.resume(leader).expect("nothing is wrong");
         world.run_for(5_000).expect("nothing is wrong");
         assert_eq!(world.counts().reasons, before, "stopped for {paused_ms} ms");
+    }
+}
+
+/// Stopped for longer, it rightly loses what it led; what others lead they keep.
+#[test]
+fn an_observer_that_others_gave_up_takes_nothing_from_them() {
+    for paused_ms in [1_000, 5_000] {
+        let mut world = calm();
+        let leader = world.leader().expect("somebody leads");
+        let shards = world.map().shards().values();
+        let led = shards
+            .filter(|r| r.config.primary().node == NodeId(leader))
+            .count() as u64;
+        let (before, terms) = (world.counts().reasons, world.counts().terms);
+        world.pause(leader);
+        world.run_for(paused_ms).expect("nothing is wrong");
+        world.resume(leader).expect("nothing is wrong");
+        world.run_for(5_000).expect("nothing is wrong");
+        assert_eq!(
+            world.counts().reasons[0] - before[0],
+            led,
+            "stopped for {paused_ms} ms"
+        );
+        assert_eq!(world.counts().terms, terms + 1);
     }
 }
 

@@ -146,15 +146,15 @@ impl Work {
                     if outcome != Outcome::Conflict {
                         writes.extend(transaction.writes);
                     }
-                    answers.push(Box::new(move || drop(answer.send(outcome))));
+                    answers.push(Box::new(move || _ = answer.send(outcome)));
                 }
                 Question::List(answer) => {
                     let listing = self.table.list(b"");
-                    answers.push(Box::new(move || drop(answer.send(listing))));
+                    answers.push(Box::new(move || _ = answer.send(listing)));
                 }
                 Question::ChangesAfter(revision, answer) => {
                     let changes = self.table.changes_after(revision, b"");
-                    answers.push(Box::new(move || drop(answer.send(changes))));
+                    answers.push(Box::new(move || _ = answer.send(changes)));
                 }
             }
         }

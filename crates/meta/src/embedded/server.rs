@@ -124,7 +124,7 @@ fn is_same(shown: &[u8], secret: &[u8]) -> bool {
 }
 
 async fn tell_changes(mut stream: TcpStream, keeper: &Keeper, after: Revision) -> io::Result<()> {
-    let (mut told, mut latest) = (after, keeper.revision());
+    let (mut told, mut latest, mut anything) = (after, keeper.revision(), [0]);
     loop {
         latest.mark_unchanged();
         let Some(Ok(changes)) = keeper.changes_after(told).await else {
@@ -138,8 +138,8 @@ async fn tell_changes(mut stream: TcpStream, keeper: &Keeper, after: Revision) -
             more = latest.changed() => if more.is_err() {
                 return send(Frame::Lost, &mut stream).await;
             },
-            // A watcher never says anything more: whatever comes is its end.
-            _ = stream.readable() => return Ok(()),
+            // A watcher never says anything more: whatever it sends, or that it went away, is the watch's end.
+            _ = stream.peek(&mut anything) => return Ok(()),
         }
     }
 }

@@ -76,7 +76,12 @@ impl EmbeddedRig {
     pub async fn start_with_secret(secret: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let (process, address) = Self::launch(&folder, secret, "127.0.0.1:0");
-        Self { folder, secret: secret.into(), address, process }
+        Self {
+            folder,
+            secret: secret.into(),
+            address,
+            process,
+        }
     }
 
     /// Its first line says where it listens.
@@ -144,7 +149,12 @@ impl EtcdRig {
             let ports = [free_port(), free_port()];
             let process = Self::launch(&folder, ports);
             let etcd = Arc::new(Self::client(ports[0]));
-            let rig = Self { folder: tempfile::tempdir().expect("a folder"), ports, process, etcd };
+            let rig = Self {
+                folder: tempfile::tempdir().expect("a folder"),
+                ports,
+                process,
+                etcd,
+            };
             if rig.answers().await {
                 return Self { folder, ..rig };
             }
@@ -156,8 +166,18 @@ impl EtcdRig {
         let url = |port: u16| format!("http://127.0.0.1:{port}");
         let child = Command::new("etcd")
             .args(["--name", "test", "--logger", "zap", "--log-level", "error"])
-            .args(["--listen-client-urls", &url(client), "--advertise-client-urls", &url(client)])
-            .args(["--listen-peer-urls", &url(peer), "--initial-advertise-peer-urls", &url(peer)])
+            .args([
+                "--listen-client-urls",
+                &url(client),
+                "--advertise-client-urls",
+                &url(client),
+            ])
+            .args([
+                "--listen-peer-urls",
+                &url(peer),
+                "--initial-advertise-peer-urls",
+                &url(peer),
+            ])
             .args(["--initial-cluster", &format!("test={}", url(peer))])
             .arg("--data-dir")
             .arg(folder.path())
@@ -261,17 +281,28 @@ impl Shared {
 
     async fn ready(&self) -> bool {
         let mut paused = self.paused.subscribe();
-        timeout(TIMEOUT, paused.wait_for(|paused| !paused)).await.is_ok()
+        timeout(TIMEOUT, paused.wait_for(|paused| !paused))
+            .await
+            .is_ok()
     }
 
     /// What a watch that began after so many starts has not been told; `None` when it is over.
     fn news_after(&self, revision: Revision, restarts: u64) -> Option<Vec<Change>> {
         let store = self.lock();
         let alive = store.is_up() && store.restarts() == restarts;
-        if alive { store.changes_after(revision, b"").ok() } else { None }
+        if alive {
+            store.changes_after(revision, b"").ok()
+        } else {
+            None
+        }
     }
 
-    async fn tell_changes(self: Arc<Self>, after: Revision, restarts: u64, to: mpsc::Sender<Change>) {
+    async fn tell_changes(
+        self: Arc<Self>,
+        after: Revision,
+        restarts: u64,
+        to: mpsc::Sender<Change>,
+    ) {
         let (mut told, mut news) = (after, self.news.subscribe());
         while let Some(changes) = self.news_after(told, restarts) {
             for change in changes {
@@ -298,7 +329,11 @@ impl MetaStore for SimClient {
     }
 
     async fn list(&self) -> Option<Listing> {
-        if self.0.ready().await { self.0.lock().list(b"") } else { None }
+        if self.0.ready().await {
+            self.0.lock().list(b"")
+        } else {
+            None
+        }
     }
 
     async fn watch(&self, after: Revision) -> Watch {

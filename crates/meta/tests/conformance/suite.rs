@@ -34,7 +34,9 @@ async fn list(store: &impl MetaStore) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 async fn next(watch: &mut Watch) -> Option<Change> {
-    timeout(PATIENCE, watch.next()).await.expect("a watch tells, or ends")
+    timeout(PATIENCE, watch.next())
+        .await
+        .expect("a watch tells, or ends")
 }
 
 /// Asks until it is answered: after a start.
@@ -56,7 +58,9 @@ pub async fn a_transaction_is_all_or_nothing(rig: impl Rig) {
     let half = put("b", None, "1").when(b"a".to_vec(), Some(b"2".to_vec()));
     assert_eq!(store.transact(&half).await, Outcome::Conflict);
     assert_eq!(list(&*store).await, [value("a", "1")]);
-    let whole = put("b", None, "1").when(b"a".to_vec(), Some(b"1".to_vec())).remove(b"a".to_vec());
+    let whole = put("b", None, "1")
+        .when(b"a".to_vec(), Some(b"1".to_vec()))
+        .remove(b"a".to_vec());
     commit(&*store, &whole).await;
     assert_eq!(list(&*store).await, [value("b", "1")]);
     commit(&*store, &put("a", None, "again")).await;
@@ -66,10 +70,18 @@ pub async fn a_compare_names_the_whole_value(rig: impl Rig) {
     let store = rig.store();
     commit(&*store, &put("k", None, "value")).await;
     for wrong in [None, Some(""), Some("valu"), Some("value2")] {
-        assert_eq!(store.transact(&put("k", wrong, "x")).await, Outcome::Conflict, "{wrong:?}");
+        assert_eq!(
+            store.transact(&put("k", wrong, "x")).await,
+            Outcome::Conflict,
+            "{wrong:?}"
+        );
     }
     commit(&*store, &put("k", Some("value"), "")).await;
-    assert_eq!(store.transact(&put("k", None, "x")).await, Outcome::Conflict, "empty is not absent");
+    assert_eq!(
+        store.transact(&put("k", None, "x")).await,
+        Outcome::Conflict,
+        "empty is not absent"
+    );
     commit(&*store, &put("k", Some(""), "x")).await;
 }
 
@@ -92,10 +104,21 @@ pub async fn a_watch_tells_everything_after_its_revision_once(rig: impl Rig) {
     let both = put("b", None, "1").remove(b"a".to_vec());
     let third = commit(&*store, &both).await;
     let change = next(&mut watch).await.expect("what was before it began");
-    assert_eq!((change.revision, change.writes[0].value.as_deref()), (second, Some(&b"2"[..])));
+    assert_eq!(
+        (change.revision, change.writes[0].value.as_deref()),
+        (second, Some(&b"2"[..]))
+    );
     let change = next(&mut watch).await.expect("what came after");
-    assert_eq!((change.revision, change.writes.len()), (third, 2), "one transaction is one change");
-    let removed = change.writes.iter().find(|write| write.key == b"a").expect("a is in it");
+    assert_eq!(
+        (change.revision, change.writes.len()),
+        (third, 2),
+        "one transaction is one change"
+    );
+    let removed = change
+        .writes
+        .iter()
+        .find(|write| write.key == b"a")
+        .expect("a is in it");
     assert_eq!(removed.value, None);
 }
 
@@ -104,13 +127,20 @@ pub async fn a_watch_that_lags_still_sees_everything_in_order(rig: impl Rig) {
     let mut revision = commit(&*store, &put("k", None, "0")).await;
     let mut watch = store.watch(revision).await;
     for n in 0..200 {
-        commit(&*store, &put("k", Some(&n.to_string()), &(n + 1).to_string())).await;
+        commit(
+            &*store,
+            &put("k", Some(&n.to_string()), &(n + 1).to_string()),
+        )
+        .await;
     }
     for n in 0..200 {
         let change = next(&mut watch).await.expect("nothing is lost");
         assert!(change.revision > revision);
         revision = change.revision;
-        assert_eq!(change.writes[0].value, Some((n + 1).to_string().into_bytes()));
+        assert_eq!(
+            change.writes[0].value,
+            Some((n + 1).to_string().into_bytes())
+        );
     }
 }
 
@@ -118,7 +148,11 @@ pub async fn a_watch_of_what_was_compacted_is_lost(mut rig: impl Rig) {
     let first = commit(&*rig.store(), &put("k", None, "0")).await;
     let mut last = first;
     for n in 0..10 {
-        last = commit(&*rig.store(), &put("k", Some(&n.to_string()), &(n + 1).to_string())).await;
+        last = commit(
+            &*rig.store(),
+            &put("k", Some(&n.to_string()), &(n + 1).to_string()),
+        )
+        .await;
     }
     rig.compact(last).await;
     let store = rig.store();
@@ -133,7 +167,11 @@ pub async fn a_watch_from_the_future_is_lost(rig: impl Rig) {
     let store = rig.store();
     let now = commit(&*store, &put("k", None, "0")).await;
     let mut watch = store.watch(Revision(now.0 + 1_000)).await;
-    assert_eq!(next(&mut watch).await, None, "as when the store was restored from a backup");
+    assert_eq!(
+        next(&mut watch).await,
+        None,
+        "as when the store was restored from a backup"
+    );
 }
 
 pub async fn what_was_committed_survives_a_kill(mut rig: impl Rig) {
@@ -172,7 +210,10 @@ pub async fn a_stopped_store_answers_unknown_and_goes_on(mut rig: impl Rig) {
     rig.resume();
     let held = answered(&*store).await.entries;
     // It may have been carried out, and it may yet be; never half, never twice.
-    assert!(held == [value("k", "0")] || held == [value("k", "1")], "{held:?}");
+    assert!(
+        held == [value("k", "0")] || held == [value("k", "1")],
+        "{held:?}"
+    );
     let next_one = async {
         loop {
             let now = answered(&*store).await.entries.remove(0).1;
@@ -196,12 +237,20 @@ async fn increment(store: &impl MetaStore, who: usize, turn: usize) {
     let mine = format!("done/{who:02}/{turn:02}");
     loop {
         let held = answered(store).await.entries;
-        let find = |key: &str| held.iter().find(|(k, _)| k == key.as_bytes()).map(|(_, v)| v.clone());
+        let find = |key: &str| {
+            held.iter()
+                .find(|(k, _)| k == key.as_bytes())
+                .map(|(_, v)| v.clone())
+        };
         if find(&mine).is_some() {
             return;
         }
         let before = find("counter");
-        let count = before.as_ref().map_or(0, |text| String::from_utf8_lossy(text).parse::<u64>().expect("a number"));
+        let count = before.as_ref().map_or(0, |text| {
+            String::from_utf8_lossy(text)
+                .parse::<u64>()
+                .expect("a number")
+        });
         let transaction = Transaction::default()
             .when(b"counter".to_vec(), before)
             .when(mine.clone().into_bytes(), None)
@@ -229,7 +278,10 @@ pub async fn increments_by_many_are_all_there(rig: impl Rig) {
         }));
     }
     for task in tasks {
-        timeout(PATIENCE, task).await.expect("it ends").expect("it does not fail");
+        timeout(PATIENCE, task)
+            .await
+            .expect("it ends")
+            .expect("it does not fail");
     }
     assert_eq!(count(&*rig.store()).await, "30");
 }
@@ -244,7 +296,10 @@ pub async fn increments_through_kills_are_exact(mut rig: impl Rig) {
         });
         rig.kill().await;
         rig.start_again().await;
-        timeout(PATIENCE, task).await.expect("it ends").expect("it does not fail");
+        timeout(PATIENCE, task)
+            .await
+            .expect("it ends")
+            .expect("it does not fail");
     }
     assert_eq!(count(&*rig.store()).await, "16");
 }
@@ -255,7 +310,9 @@ pub async fn a_large_transaction_and_a_large_map_fit(rig: impl Rig) {
     let record = vec![7; 400];
     for batch in 0..20 {
         let keys = (0..most).map(|n| format!("shard/{batch:02}-{n:03}").into_bytes());
-        let transaction = keys.fold(Transaction::default(), |t, key| t.when(key.clone(), None).put(key, record.clone()));
+        let transaction = keys.fold(Transaction::default(), |t, key| {
+            t.when(key.clone(), None).put(key, record.clone())
+        });
         commit(&*store, &transaction).await;
     }
     assert_eq!(list(&*store).await.len(), 20 * most);

@@ -241,9 +241,6 @@ impl ControlWorld {
         let outcome = self.live_through_it();
         self.report.simulated_ms = self.now_us / 1_000;
         if let Err(wrong) = outcome {
-            for node in &self.nodes {
-                self.trace(|| format!("{:?} {:?}", node.member, node.agent.as_ref().map(|a| (a.map().digest(), a.map().role(), a.map().nodes().get(&NodeId(1)).map(|n| (n.state, n.incarnation)), a.standing(NodeId(1)), a.standing(NodeId(3))))));
-            }
             for shard in self.judge.map().shards().keys() {
                 self.trace(|| format!("{shard:?}: {}", self.data.describe(*shard)));
             }
