@@ -103,7 +103,7 @@ pub enum Write {
         bytes: Vec<u8>,
     },
     /// Everything is forgotten.
-    Reset(Position),
+    Reset(Position, u64),
 }
 
 /// What a restart finds.
@@ -130,8 +130,9 @@ impl Image {
                 (self.last, self.time_ms) = (batch.last, batch.time_ms);
             }
             Write::Chunk { bytes, .. } => self.state.install(bytes),
-            Write::Reset(base) => {
+            Write::Reset(base, time_ms) => {
                 (self.state, self.last) = (State::default(), *base);
+                self.time_ms = *time_ms;
             }
         }
     }

@@ -102,6 +102,8 @@ pub struct Plan {
     pub duplicates: u32,
     /// Messages that take ten times as long.
     pub stragglers: u32,
+    /// Any message may be overtaken, not only stragglers.
+    pub reorders: bool,
     /// How long a message takes at most.
     pub delay_us: u64,
     /// How long a disk takes at most.
@@ -140,6 +142,7 @@ impl Plan {
             (1, 1),
         ]);
         let nodes = (copies + random.index(3)).clamp(3, 7);
+        let reorders = random.chance(2_500);
         let rate_ppm = *random.pick(&[0, 1_000, 20_000]);
         Self {
             seed,
@@ -155,6 +158,7 @@ impl Plan {
             loss: *random.pick(&[0, 0, 100, 1_000]),
             duplicates: *random.pick(&[0, 0, 500, 2_000]),
             stragglers: *random.pick(&[0, 200, 1_000]),
+            reorders,
             delay_us: *random.pick(&[200, 2_000, 20_000]),
             disk_us: *random.pick(&[100, 2_000, 30_000]),
             watch_us: *random.pick(&[1_000, 20_000, 300_000]),
@@ -164,7 +168,7 @@ impl Plan {
             chaos_us: random.between(2_000_000, 5_000_000),
             chunk_keys: random.between(1, 6) as usize,
             rate_ppm,
-            settings: settings(random, rate_ppm),
+            settings: settings(random, rate_ppm, reorders),
         }
     }
 }
@@ -175,7 +179,7 @@ fn faults(random: &mut Random) -> Vec<Fault> {
     all.filter(|_| random.chance(share)).collect()
 }
 
-fn settings(random: &mut Random, rate_ppm: u64) -> Settings {
+fn settings(random: &mut Random, rate_ppm: u64, reorders: bool) -> Settings {
     let backlog_bytes = *random.pick(&[400, 2_000, 1 << 20]);
     let settings = Settings::default();
     Settings {
@@ -186,7 +190,11 @@ fn settings(random: &mut Random, rate_ppm: u64) -> Settings {
         backlog_bytes,
         uncommitted_bytes: backlog_bytes / random.between(1, 3) as usize,
         window_bytes: *random.pick(&[1, 300, 1 << 20]),
-        message_bytes: *random.pick(&[1, 200, 1 << 16]),
+        // Many small messages in any order are all gaps.
+        message_bytes: match reorders {
+            true => 1 << 16,
+            false => *random.pick(&[1, 200, 1 << 16]),
+        },
         ..settings
     }
 }

@@ -107,7 +107,7 @@ impl Lead {
             return old.may_reset(member, last);
         }
         let others = self.peers.iter().filter(|p| p.member() != member);
-        let have = others.filter(|p| p.acked() >= committed).count();
+        let have = others.filter(|p| p.acked() >= Some(committed)).count();
         have + usize::from(own >= committed) >= self.config.copies().write_quorum()
             || self.stage != Stage::Serving
     }
@@ -123,12 +123,15 @@ impl Lead {
         settings: &Settings,
         granted: &Granted,
         me: Member,
+        clock_us: u64,
     ) -> u64 {
         let old = self.old.iter().flat_map(|old| {
             let own = old.index(me).filter(|i| old.answers[*i].is_none());
+            let ends_us = own.map(|_| granted.ends_for_us(me));
+            // A lease that has ended waits for something else than time.
             [old.ask_us]
                 .into_iter()
-                .chain(own.map(|_| granted.ends_for_us(me)))
+                .chain(ends_us.filter(|us| *us > clock_us))
         });
         let publish = match self.stage {
             Stage::Publishing => Some(self.publish_us),

@@ -123,6 +123,8 @@ pub enum Effect {
     Reset {
         /// Batches will follow this.
         base: Position,
+        /// The time of that.
+        time_ms: u64,
     },
     /// Add this part of a snapshot. What is there at a newer position stays.
     Install {
@@ -225,6 +227,8 @@ pub struct Replica {
     pub(crate) granted: Granted,
     pub(crate) following: Following,
     pub(crate) role: Role,
+    /// The monotonic clock at the last input.
+    pub(crate) clock_us: u64,
     seen: Seen,
 }
 
@@ -288,6 +292,7 @@ impl Replica {
             granted,
             following: Following::default(),
             role: Role::Standby,
+            clock_us: 0,
             seen: Seen::default(),
         }
     }
@@ -295,6 +300,9 @@ impl Replica {
     /// Takes in what has happened. `now` was read after the inputs of this turn had arrived, so that a right to read that holds at `now`
     /// held after the question was asked.
     pub fn handle(&mut self, now: Now, input: Input<'_>, out: &mut Outbox) {
+        self.clock_us = now.mono_us;
+        // Here and not at the end: what is accepted in this call is there for the owner until the next.
+        self.log.trim(self.settings.backlog_bytes, self.committed);
         match input {
             Input::Tick => {}
             Input::Message(message) => self.on_message(now, message, out),
@@ -316,7 +324,6 @@ impl Replica {
         if let Some((vows, ticket)) = self.keeper.take_change() {
             out.effects.push(Effect::Save(vows, ticket));
         }
-        self.log.trim(self.settings.backlog_bytes, self.committed);
         self.check();
     }
 
@@ -465,7 +472,8 @@ impl Replica {
             Role::Leading(lead) => Some(match lead.stage {
                 Stage::Serving => lead.next_us(&self.settings),
                 Stage::Sealing | Stage::Bringing | Stage::Publishing => {
-                    lead.recovery_next_us(&self.settings, &self.granted, self.post.me)
+                    let me = self.post.me;
+                    lead.recovery_next_us(&self.settings, &self.granted, me, self.clock_us)
                 }
             }),
         }

@@ -35,8 +35,8 @@ pub(crate) struct View<'a> {
 #[derive(Debug)]
 pub(crate) struct Peer {
     member: Member,
-    /// Up to where it counts: persisted there, synced to this epoch.
-    acked: Position,
+    /// Up to where it counts: persisted there; `None` until it is synced to this epoch.
+    acked: Option<Position>,
     /// When what it has acknowledged last was sent: from then on its lease counts.
     lease_us: Option<u64>,
     /// The end of its log, as last told.
@@ -45,8 +45,8 @@ pub(crate) struct Peer {
     confirmed: Position,
     /// Up to where batches were sent.
     sent: Position,
-    /// The latest `sent_us` that it has answered.
-    heard_us: u64,
+    /// The latest `sent_us` that it has answered, and which of its answers was the last.
+    heard: (u64, u64),
     /// When it was last begun anew from `have`.
     rewound_us: u64,
     /// Since when it owes an answer.
@@ -82,12 +82,12 @@ impl Peer {
     pub(crate) fn new(member: Member) -> Self {
         Self {
             member,
-            acked: Position::ZERO,
+            acked: None,
             lease_us: None,
             have: Position::ZERO,
             confirmed: Position::ZERO,
             sent: Position::ZERO,
-            heard_us: 0,
+            heard: (0, 0),
             rewound_us: 0,
             owing_us: 0,
             beat_us: 0,
@@ -100,7 +100,12 @@ impl Peer {
         self.member
     }
 
-    pub(crate) fn acked(&self) -> Position {
+    /// Whether it has answered in this epoch.
+    pub(crate) fn is_heard(&self) -> bool {
+        self.heard.1 > 0
+    }
+
+    pub(crate) fn acked(&self) -> Option<Position> {
         self.acked
     }
 
@@ -110,32 +115,25 @@ impl Peer {
 
     pub(crate) fn next_us(&self, settings: &Settings) -> u64 {
         let owed = self.confirmed < self.sent;
-        let resend = if owed {
-            self.owing_us + settings.resend_us
-        } else {
-            u64::MAX
-        };
-        self.beat_us.min(resend)
+        match &self.flow {
+            Flow::Streaming if owed => self.beat_us.min(self.owing_us + settings.resend_us),
+            Flow::Probing | Flow::Streaming | Flow::Joining(_) => self.beat_us,
+        }
     }
 
     /// Takes an acknowledgement.
     pub(crate) fn on_ack(&mut self, ack: Ack, view: &View<'_>) {
-        if ack.echo_us < self.heard_us || ack.attempt > self.attempts {
+        let order = (ack.echo_us, ack.number);
+        if order <= self.heard || ack.attempt > self.attempts {
             return;
         }
-        let news = ack.echo_us > self.heard_us;
-        self.heard_us = ack.echo_us;
-        self.have = if news {
-            ack.have
-        } else {
-            self.have.max(ack.have)
-        };
+        (self.heard, self.have) = (order, ack.have);
         if ack.attempt < self.attempts {
-            self.on_ack_before_join(news, view);
+            self.on_ack_before_join(view);
             return;
         }
         if ack.synced {
-            self.acked = self.acked.max(ack.persisted.min(view.log.last()));
+            self.acked = self.acked.max(Some(ack.persisted.min(view.log.last())));
             self.lease_us = self.lease_us.max(Some(ack.echo_us));
         }
         if ack.persisted > self.confirmed {
@@ -152,20 +150,20 @@ impl Peer {
             Flow::Streaming if ack.gap && ack.echo_us > self.rewound_us => self.rewind(view),
             Flow::Streaming => {}
             Flow::Joining(_) if filled => self.stream_from(ack.have, view),
-            Flow::Joining(joining) if news && ack.step < joining.step => self.begin_joining(view),
+            Flow::Joining(joining) if ack.step < joining.step => self.begin_joining(view),
             Flow::Joining(joining) => joining.on_ack(ack),
         }
     }
 
     /// It does not know of the last time that it was told to join. Until it does, it counts for nothing: that message may still arrive,
     /// and empty it.
-    fn on_ack_before_join(&mut self, news: bool, view: &View<'_>) {
+    fn on_ack_before_join(&mut self, view: &View<'_>) {
         let knew = match &self.flow {
             Flow::Joining(joining) => joining.begun,
             Flow::Probing | Flow::Streaming => true,
         };
         // It knew, and has forgotten: it has started again.
-        if knew && news {
+        if knew {
             self.begin_joining(view);
         }
     }
@@ -193,7 +191,7 @@ impl Peer {
         }
         self.attempts += 1;
         // What it had acknowledged goes with it; WQ others have what is committed.
-        self.acked = Position::ZERO;
+        self.acked = None;
         let base = view.log.last();
         (self.sent, self.confirmed, self.beat_us) = (base, base, 0);
         self.flow = Flow::Joining(Joining {

@@ -6,7 +6,7 @@
 //! 2. *Choose.* Members that were synced to the served epoch all have beginnings of one log, its primary's; the longest has all that was
 //!    acknowledged. What it lacks itself the new primary fetches; if it cannot go on from its own end, it resigns in favour of who has it.
 //! 3. *Bring.* WQ members of the new set persist that log under the new epoch, before anyone is served from it: or it could be shown, and lost
-//!    with the next failure.
+//!    with the next failure. And RQ of them have answered: a set of which too few are there could not be recovered from.
 //! 4. *Publish.* The metadata store says "serving", if the epoch is still this one. Only then may clients be served.
 //!
 //! A member that answers late, with a longer log, is listened to until publication is asked for: what it has more was never acknowledged, but
@@ -236,9 +236,12 @@ impl Replica {
             return;
         };
         lead.base = base;
-        let others = lead.peers.iter().filter(|peer| peer.acked() >= base);
+        let others = lead.peers.iter().filter(|peer| peer.acked() >= Some(base));
         let have = others.count() + usize::from(own >= base);
-        if have >= lead.config.copies().write_quorum() {
+        // A set that serves is what the next epoch is recovered from: enough of it must be there to testify.
+        let heard = 1 + lead.peers.iter().filter(|peer| peer.is_heard()).count();
+        let copies = lead.config.copies();
+        if have >= copies.write_quorum() && heard >= copies.read_quorum() {
             assert!(
                 base >= committed,
                 "I8 PublishSuperset: the log of the new epoch lacks what was committed"

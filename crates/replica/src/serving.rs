@@ -141,8 +141,9 @@ impl Replica {
             Role::Standby => (&[][..], Position::ZERO),
         };
         peers.iter().map(move |peer| {
-            let counts = !peer.is_joining() && peer.acked() >= base;
-            let behind = counts.then(|| self.log.bytes_beyond(peer.acked()));
+            let counts = !peer.is_joining() && peer.acked() >= Some(base);
+            let acked = peer.acked().filter(|_| counts);
+            let behind = acked.map(|acked| self.log.bytes_beyond(acked));
             (peer.member(), behind)
         })
     }
@@ -247,7 +248,7 @@ impl Replica {
         let mut acks = [Position::ZERO; model::membership::MAX_COPIES];
         acks[0] = self.own_ack();
         for (ack, peer) in acks[1..].iter_mut().zip(&lead.peers) {
-            *ack = peer.acked();
+            *ack = peer.acked().unwrap_or_default();
         }
         acks.sort_unstable_by(|a, b| b.cmp(a));
         acks[lead.config.copies().write_quorum() - 1]
@@ -293,7 +294,7 @@ impl Replica {
         let has_all = lead
             .peers
             .iter()
-            .any(|p| p.member() == to && p.acked() == last);
+            .any(|p| p.member() == to && p.acked() == Some(last));
         if now.mono_us >= hand_over.until_us {
             lead.hand_over = None;
         } else if has_all && committed == last && !hand_over.told {

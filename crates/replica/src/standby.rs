@@ -21,6 +21,8 @@ pub(crate) struct Following {
     source: Option<Member>,
     /// The latest `sent_us` heard.
     echo_us: u64,
+    /// Acknowledgements so far.
+    number: u64,
     /// What the epoch began with, and up to where it is committed, as last heard.
     base: Position,
     commit: Position,
@@ -185,6 +187,7 @@ impl Replica {
             return;
         }
         self.keeper.discard(self.log.last(), attempt);
+        self.following.joining = None;
         if !self.keeper.settled() {
             // Asked again, the vow is saved, and what is here may go.
             return;
@@ -202,7 +205,7 @@ impl Replica {
             need: base,
             installed: false,
         });
-        out.effects.push(Effect::Reset { base });
+        out.effects.push(Effect::Reset { base, time_ms });
     }
 
     pub(crate) fn on_chunk(
@@ -326,8 +329,10 @@ impl Replica {
         let vows = self.keeper.vows();
         let joining = self.following.joining.as_ref();
         let knows = joining.is_some() || vows.discarded.is_none();
+        self.following.number += 1;
         let ack = Ack {
             echo_us: self.following.echo_us,
+            number: self.following.number,
             have: self.log.last(),
             persisted: self.own_ack(),
             attempt: if knows { vows.attempt } else { 0 },
@@ -347,6 +352,7 @@ impl Replica {
             .following
             .source
             .filter(|_| self.following.owes_testimony)?;
-        Some(self.granted.ends_for_us(to))
+        // A lease that has ended waits for something else than time.
+        Some(self.granted.ends_for_us(to)).filter(|us| *us > self.clock_us)
     }
 }

@@ -6,7 +6,7 @@
 //!   48 body, by kind:
 //!
 //!   1 Append     sent_us u64, base u64, commit u64, prev u64, batches ...
-//!   2 Ack        echo_us u64, have u64, persisted u64, attempt u32, step u32, flags u32, 0 u32
+//!   2 Ack        echo_us u64, number u64, have u64, persisted u64, attempt u32, step u32, flags u32, 0 u32
 //!                flags: 1 synced, 2 whole, 4 gap, 8 installed all
 //!   3 Refused    promised u64
 //!   4 Seal       resigned: node u32, some u32 (0, 1), incarnation u128
@@ -126,6 +126,8 @@ pub struct Append<'a> {
 pub struct Ack {
     /// The latest `sent_us` that has arrived in this epoch.
     pub echo_us: u64,
+    /// Counts its acknowledgements: of two with one `echo_us` the higher one is the later.
+    pub number: u64,
     /// The end of its log.
     pub have: Position,
     /// Up to where that is persisted.
@@ -432,6 +434,7 @@ impl<'a> Append<'a> {
 impl Ack {
     fn write(&self, to: &mut Writer) {
         to.u64(self.echo_us);
+        to.u64(self.number);
         to.position(self.have);
         to.position(self.persisted);
         to.u32(self.attempt);
@@ -448,6 +451,7 @@ impl Ack {
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         let mut ack = Self {
             echo_us: from.u64()?,
+            number: from.u64()?,
             have: from.position()?,
             persisted: from.position()?,
             attempt: from.u32()?,

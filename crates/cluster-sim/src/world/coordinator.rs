@@ -2,6 +2,7 @@
 //! lives; only what the copies themselves do may make history safe. It knows what it was told, late, and changes by compare-and-set.
 
 use model::{CopySet, Member, Phase, ShardConfig};
+use replica::Standing;
 
 use crate::rare::Rare;
 
@@ -55,6 +56,8 @@ struct Known {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct Coordinator {
+    /// Copies that every shard has at least.
+    least: usize,
     heard: Vec<Heard>,
     shards: Vec<Known>,
 }
@@ -68,6 +71,7 @@ impl Coordinator {
             asked_until_us: 0,
         });
         Self {
+            least: metadata.records[0].copies().members().len(),
             heard: vec![Heard::default(); nodes],
             shards: shards.collect(),
         }
@@ -91,17 +95,30 @@ impl Coordinator {
     /// Members to go on with: those that are there, as few changes as possible.
     fn set_after(&self, record: &ShardConfig, now_us: u64) -> Vec<Member> {
         let old = record.copies().members();
-        let mut set: Vec<Member> = old
-            .iter()
-            .copied()
-            .filter(|m| !self.is_long_dead(*m, now_us))
-            .collect();
+        // Whoever may have what the last set acknowledged stays, before anybody who comes empty.
+        let served = match record.phase() {
+            Phase::Serving | Phase::Recovering { from: None } => *record.copies(),
+            Phase::Recovering { from: Some(from) } => from.copies,
+        };
+        let mut set: Vec<Member> = Vec::new();
+        for member in served.members().iter().chain(old) {
+            let full = set.len() == old.len();
+            if !full && !set.contains(member) && !self.is_long_dead(*member, now_us) {
+                set.push(*member);
+            }
+        }
         let spare = self.heard.iter().filter_map(|heard| heard.member);
         let spare = spare.filter(|m| self.is_alive(*m, now_us));
-        for member in spare.chain(old.iter().copied()) {
-            let has_node = set.iter().any(|m| m.node == member.node);
-            if set.len() < old.len() && !has_node && !self.is_gone(member) {
+        let may_add = |set: &[Member], m: &Member| set.iter().all(|n| n.node != m.node);
+        for member in spare {
+            if set.len() < old.len() && may_add(&set, &member) {
                 set.push(member);
+            }
+        }
+        // Rather a member that may come back than too few.
+        for member in old {
+            if set.len() < self.least && may_add(&set, member) && !self.is_gone(*member) {
+                set.push(*member);
             }
         }
         set
@@ -118,9 +135,36 @@ impl World {
     pub(crate) fn on_beat(&mut self, node: usize) {
         let n = &self.nodes[node];
         if n.up && n.paused_until_us <= self.time_us {
-            self.notify(node, Notice::Alive(n.member));
+            let member = n.member;
+            self.notify(node, Notice::Alive(member));
+            self.remind(node);
         }
         self.plan_in(BEAT_US, Event::Beat { node });
+    }
+
+    /// A copy that should be primary and is none needs another epoch. It says so until there is one.
+    fn remind(&mut self, node: usize) {
+        let n = &self.nodes[node];
+        let idle: Vec<(usize, u32)> = n
+            .copies
+            .iter()
+            .filter_map(|(shard, copy)| {
+                let config = n.known.get(shard)?;
+                let standby = copy.replica.standing(n.now(self.time_us)) == Standing::Standby;
+                (config.primary() == n.member && standby).then_some((*shard, config.epoch()))
+            })
+            .collect();
+        for (shard, epoch) in idle {
+            let in_favour_of = None;
+            self.notify(
+                node,
+                Notice::Resigned {
+                    shard,
+                    epoch,
+                    in_favour_of,
+                },
+            );
+        }
     }
 
     pub(crate) fn on_notice(&mut self, notice: Notice) {
@@ -141,7 +185,10 @@ impl World {
                 epoch,
                 in_favour_of,
             } => {
-                self.coordinator.shards[shard].resigned = Some((epoch, in_favour_of));
+                let resigned = &mut self.coordinator.shards[shard].resigned;
+                // A reminder names nobody; who was named stays named.
+                let before = resigned.filter(|(e, _)| *e == epoch).and_then(|(_, m)| m);
+                *resigned = Some((epoch, in_favour_of.or(before)));
             }
             Notice::HandOverReady { shard, epoch, to } => {
                 let record = self.coordinator.shards[shard].record;

@@ -140,7 +140,7 @@ impl World {
             .members()
             .iter()
             .copied()
-            .filter(|m| counted(m) && self.nodes[m.node.0 as usize].member == *m)
+            .filter(|m| self.is_intact(m, &counted))
             .collect();
         let copies: Vec<&Copy> = intact
             .iter()
@@ -155,7 +155,19 @@ impl World {
         let holders = copies.iter().filter(|c| {
             c.replica.vows().discarded.is_none() && c.lasting_end(self.plan.durability) >= needed
         });
-        intact.len() >= set.read_quorum() && holders.count() >= 1
+        // The set that is being brought may be said to serve at any moment.
+        let next = record.copies();
+        let there = next
+            .members()
+            .iter()
+            .filter(|m| self.is_intact(m, &counted));
+        intact.len() >= set.read_quorum()
+            && there.count() >= next.read_quorum()
+            && holders.count() >= 1
+    }
+
+    fn is_intact(&self, member: &Member, counted: impl Fn(&Member) -> bool) -> bool {
+        counted(member) && self.nodes[member.node.0 as usize].member == *member
     }
 
     fn partition(&mut self, long_us: u64) {
@@ -223,8 +235,8 @@ impl World {
         if !spare.is_empty() && members.len() < model::membership::MAX_COPIES {
             members.push(*self.chance.faults.pick(&spare));
         }
-        // No set may be smaller than what was asked for.
-        if members.len() >= self.plan.copies {
+        // No set may be smaller than what was asked for; and of a set of more than one, of which one is enough, none may be lost.
+        if members.len() >= self.plan.copies && self.plan.write_quorum > 1 {
             self.succeed(shard, members, record.primary());
         }
     }
@@ -267,6 +279,7 @@ impl World {
         self.nodes[node].mono_offset_us = jump;
         self.restore(node);
         self.tell_all(node);
+        self.nodes[node].wake_us = self.time_us;
         self.on_wake(node);
     }
 
@@ -287,7 +300,7 @@ impl World {
 
     fn leave_one_dead(&mut self) {
         let node = self.chance.faults.index(self.nodes.len());
-        let enough = self.nodes.len() > self.plan.copies;
+        let enough = self.nodes.len() > self.plan.copies && self.plan.write_quorum > 1;
         if enough && self.chance.faults.chance(5_000) && self.may_forget(node) {
             if self.nodes[node].up {
                 self.stop(node, 0);

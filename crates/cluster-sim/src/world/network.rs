@@ -6,12 +6,15 @@ use super::{Event, World};
 #[derive(Debug)]
 pub(crate) struct Network {
     cut: Vec<Vec<bool>>,
+    /// When the last message on each link arrives.
+    busy_us: Vec<Vec<u64>>,
 }
 
 impl Network {
     pub(crate) fn new(places: usize) -> Self {
         Self {
             cut: vec![vec![false; places]; places],
+            busy_us: vec![vec![0; places]; places],
         }
     }
 
@@ -55,7 +58,20 @@ impl World {
             self.plan_in(delay, event.clone());
         }
         let delay = self.delay(from, to);
+        let in_order = !self.plan.reorders && delay <= 20 + self.plan.delay_us;
+        let delay = if in_order {
+            self.behind_others(from, to, delay)
+        } else {
+            delay
+        };
         self.plan_in(delay, event);
+    }
+
+    /// On most networks only a message that is late beyond measure is overtaken.
+    fn behind_others(&mut self, from: usize, to: usize, delay: u64) -> u64 {
+        let busy_us = &mut self.network.busy_us[from][to];
+        *busy_us = (*busy_us).max(self.time_us + delay);
+        *busy_us - self.time_us
     }
 
     pub(crate) fn delay(&mut self, from: usize, to: usize) -> u64 {

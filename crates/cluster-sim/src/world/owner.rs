@@ -1,7 +1,7 @@
 //! What the owner of a copy does: it does as it is told, and says what it has done. In production this is `shard` and its node.
 
 use model::{Position, ShardConfig, ShardId};
-use replica::{Batch, Effect, Input, Outbox, Refusal, Replica, Restored, Ticket, Want};
+use replica::{Batch, Effect, Input, Outbox, Refusal, Replica, Restored, Standing, Ticket, Want};
 
 use crate::history::{Ask, Told};
 use crate::ledger::Placed;
@@ -72,7 +72,7 @@ impl World {
                 let result = self.ledgers[shard].commit(position);
                 self.require(result);
             }
-            Effect::Reset { base } => self.on_reset(node, shard, base, done),
+            Effect::Reset { base, time_ms } => self.on_reset(node, shard, base, time_ms, done),
             Effect::Install {
                 attempt,
                 step,
@@ -185,7 +185,14 @@ impl World {
         self.write(node, shard, Write::Batch(batch), done);
     }
 
-    fn on_reset(&mut self, node: usize, shard: usize, base: Position, done: &mut Vec<Done>) {
+    fn on_reset(
+        &mut self,
+        node: usize,
+        shard: usize,
+        base: Position,
+        time_ms: u64,
+        done: &mut Vec<Done>,
+    ) {
         self.note_rare(Rare::Reset);
         let Some(copy) = self.nodes[node].copies.get_mut(&shard) else {
             return;
@@ -199,15 +206,14 @@ impl World {
         if lost {
             self.note_rare(Rare::ResetUncommitted);
         }
-        self.write(node, shard, Write::Reset(base), done);
+        self.write(node, shard, Write::Reset(base, time_ms), done);
     }
 
     fn on_serve(&mut self, node: usize, shard: usize, epoch: u32, floor_ms: u64) {
         if self.ledgers[shard].served > 0 {
             self.note_rare(Rare::Failover);
         }
-        let result = self.ledgers[shard].serve(epoch);
-        self.require(result);
+        self.ledgers[shard].serve(epoch);
         if let Some(copy) = self.nodes[node].copies.get_mut(&shard) {
             copy.removal = copy.replica.last();
             copy.time_ms = copy.time_ms.max(floor_ms);
@@ -295,6 +301,9 @@ impl World {
         let shard = usize::from(message.shard.0);
         if self.nodes[node].copies.contains_key(&shard) {
             self.input(node, shard, Input::Message(message));
+            if matches!(message.body, replica::wire::Body::Seal { .. }) {
+                self.note_waiting(node, shard);
+            }
         } else if let Some((to, bytes)) =
             replica::answer_without_copy(&message, self.nodes[node].member)
         {
@@ -304,7 +313,22 @@ impl World {
         }
     }
 
+    /// Notes that a testimony waits for a lease.
+    fn note_waiting(&mut self, node: usize, shard: usize) {
+        let now = self.nodes[node].now(self.time_us);
+        let copy = self.nodes[node].copies.get(&shard);
+        let standby = copy.filter(|c| c.replica.standing(now) == Standing::Standby);
+        let next_us = standby.and_then(|c| c.replica.next_us());
+        if next_us.is_some_and(|us| us > now.mono_us) {
+            self.note_rare(Rare::TestimonyWaited);
+        }
+    }
+
     pub(crate) fn on_wake(&mut self, node: usize) {
+        if self.time_us < self.nodes[node].wake_us {
+            // It was woken earlier, and has planned anew.
+            return;
+        }
         self.nodes[node].wake_us = u64::MAX;
         let shards: Vec<usize> = self.nodes[node].copies.keys().copied().collect();
         for shard in shards {
@@ -376,6 +400,11 @@ impl World {
         let serving = self.nodes[node].copies.get(&shard).map(|c| &c.replica);
         if !serving.is_some_and(Replica::is_serving) {
             return self.answer(node, request, None);
+        }
+        let now = self.nodes[node].now(self.time_us);
+        let alone = Standing::Serving { quorum: false };
+        if self.nodes[node].copies[&shard].replica.standing(now) == alone {
+            self.note_rare(Rare::NoQuorum);
         }
         self.tell_time(node, shard);
         let (key, ask) = (self.requests[request].key, self.requests[request].ask);
@@ -553,7 +582,16 @@ impl World {
         match message.body {
             Body::Refused { .. } => self.note_rare(Rare::Refused),
             Body::Testimony(t) if !t.whole => self.note_rare(Rare::TestimonyOfDiscarded),
-            Body::Fetch { .. } => self.note_rare(Rare::FailoverOfTail),
+            Body::Fetch { .. } => {
+                let node = &self.nodes[message.from.node.0 as usize];
+                let copy = node.copies.get(&usize::from(message.shard.0));
+                let late = copy.is_some_and(|c| c.replica.is_synced());
+                self.note_rare(if late {
+                    Rare::LateTail
+                } else {
+                    Rare::FailoverOfTail
+                });
+            }
             Body::Append(_)
             | Body::Ack(_)
             | Body::Seal { .. }
@@ -574,6 +612,6 @@ fn done_by(write: &Write) -> Option<Done> {
             attempt: *attempt,
             step: *step,
         }),
-        Write::Reset(_) => None,
+        Write::Reset(..) => None,
     }
 }
