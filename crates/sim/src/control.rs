@@ -16,11 +16,13 @@ mod data;
 mod judge;
 mod network;
 mod plan;
+mod report;
 pub mod store;
 mod world;
 
 pub use plan::ControlPlan;
-pub use world::{ControlWorld, Counts, Report};
+pub use report::{Counts, Report};
+pub use world::ControlWorld;
 
 /// Runs one seed.
 #[must_use]

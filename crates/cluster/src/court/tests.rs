@@ -144,8 +144,8 @@ fn a_new_life_is_not_judged_for_the_old_one() {
 #[test]
 fn a_flapping_node_waits_longer_each_time() {
     let mut bench = Bench::new(5);
-    let (accuse, speak_well): (&[(u32, &[u32])], &[(u32, &[u32])]) =
-        (&[(1, &[4]), (2, &[4])], &[(1, &[]), (2, &[])]);
+    let accuse: &[(u32, &[u32])] = &[(1, &[4]), (2, &[4])];
+    let speak_well: &[(u32, &[u32])] = &[(1, &[]), (2, &[])];
     for relapse in 0..3 {
         bench.run(100, accuse);
         assert!(bench.is_convicted(4), "relapse {relapse}");

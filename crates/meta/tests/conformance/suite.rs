@@ -25,7 +25,7 @@ fn value(key: &str, value: &str) -> (Vec<u8>, Vec<u8>) {
 async fn commit(store: &impl MetaStore, transaction: &Transaction) -> Revision {
     match store.transact(transaction).await {
         Outcome::Committed(revision) => revision,
-        other => panic!("{other:?} for {transaction:?}"),
+        other @ (Outcome::Conflict | Outcome::Unknown) => panic!("{other:?} for {transaction:?}"),
     }
 }
 

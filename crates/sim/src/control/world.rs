@@ -8,10 +8,9 @@ use std::{
 use cluster::{
     Agent, AskId, Effect, Event, Identity, Input,
     coordinator::{Command, Refusal},
-    format::Record,
     message::Message,
-    metadata::{Answer, Ask, Outcome, Revision},
-    record::{Addresses, ShardRecord},
+    metadata::{Ask, Revision},
+    record::Addresses,
 };
 use model::{Incarnation, Member, NodeId, Now, ShardId, Zone};
 
@@ -20,108 +19,18 @@ use super::{
     judge::Judge,
     network::Network,
     plan::ControlPlan,
+    report::{Counts, Report},
     store::{Fate, SimStore},
 };
 use crate::random::Random;
 
+mod asked;
 mod faults;
 mod finish;
 
 /// How often a node's data plane takes a step, and a node looks around.
 const STEP_US: u64 = 20_000;
 const TICK_US: u64 = cluster::timing::TICK_MS * 1_000;
-
-/// What became of a run.
-#[derive(Clone, Debug, Default)]
-pub struct Report {
-    /// Two runs share it only if they had the same history.
-    pub digest: u64,
-    /// Simulated time, in milliseconds.
-    pub simulated_ms: u64,
-    /// What happened how often.
-    pub counts: Counts,
-    /// From the last fault to everything being well, in milliseconds.
-    pub healed_ms: u64,
-    /// What went wrong, and when.
-    pub failure: Option<(u64, String)>,
-}
-
-/// What happened how often: a simulation that never meets its faults shows nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
-    /// Transactions that were committed.
-    pub committed: u64,
-    /// That were refused by a compare.
-    pub conflicts: u64,
-    /// Of which nobody learned what became.
-    pub unknown: u64,
-    /// Times that the role was taken.
-    pub terms: u64,
-    /// Transactions of a coordinator that had lost the role, refused.
-    pub zombies: u64,
-    /// Configurations by reason: failover, re-form, replace, grow, shrink, hand over, forced.
-    pub reasons: [u64; 7],
-    /// Times that the brake was pulled.
-    pub braked: u64,
-    /// Watches that were lost.
-    pub watches_lost: u64,
-    /// Nodes that stood still and noticed.
-    pub stood_still: u64,
-    /// Nodes that were drained until they were gone.
-    pub drained: u64,
-}
-
-impl Counts {
-    /// Adds those of another run.
-    pub fn add(&mut self, other: &Self) {
-        for (mine, theirs) in self.all_mut().into_iter().zip({ *other }.all_mut()) {
-            *mine += *theirs;
-        }
-    }
-
-    fn all_mut(&mut self) -> Vec<&mut u64> {
-        let named = [
-            &mut self.committed,
-            &mut self.conflicts,
-            &mut self.unknown,
-            &mut self.terms,
-            &mut self.zombies,
-            &mut self.braked,
-            &mut self.watches_lost,
-            &mut self.stood_still,
-            &mut self.drained,
-        ];
-        named.into_iter().chain(&mut self.reasons).collect()
-    }
-
-    /// What never happened.
-    #[must_use]
-    pub fn never(&self) -> Vec<&'static str> {
-        let names = [
-            "committed",
-            "conflicts",
-            "unknown",
-            "terms",
-            "zombies",
-            "braked",
-            "watches lost",
-            "stood still",
-            "drained",
-            "failover",
-            "re-form",
-            "replace",
-            "grow",
-            "shrink",
-            "hand over",
-            "forced",
-        ];
-        let mut counts = *self;
-        let all = counts.all_mut().into_iter().zip(names);
-        all.filter(|(count, _)| **count == 0)
-            .map(|(_, name)| name)
-            .collect()
-    }
-}
 
 /// Everything of one run.
 pub struct ControlWorld {
@@ -411,177 +320,6 @@ impl ControlWorld {
         }
     }
 
-    fn on_asked(
-        &mut self,
-        node: u32,
-        life: Incarnation,
-        ask: AskId,
-        question: Ask,
-    ) -> Result<(), String> {
-        if self.store_paused {
-            self.after(50_000, Happening::Asked(node, life, ask, question));
-            return Ok(());
-        }
-        match question {
-            Ask::Transact(transaction) => {
-                let by = Member {
-                    node: NodeId(node),
-                    incarnation: life,
-                };
-                let before = self.store.table().revision();
-                let outcome = self.store.transact(&transaction);
-                self.note_outcome(by, outcome, &transaction);
-                if self.store.table().revision() != before {
-                    self.judge_commit(by, &transaction, before)?;
-                    self.wake_watches();
-                }
-                self.answer(node, life, ask, Answer::Transacted(outcome));
-            }
-            Ask::List => {
-                if let Some(listing) = self.store.list(b"") {
-                    self.answer(node, life, ask, Answer::Listed(Some(listing)));
-                }
-            }
-            Ask::Watch(told) => {
-                let restarts = self.store.restarts();
-                self.watches
-                    .iter_mut()
-                    .filter(|w| w.node == node)
-                    .for_each(|w| w.over = true);
-                self.watches.push(Watch {
-                    node,
-                    life,
-                    ask,
-                    told,
-                    restarts,
-                    over: !self.store.is_up(),
-                });
-                self.pump(self.watches.len() - 1);
-            }
-        }
-        Ok(())
-    }
-
-    fn note_outcome(
-        &mut self,
-        by: Member,
-        outcome: Outcome,
-        transaction: &cluster::metadata::Transaction,
-    ) {
-        let counts = &mut self.report.counts;
-        match outcome {
-            Outcome::Committed(_) => counts.committed += 1,
-            Outcome::Unknown => counts.unknown += 1,
-            Outcome::Conflict => {
-                counts.conflicts += 1;
-                let of_role = cluster::keys::Place::Coordinator.key();
-                let leads = self
-                    .judge
-                    .map()
-                    .role()
-                    .is_some_and(|role| role.holder == by);
-                let as_leader = transaction
-                    .compares
-                    .first()
-                    .is_some_and(|c| c.key == of_role);
-                let takes = transaction.writes.iter().any(|w| w.key == of_role);
-                counts.zombies += u64::from(as_leader && !takes && !leads);
-            }
-        }
-        self.trace(|| {
-            format!(
-                "store: {outcome:?} for node {}: {}",
-                by.node.0,
-                describe(transaction)
-            )
-        });
-    }
-
-    fn judge_commit(
-        &mut self,
-        by: Member,
-        transaction: &cluster::metadata::Transaction,
-        before: Revision,
-    ) -> Result<(), String> {
-        let changes = self.store.table().changes_after(before, b"");
-        let changes = changes.expect("it was made just now");
-        self.digest(self.now_us ^ (u64::from(by.node.0) << 48));
-        self.judge.committed(by, transaction, &changes[0])
-    }
-
-    fn digest(&mut self, with: u64) {
-        self.report.digest = (self.report.digest ^ with)
-            .wrapping_mul(0x0000_0100_0000_01b3)
-            .rotate_left(17);
-    }
-
-    /// An answer goes the way back, if there is one.
-    fn answer(&mut self, node: u32, life: Incarnation, ask: AskId, answer: Answer) {
-        let unknown = matches!(answer, Answer::Transacted(Outcome::Unknown));
-        if unknown {
-            return;
-        }
-        if let Some(delay_us) = self.network.store_delay_us(node) {
-            self.after(
-                delay_us,
-                Happening::Input(node, life, Input::Answered(ask, answer)),
-            );
-        }
-    }
-
-    fn wake_watches(&mut self) {
-        for at in 0..self.watches.len() {
-            let lag_us = if self.plan.faults.watch && self.random.chance(500) {
-                self.random.below(3_000_000)
-            } else {
-                self.random.below(1_000)
-            };
-            if !self.watches[at].over {
-                self.after(lag_us, Happening::Pump(at));
-            }
-        }
-    }
-
-    fn pump(&mut self, at: usize) {
-        if self.store_paused {
-            self.after(50_000, Happening::Pump(at));
-            return;
-        }
-        let (node, life, ask, told) = {
-            let watch = &self.watches[at];
-            (watch.node, watch.life, watch.ask, watch.told)
-        };
-        if self.watches[at].over {
-            return;
-        }
-        let broken = self.watches[at].restarts != self.store.restarts();
-        let changes = self.store.changes_after(told, b"");
-        // Answers of one watch stay in order: all take the same way at the same speed.
-        let Some(delay_us) = self.network.store_delay_us(node).map(|_| 500) else {
-            self.watches[at].over = true;
-            return;
-        };
-        match changes {
-            Ok(changes) if !broken => {
-                for change in changes {
-                    self.watches[at].told = change.revision;
-                    self.after(
-                        delay_us,
-                        Happening::Input(node, life, Input::Answered(ask, Answer::Changed(change))),
-                    );
-                }
-            }
-            Ok(_) | Err(_) => {
-                self.watches[at].over = true;
-                self.report.counts.watches_lost += 1;
-                self.after(
-                    delay_us,
-                    Happening::Input(node, life, Input::Answered(ask, Answer::WatchLost)),
-                );
-            }
-        }
-    }
-
     /// The data plane of one node: every shard that it leads or has a copy of, as its own map says.
     fn step_data(&mut self, node: u32) -> Result<(), String> {
         let me = self.nodes[node as usize].member;
@@ -791,27 +529,4 @@ impl ControlWorld {
             println!("{:>9.3} {}", self.now_us as f64 / 1e6, what());
         }
     }
-}
-
-fn describe(transaction: &cluster::metadata::Transaction) -> String {
-    let writes = transaction.writes.iter().map(|write| {
-        let key = String::from_utf8_lossy(&write.key).into_owned();
-        let record = write
-            .value
-            .as_ref()
-            .and_then(|value| ShardRecord::decode(value).ok());
-        match record.map(|record| record.config) {
-            Some(config) => {
-                let nodes: Vec<u32> = config.copies().members().iter().map(|m| m.node.0).collect();
-                let serving = config.phase() == model::Phase::Serving;
-                format!(
-                    "{key} epoch {} {nodes:?} led by {} serving {serving}",
-                    config.epoch(),
-                    config.primary().node.0
-                )
-            }
-            None => key,
-        }
-    });
-    writes.collect::<Vec<_>>().join("; ")
 }

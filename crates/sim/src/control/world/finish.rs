@@ -125,10 +125,10 @@ impl ControlWorld {
         if config.phase() != Phase::Serving {
             return Err("does not serve");
         }
-        if !members
-            .iter()
-            .all(|m| self.is_alive(*m) && self.data.has(shard, *m))
-        {
+        // Where everybody else is being drained, or is in a process that has a copy, there is no place for another.
+        let sound = |m: &&Member| self.is_alive(**m) && self.data.has(shard, **m);
+        let living: Vec<Member> = members.iter().filter(sound).copied().collect();
+        if living.len() < members.len() && self.has_room_beside(&living) {
             return Err("has lost members");
         }
         let target = usize::from(self.plan.settings.copies).min(self.usable_processes());
