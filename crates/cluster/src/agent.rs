@@ -400,3 +400,6 @@ impl Agent {
         self.after_role_change(out);
     }
 }
+
+#[cfg(test)]
+mod tests;

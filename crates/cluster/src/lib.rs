@@ -31,5 +31,6 @@ pub mod reports;
 pub mod situation;
 pub mod table;
 pub mod timing;
+pub mod view;
 
 pub use agent::{Agent, AskId, Effect, Event, Identity, Input};
