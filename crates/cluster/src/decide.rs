@@ -12,6 +12,8 @@
 //!   member on a draining node ──► grow          the shrinking takes that member
 //! ```
 //!
+//! Replacing and growing give nothing to a node that is being drained; re-forming does, if there is no other.
+//!
 //! Every one of them waits unless enough members of the set that last served are alive to prove what was acknowledged.
 
 use alloc::vec::Vec;
@@ -151,17 +153,19 @@ impl Case<'_> {
         let enough = |set: &CopySet| self.situation.alive_of(set) >= set.write_quorum();
         let mut as_they_are = [now, before].into_iter();
         as_they_are.find(enough).or_else(|| {
-            let mut replaced = [now, before].into_iter();
-            replaced.find_map(|set| self.with_lost_replaced(&set).filter(enough))
+            let sites = [self.situation.steady_sites(), self.situation.last_resorts()];
+            let mut replaced = sites
+                .iter()
+                .flat_map(|sites| [(now, sites), (before, sites)]);
+            replaced.find_map(|(set, sites)| self.with_lost_replaced(&set, sites).filter(enough))
         })
     }
 
-    fn with_lost_replaced(&self, set: &CopySet) -> Option<CopySet> {
-        let sites = self.situation.steady_sites();
+    fn with_lost_replaced(&self, set: &CopySet, sites: &[Site]) -> Option<CopySet> {
         let mut members = set.members().to_vec();
         for at in 0..members.len() {
             if self.may_be_replaced(members[at])
-                && let Some(new) = self.replacement(&members, at, &sites)
+                && let Some(new) = self.replacement(&members, at, sites)
             {
                 members[at] = new;
             }

@@ -211,10 +211,20 @@ impl<'a> Situation<'a> {
     /// The nodes that may be given a copy: active and well.
     #[must_use]
     pub fn steady_sites(&self) -> Vec<Site> {
+        self.sites_in(&[NodeState::Active])
+    }
+
+    /// Where a copy may go if it cannot be served otherwise: also to nodes that should get no more.
+    #[must_use]
+    pub fn last_resorts(&self) -> Vec<Site> {
+        self.sites_in(&[NodeState::Active, NodeState::Draining])
+    }
+
+    fn sites_in(&self, states: &[NodeState]) -> Vec<Site> {
         let nodes = self.map.nodes().iter();
         let steady = nodes.filter(|(node, record)| {
             let well = self.health(record.member(**node)) == Health::Well;
-            record.state == NodeState::Active && well
+            states.contains(&record.state) && well
         });
         steady.filter_map(|(&node, _)| self.site(node)).collect()
     }
