@@ -49,6 +49,27 @@ pub const MAX_WAITERS: usize = 65_536;
 /// Longest user name of a session, in bytes.
 pub const MAX_USER_BYTES: usize = 255;
 
+/// Nodes of a cluster, those that are gone included until they are forgotten.
+pub const MAX_NODES: u16 = 1_024;
+/// Shards of a cluster.
+pub const MAX_SHARDS: u16 = 4_096;
+/// Copies that a shard can be configured to have.
+pub const MAX_TARGET_COPIES: u8 = 5;
+/// Longest address of a node, in bytes: `host:port`.
+pub const MAX_ADDRESS_BYTES: usize = 255;
+/// Suspects that a heartbeat names; their number it tells in full.
+pub const MAX_SUSPECTS: usize = 16;
+/// Copies that one report describes; a node with more sends several.
+pub const MAX_REPORTED_COPIES: usize = 256;
+/// Keys that one metadata transaction compares, and as many that it writes: etcd's default is 128 operations.
+pub const MAX_TRANSACTION_KEYS: usize = 120;
+/// Records of a cluster that the metadata store may hold: shards, nodes, and some.
+pub const MAX_RECORDS: usize = MAX_SHARDS as usize + MAX_NODES as usize + 4_096;
+/// Copies that one node may be receiving at a time.
+pub const MAX_REPAIRS_PER_NODE: usize = 2;
+
+const _: () = assert!(MAX_SHARDS <= crate::slot::SLOTS);
+const _: () = assert!(MAX_TARGET_COPIES as usize + 2 <= crate::membership::MAX_COPIES);
 const _: () = assert!(SEGMENT_BYTES == 1 << SEGMENT_OFFSET_BITS);
 const _: () = assert!(DEFAULT_VALUE_BYTES <= MAX_VALUE_BYTES);
 const _: () = assert!(MAX_VALUE_BYTES + MAX_KEY_BYTES + 4096 <= MAX_BATCH_BYTES);

@@ -16,6 +16,7 @@
 //! See `docs/testing.md`.
 
 mod client;
+pub mod control;
 pub mod disk;
 pub mod oracle;
 pub mod plan;

@@ -13,6 +13,9 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("shard", &["model", "store"]),
     ("command", &["model", "resp", "store", "shard"]),
     ("node", &["model", "resp", "store", "shard", "command"]),
+    ("replica", &["model"]),
+    ("cluster", &["model"]),
+    ("meta", &["model", "cluster"]),
     (
         "server",
         &["model", "resp", "store", "shard", "command", "node"],
@@ -20,7 +23,9 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("bench", &["model"]),
     (
         "sim",
-        &["model", "resp", "store", "shard", "command", "node"],
+        &[
+            "model", "resp", "store", "shard", "command", "node", "cluster",
+        ],
     ),
     ("cluster-sim", &["model", "replica", "sim"]),
     (
@@ -35,7 +40,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
 
 /// Crates that do no I/O.
 const CORE: &[&str] = &[
-    "model", "resp", "store", "replica", "shard", "command", "node",
+    "model", "resp", "store", "replica", "shard", "command", "node", "cluster",
 ];
 
 /// Longest source file, in lines. Lower it as files are split; never raise it.

@@ -1,0 +1,134 @@
+use alloc::{vec, vec::Vec};
+
+use model::{Incarnation, Member, NodeId, Now, Zone};
+
+use super::{Agent, Effect, Identity, Input};
+use crate::{
+    format::Record,
+    keys::Place,
+    message::{Heartbeat, Message},
+    metadata::{Answer, Ask, Listing, RequestId, Revision},
+    record::{Addresses, NodeRecord, NodeState, Role, Settings},
+    timing::{HEARTBEAT_MS, TICK_MS},
+};
+
+const NODES: u32 = 12;
+
+fn member(node: u32) -> Member {
+    Member {
+        node: NodeId(node),
+        incarnation: Incarnation(1),
+    }
+}
+
+fn settings() -> Settings {
+    Settings {
+        shards: 1,
+        copies: 3,
+        write_quorum: 2,
+        initial_nodes: 3,
+    }
+}
+
+/// Twelve nodes without shards; node 1 coordinates.
+fn listing() -> Listing {
+    let mut entries = vec![(Place::Cluster.key(), settings().encode())];
+    let role = Role {
+        term: 1,
+        holder: member(1),
+        request: RequestId(1),
+    };
+    entries.push((Place::Coordinator.key(), role.encode()));
+    for node in 0..NODES {
+        let record = NodeRecord {
+            incarnation: Incarnation(1),
+            state: NodeState::Active,
+            process: u64::from(node),
+            zone: Zone(0),
+            addresses: Addresses::default(),
+            request: RequestId(1),
+        };
+        entries.push((Place::Node(NodeId(node)).key(), record.encode()));
+    }
+    let revision = Revision(1);
+    Listing { revision, entries }
+}
+
+struct Bench {
+    agent: Agent,
+    now_ms: u64,
+}
+
+impl Bench {
+    /// Node 0, which has listed the map.
+    fn new() -> Self {
+        let identity = Identity {
+            me: member(0),
+            process: 0,
+            zone: Zone(0),
+            addresses: Addresses::default(),
+            settings: settings(),
+        };
+        let now_ms = 1_000;
+        let agent = Agent::new(identity, at(now_ms));
+        let mut bench = Self { agent, now_ms };
+        for effect in bench.input(Input::Tick) {
+            if let Effect::Ask(ask, Ask::List) = effect {
+                bench.input(Input::Answered(ask, Answer::Listed(Some(listing()))));
+            }
+        }
+        bench
+    }
+
+    fn input(&mut self, input: Input) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.agent.handle(at(self.now_ms), input, &mut effects);
+        effects
+    }
+
+    /// To whom it sends heartbeats while one interval passes.
+    fn beaten(&mut self) -> Vec<u32> {
+        let mut to = Vec::new();
+        for _ in 0..HEARTBEAT_MS / TICK_MS {
+            self.now_ms += TICK_MS;
+            for effect in self.input(Input::Tick) {
+                if let Effect::Send(node, Message::Heartbeat(_)) = effect {
+                    to.push(node.0);
+                }
+            }
+        }
+        to
+    }
+}
+
+fn at(mono_ms: u64) -> Now {
+    Now {
+        unix_ms: mono_ms,
+        mono_us: mono_ms * 1_000,
+    }
+}
+
+/// Whoever has a newer map may count on a link that this node does not know of.
+#[test]
+fn whoever_calls_is_answered() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.beaten(), [1, 2, 3, 9, 10, 11]);
+    let heartbeat = Heartbeat {
+        from: member(6),
+        term: 1,
+        map: 0,
+        store_answers: true,
+        is_answer: false,
+        listens_to: 1,
+        suspect_count: 0,
+        suspects: vec![],
+    };
+    bench.input(Input::Message(
+        NodeId(6),
+        Message::Heartbeat(heartbeat.clone()),
+    ));
+    assert_eq!(bench.beaten(), [1, 2, 3, 6, 9, 10, 11]);
+    // Under another's name, or from another life, it is no call.
+    bench.input(Input::Message(NodeId(7), Message::Heartbeat(heartbeat)));
+    assert_eq!(bench.beaten(), [1, 2, 3, 6, 9, 10, 11]);
+}

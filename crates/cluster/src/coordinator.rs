@@ -1,0 +1,366 @@
+//! The coordinator: compares what should be with what is, and says which records should change.
+//!
+//! A value that a node has only while it holds the role. It keeps nothing that matters: verdicts and reports are learned
+//! again within a second by whoever comes next, everything else stands in the map. It never writes; it proposes, and the
+//! [`crate::agent`] makes each proposal a transaction that compares the role's record and all that it was made from.
+
+use alloc::{collections::BTreeSet, vec::Vec};
+
+use model::{CopySet, NodeId, Phase, ServedSet, ShardConfig, ShardId, limits};
+
+use crate::{
+    balance,
+    brake::{Brake, Braking},
+    court::{Court, Standing},
+    decide::{self, Decision, Reason},
+    detector::Detector,
+    keys::Place,
+    map::ClusterMap,
+    message::Report,
+    placement::{self, Site},
+    record::{LossRecord, NodeRecord, NodeState, ShardRecord},
+    reports::Reports,
+    situation::Situation,
+    timing::BALANCE_MS,
+};
+
+pub use operate::{Command, Refusal};
+
+mod operate;
+
+/// What the coordinator remembers.
+#[derive(Clone, Debug, Default)]
+pub struct Coordinator {
+    brake: Brake,
+    reports: Reports,
+    /// Places with a transaction under way: nothing else is proposed for them.
+    pending: BTreeSet<Place>,
+    balanced_ms: u64,
+}
+
+/// A record that should change, and why. The request is filled in by who makes it a transaction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Proposal {
+    /// A shard's configuration.
+    Shard(ShardId, ShardRecord, Reason),
+    /// A forced recovery, with what it may lose.
+    Forced(ShardId, ShardRecord, LossRecord),
+    /// A node's state.
+    Node(NodeId, NodeRecord),
+    /// A node is to be forgotten.
+    Forget(NodeId),
+}
+
+/// What the coordinator wants after a look around.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wishes {
+    /// Records that should change, the most urgent first.
+    pub proposals: Vec<Proposal>,
+    /// Nodes that should be asked whether they are there.
+    pub ask: Vec<NodeId>,
+}
+
+impl Proposal {
+    /// The places that it changes.
+    #[must_use]
+    pub fn places(&self) -> Vec<Place> {
+        match self {
+            Self::Shard(shard, ..) => alloc::vec![Place::Shard(*shard)],
+            Self::Forced(shard, _, loss) => {
+                alloc::vec![Place::Shard(*shard), Place::Loss(*shard, loss.epoch)]
+            }
+            Self::Node(node, _) | Self::Forget(node) => alloc::vec![Place::Node(*node)],
+        }
+    }
+
+    /// Whether it changes a shard's primary because the old one is lost.
+    fn is_urgent(&self) -> bool {
+        match self {
+            Self::Shard(_, _, reason) => matches!(reason, Reason::Failover | Reason::Reform),
+            Self::Forced(..) => true,
+            Self::Node(..) | Self::Forget(_) => false,
+        }
+    }
+}
+
+impl Coordinator {
+    /// A coordinator that starts now. It balances nothing before it has had time to hear everybody.
+    #[must_use]
+    pub fn new(now_ms: u64) -> Self {
+        Self {
+            balanced_ms: now_ms + BALANCE_MS,
+            ..Self::default()
+        }
+    }
+
+    /// This node stood still, or the store is back after an outage: what it believes may be its own fault.
+    pub fn distrust(&mut self, now_ms: u64) {
+        self.brake.pull(now_ms);
+    }
+
+    /// A node reports.
+    pub fn hear(&mut self, report: &Report, now_ms: u64) {
+        self.reports.hear(report, now_ms);
+    }
+
+    /// A transaction about these places is under way.
+    pub fn begin(&mut self, places: &[Place]) {
+        self.pending.extend(places);
+    }
+
+    /// It is over, and the map shows what became of it.
+    pub fn end(&mut self, places: &[Place]) {
+        for place in places {
+            self.pending.remove(place);
+        }
+    }
+
+    /// Since when a node is held to be dead.
+    #[must_use]
+    pub fn dead_since(&self, member: model::Member) -> Option<u64> {
+        self.brake.dead_since(member.node, member.incarnation)
+    }
+
+    /// Whether the brake holds.
+    #[must_use]
+    pub const fn is_braked(&self) -> bool {
+        self.brake.is_pulled()
+    }
+
+    /// Compares what should be with what is.
+    pub fn reconcile(
+        &mut self,
+        map: &ClusterMap,
+        court: &Court,
+        detector: &Detector,
+        me: NodeId,
+        now_ms: u64,
+    ) -> Wishes {
+        let mut wishes = Wishes::default();
+        if let Braking::Pulled(convicted) = self.brake.update(court, map.present().len(), now_ms) {
+            wishes.ask = convicted;
+        }
+        for (&shard, record) in map.shards() {
+            self.reports.note_unreachable(shard, record, now_ms);
+        }
+        self.reports.forget(now_ms, |shard, member| {
+            map.shards()
+                .get(&shard)
+                .is_some_and(|record| record.config.copies().contains(member))
+        });
+        if let Some(situation) = Situation::new(map, court, &self.brake, &self.reports, now_ms) {
+            wishes.proposals = propose(&situation, detector, me, self.balanced_ms <= now_ms);
+        }
+        wishes.proposals.retain(|proposal| {
+            !proposal
+                .places()
+                .iter()
+                .any(|place| self.pending.contains(place))
+        });
+        wishes
+            .proposals
+            .sort_by_key(|proposal| !proposal.is_urgent());
+        if wishes
+            .proposals
+            .iter()
+            .any(|p| matches!(p, Proposal::Shard(_, _, Reason::Grow | Reason::HandOver)))
+        {
+            self.balanced_ms = now_ms + BALANCE_MS;
+        }
+        wishes
+    }
+
+    /// What an operator's command asks for.
+    pub fn operate(
+        &self,
+        command: Command,
+        map: &ClusterMap,
+        court: &Court,
+        now_ms: u64,
+    ) -> Result<Proposal, Refusal> {
+        let situation = Situation::new(map, court, &self.brake, &self.reports, now_ms)
+            .ok_or(Refusal::NotCreated)?;
+        operate::propose(&situation, command)
+    }
+}
+
+fn propose(
+    situation: &Situation<'_>,
+    detector: &Detector,
+    me: NodeId,
+    may_balance: bool,
+) -> Vec<Proposal> {
+    let mut proposals: Vec<Proposal> = Vec::new();
+    let shards = situation.map.shards();
+    let mut budget = Budget::default();
+    for (&shard, record) in shards {
+        if let Some(decision) = decide::decide(situation, shard, record)
+            && budget.allows(situation, record, &decision)
+        {
+            proposals.push(shard_proposal(record, &decision));
+        }
+    }
+    proposals.extend(node_states(situation, detector, me));
+    if shards.is_empty() {
+        proposals.extend(create_shards(situation));
+    } else if proposals.is_empty() && may_balance && is_calm(situation) {
+        let step = balance::next(situation);
+        proposals.extend(step.map(|decision| shard_proposal(&shards[&decision.shard], &decision)));
+    }
+    proposals
+}
+
+fn shard_proposal(record: &ShardRecord, decision: &Decision) -> Proposal {
+    let record = ShardRecord {
+        config: decision.config,
+        ..*record
+    };
+    Proposal::Shard(decision.shard, record, decision.reason)
+}
+
+/// Every shard serves with all of its members complete, and nobody is in doubt.
+fn is_calm(situation: &Situation<'_>) -> bool {
+    let mut shards = situation.map.shards().iter();
+    let whole = |(shard, record): (&ShardId, &ShardRecord)| {
+        let members = record.config.copies().members();
+        let complete = members
+            .iter()
+            .all(|m| situation.is_complete(*shard, record, *m));
+        record.config.phase() == Phase::Serving && complete
+    };
+    let mut present = situation.map.present().into_keys();
+    shards.all(whole) && present.all(|node| situation.court.standing(node) == Standing::Well)
+}
+
+/// Copies that decisions of one look around have given to nodes, which the situation does not show yet.
+#[derive(Debug, Default)]
+struct Budget {
+    given: alloc::collections::BTreeMap<NodeId, usize>,
+}
+
+impl Budget {
+    /// Whether the members that this decision adds can be received and sent within the limits.
+    fn allows(
+        &mut self,
+        situation: &Situation<'_>,
+        before: &ShardRecord,
+        decision: &Decision,
+    ) -> bool {
+        let old = before.config.copies();
+        let new = decision
+            .config
+            .copies()
+            .members()
+            .iter()
+            .filter(|m| !old.contains(**m));
+        let new: Vec<NodeId> = new.map(|m| m.node).collect();
+        let primary = decision.config.primary().node;
+        // A shard that cannot serve without its new members does not wait for those that can.
+        if new.is_empty() || decision.reason == Reason::Reform {
+            return true;
+        }
+        let given = |node: NodeId| self.given.get(&node).copied().unwrap_or(0);
+        let receives = |node: NodeId| {
+            situation.burden(node).receiving + given(node) < limits::MAX_REPAIRS_PER_NODE
+        };
+        let sends =
+            situation.burden(primary).sending + given(primary) < limits::MAX_REPAIRS_PER_NODE;
+        if !sends || !new.iter().all(|&node| receives(node)) {
+            return false;
+        }
+        for node in new.into_iter().chain([primary]) {
+            *self.given.entry(node).or_default() += 1;
+        }
+        true
+    }
+}
+
+fn node_states(situation: &Situation<'_>, detector: &Detector, me: NodeId) -> Vec<Proposal> {
+    let nodes = situation.map.nodes().iter();
+    let changed = nodes.filter_map(|(&node, record)| {
+        let heard =
+            node == me || detector.hears(node) && situation.court.standing(node) == Standing::Well;
+        let state = match record.state {
+            NodeState::Joining if heard => NodeState::Active,
+            NodeState::Draining if !holds_anything(situation, node) => NodeState::Gone,
+            NodeState::Joining | NodeState::Active | NodeState::Draining | NodeState::Gone => {
+                return None;
+            }
+        };
+        Some(Proposal::Node(
+            node,
+            NodeRecord {
+                state,
+                ..record.clone()
+            },
+        ))
+    });
+    changed.collect()
+}
+
+/// Whether any life of this node is a member of any shard, or of a set that a shard still has to be recovered from.
+fn holds_anything(situation: &Situation<'_>, node: NodeId) -> bool {
+    let in_set = |set: &CopySet| set.members().iter().any(|m| m.node == node);
+    let mut shards = situation.map.shards().values();
+    shards.any(|record| {
+        in_set(record.config.copies()) || Situation::source(record).is_some_and(|set| in_set(&set))
+    })
+}
+
+/// All shards, once there are as many nodes as were to be waited for.
+fn create_shards(situation: &Situation<'_>) -> Vec<Proposal> {
+    let mut sites = situation.steady_sites();
+    let settings = situation.settings;
+    if sites.len() < usize::from(settings.initial_nodes) {
+        return Vec::new();
+    }
+    let shards = (0..settings.shards).map(ShardId);
+    let created = shards.filter_map(|shard| {
+        let held = place(shard, &mut sites, usize::from(settings.copies));
+        let members: Vec<_> = held
+            .iter()
+            .map(|site| situation.map.nodes()[&site.node].member(site.node))
+            .collect();
+        let copies = CopySet::checked(&members, settings.quorum_of(members.len()))?;
+        // Each shard's first choice rotates with its number among equals, so primaries spread as copies do.
+        let primary = members[usize::from(shard.0) % members.len()].node;
+        let (first_slot, last_slot) = settings.slots_of(shard);
+        let config = ShardConfig::create(copies, primary);
+        let record = ShardRecord {
+            first_slot,
+            last_slot,
+            config,
+            request: Default::default(),
+        };
+        Some(Proposal::Shard(shard, record, Reason::Grow))
+    });
+    created.collect()
+}
+
+fn place(shard: ShardId, sites: &mut [Site], copies: usize) -> Vec<Site> {
+    let mut held: Vec<Site> = Vec::new();
+    while held.len() < copies {
+        let Some(site) = placement::choose(shard, sites, &held) else {
+            break;
+        };
+        let chosen = sites
+            .iter_mut()
+            .find(|s| s.node == site.node)
+            .expect("it was chosen from them");
+        chosen.burden += crate::situation::UNIT;
+        held.push(site);
+    }
+    held
+}
+
+/// The set that a forced recovery takes everything from.
+fn served_by(record: &ShardRecord, survivor: model::Member) -> ServedSet {
+    let epoch = match record.config.phase() {
+        Phase::Recovering { from } => from.map_or(0, |from| from.epoch),
+        Phase::Serving => record.config.epoch(),
+    };
+    ServedSet {
+        epoch,
+        copies: CopySet::new(&[survivor], 1),
+    }
+}

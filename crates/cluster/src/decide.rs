@@ -1,0 +1,425 @@
+//! What should become of one shard: a pure function of the situation.
+//!
+//! One step at a time, and only from where the last one has led to: whatever is interrupted is decided anew.
+//!
+//! ```text
+//!   primary lost, or cut off ───► failover      the set stays, another member leads
+//!   too few left to acknowledge ► re-form       the lost are replaced before anything is served
+//!   member lost ────────────────► replace       at once if its life is over, else after a delay
+//!   too few members ────────────► grow          by one
+//!   too many, all complete ─────► shrink        by one
+//!   primary on a draining node ─► hand over     to a complete member
+//!   member on a draining node ──► grow          the shrinking takes that member
+//! ```
+//!
+//! Replacing and growing give nothing to a node that is being drained; re-forming does, if there is no other.
+//!
+//! Every one of them waits unless enough members of the set that last served are alive to prove what was acknowledged.
+
+use alloc::vec::Vec;
+
+use model::{CopySet, Member, NodeId, Phase, ShardConfig, ShardId, limits};
+
+use crate::{
+    placement::{self, Site},
+    record::ShardRecord,
+    situation::{Health, Situation},
+    timing::{CUT_OFF_MS, REPAIR_DELAY_MS, UNREACHABLE_MS},
+};
+
+/// Why a shard's configuration changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Its primary is lost.
+    Failover,
+    /// Too few members were left to acknowledge anything.
+    Reform,
+    /// A lost member is replaced.
+    Replace,
+    /// It has fewer members than it should, or one of them is to be moved.
+    Grow,
+    /// It has more members than it should.
+    Shrink,
+    /// Another member leads, by plan.
+    HandOver,
+    /// An operator said so.
+    Forced,
+}
+
+/// A shard's next configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Which shard.
+    pub shard: ShardId,
+    /// What it shall be.
+    pub config: ShardConfig,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// What this shard needs, if anything can be done about it now.
+#[must_use]
+pub fn decide(situation: &Situation<'_>, shard: ShardId, record: &ShardRecord) -> Option<Decision> {
+    let case = Case {
+        situation,
+        shard,
+        record,
+    };
+    if !situation.is_provable(record) {
+        return None;
+    }
+    if !situation.is_alive(record.config.primary()) || case.is_cut_off() {
+        return case.fail_over();
+    }
+    match record.config.phase() {
+        Phase::Recovering { .. } => case.reform_if_stuck(),
+        Phase::Serving => case.improve(),
+    }
+}
+
+struct Case<'a> {
+    situation: &'a Situation<'a>,
+    shard: ShardId,
+    record: &'a ShardRecord,
+}
+
+impl Case<'_> {
+    fn members(&self) -> &[Member] {
+        self.record.config.copies().members()
+    }
+
+    fn decision(&self, copies: CopySet, primary: NodeId, reason: Reason) -> Decision {
+        let config = self.record.config.succeed(copies, primary);
+        Decision {
+            shard: self.shard,
+            config,
+            reason,
+        }
+    }
+
+    fn set(&self, members: &[Member]) -> CopySet {
+        CopySet::new(members, self.situation.settings.quorum_of(members.len()))
+    }
+
+    fn fail_over(&self) -> Option<Decision> {
+        let set = self.servable_set()?;
+        let primary = self.best_primary(&set)?;
+        let same = set == *self.record.config.copies();
+        let reason = if same {
+            Reason::Failover
+        } else {
+            Reason::Reform
+        };
+        Some(self.decision(set, primary.node, reason))
+    }
+
+    /// Whether the primary says that it cannot reach enough members to acknowledge anything, while there are enough others.
+    fn is_cut_off(&self) -> bool {
+        let quorum = self.record.config.copies().write_quorum();
+        let since = |m: &&Member| self.situation.reports.unreachable_since(self.shard, **m);
+        let long = |since_ms: u64| self.situation.now_ms >= since_ms + CUT_OFF_MS;
+        let unreachable = self
+            .members()
+            .iter()
+            .filter(|m| since(m).is_some_and(long))
+            .count();
+        let primary = self.record.config.primary();
+        let others = self
+            .members()
+            .iter()
+            .filter(|m| **m != primary && self.situation.is_alive(**m));
+        self.members().len() - unreachable < quorum && others.count() >= quorum
+    }
+
+    fn reform_if_stuck(&self) -> Option<Decision> {
+        let set = self.servable_set()?;
+        if set == *self.record.config.copies() {
+            return None;
+        }
+        let primary = self.record.config.primary();
+        let primary = if set.contains(primary) {
+            primary
+        } else {
+            self.best_primary(&set)?
+        };
+        Some(self.decision(set, primary.node, Reason::Reform))
+    }
+
+    /// The set as it is, or as it was when it last served, or either with the lost ones replaced: the first that has enough
+    /// members alive to acknowledge a write.
+    fn servable_set(&self) -> Option<CopySet> {
+        let now = *self.record.config.copies();
+        let before = Situation::source(self.record).unwrap_or(now);
+        let enough = |set: &CopySet| self.situation.alive_of(set) >= set.write_quorum();
+        let mut as_they_are = [now, before].into_iter();
+        as_they_are.find(enough).or_else(|| {
+            let sites = [self.situation.steady_sites(), self.situation.last_resorts()];
+            let mut replaced = sites
+                .iter()
+                .flat_map(|sites| [(now, sites), (before, sites)]);
+            replaced.find_map(|(set, sites)| self.with_lost_replaced(&set, sites).filter(enough))
+        })
+    }
+
+    fn with_lost_replaced(&self, set: &CopySet, sites: &[Site]) -> Option<CopySet> {
+        let mut members = set.members().to_vec();
+        for at in 0..members.len() {
+            if self.may_be_replaced(members[at])
+                && let Some(new) = self.replacement(&members, at, sites)
+            {
+                members[at] = new;
+            }
+        }
+        (members != set.members()).then(|| self.set(&members))
+    }
+
+    /// Whether this member is lost for so long, or so surely, that another may take its place.
+    fn may_be_replaced(&self, member: Member) -> bool {
+        match self.situation.health(member) {
+            Health::Over => true,
+            Health::Dead { since_ms } => self.situation.now_ms >= since_ms + REPAIR_DELAY_MS,
+            Health::Well | Health::Doubtful => {
+                let unreachable = self.situation.reports.unreachable_since(self.shard, member);
+                unreachable
+                    .is_some_and(|since_ms| self.situation.now_ms >= since_ms + UNREACHABLE_MS)
+            }
+        }
+    }
+
+    /// Who should take the place of the member at `at`: the same node if it lives again, else the best there is.
+    fn replacement(&self, members: &[Member], at: usize, sites: &[Site]) -> Option<Member> {
+        let others = members.iter().enumerate().filter(|(n, _)| *n != at);
+        let others: Vec<NodeId> = others.map(|(_, m)| m.node).collect();
+        let held = self.sites_of(&others);
+        let again = sites.iter().find(|site| site.node == members[at].node);
+        let again = again
+            .filter(|site| self.situation.map.nodes()[&site.node].member(site.node) != members[at]);
+        let free: Vec<Site> = sites
+            .iter()
+            .filter(|site| site.node != members[at].node)
+            .copied()
+            .collect();
+        let again = again.and_then(|site| placement::choose(self.shard, &[*site], &held));
+        let site = again.or_else(|| placement::choose(self.shard, &free, &held))?;
+        Some(self.present(site.node))
+    }
+
+    fn present(&self, node: NodeId) -> Member {
+        self.situation.map.nodes()[&node].member(node)
+    }
+
+    fn sites_of(&self, nodes: &[NodeId]) -> Vec<Site> {
+        nodes
+            .iter()
+            .filter_map(|&node| self.situation.site(node))
+            .collect()
+    }
+
+    /// The member that should lead: not the one that does, alive, of the set that last served, steady, staying, complete, with the
+    /// longest log, and with the fewest primaries to lead already. Among equals the next in the set's order.
+    fn best_primary(&self, set: &CopySet) -> Option<Member> {
+        let situation = self.situation;
+        let source = Situation::source(self.record);
+        let now = set
+            .members()
+            .iter()
+            .position(|m| *m == self.record.config.primary());
+        let count = set.members().len();
+        let turn = |at: usize| (at + count - now.unwrap_or(0)) % count;
+        let alive = set.members().iter().enumerate();
+        let alive = alive.filter(|(at, m)| now != Some(*at) && situation.is_alive(**m));
+        let best = alive.min_by_key(|&(at, &member)| {
+            let knows = source.is_none_or(|source| source.contains(member));
+            let well = situation.health(member) == Health::Well;
+            let complete = situation.is_complete(self.shard, self.record, member);
+            let position = situation.reports.position(self.shard, member);
+            let misses = (!knows, !well, situation.is_draining(member), !complete);
+            (
+                misses,
+                core::cmp::Reverse(position),
+                situation.burden(member.node).primaries,
+                turn(at),
+            )
+        });
+        best.map(|(_, member)| *member)
+    }
+
+    /// The shard serves, its primary lives: is there anything to make better?
+    fn improve(&self) -> Option<Decision> {
+        if let Some(at) = self.members().iter().position(|m| self.may_be_replaced(*m)) {
+            return self.replace(at);
+        }
+        if !self.members().iter().all(|m| self.is_sound(*m)) {
+            return None;
+        }
+        let target = usize::from(self.situation.settings.copies);
+        match self.members().len() {
+            len if len > target => self.shrink(),
+            len if len < target => self.grow(),
+            _ if self.situation.is_draining(self.record.config.primary()) => {
+                self.hand_over().or_else(|| self.grow())
+            }
+            _ if self
+                .members()
+                .iter()
+                .any(|m| self.situation.is_draining(*m)) =>
+            {
+                self.grow()
+            }
+            _ => None,
+        }
+    }
+
+    /// Alive and complete.
+    fn is_sound(&self, member: Member) -> bool {
+        self.situation.is_alive(member)
+            && self.situation.is_complete(self.shard, self.record, member)
+    }
+
+    fn replace(&self, at: usize) -> Option<Decision> {
+        let primary = self.record.config.primary();
+        let lost = self.members()[at];
+        let others = self.members().iter().filter(|m| **m != lost);
+        let alive: Vec<Member> = others
+            .copied()
+            .filter(|m| self.situation.is_alive(*m))
+            .collect();
+        let enough = alive.len() >= self.record.config.copies().write_quorum();
+        // While a copy is being made already the shard serves by the others: it must not wait for two.
+        if lost == primary
+            || (enough && !alive.iter().all(|m| self.is_sound(*m)))
+            || !self.may_send()
+        {
+            return None;
+        }
+        let mut members = self.members().to_vec();
+        if members.len() > usize::from(self.situation.settings.copies) {
+            members.remove(at);
+        } else {
+            members[at] = self.replacement(&members, at, &self.situation.free_sites())?;
+        }
+        Some(self.decision(self.set(&members), primary.node, Reason::Replace))
+    }
+
+    fn may_send(&self) -> bool {
+        let primary = self.record.config.primary().node;
+        self.situation.burden(primary).sending < limits::MAX_REPAIRS_PER_NODE
+    }
+
+    fn grow(&self) -> Option<Decision> {
+        let nodes: Vec<NodeId> = self.members().iter().map(|m| m.node).collect();
+        let staying = self
+            .members()
+            .iter()
+            .filter(|m| !self.situation.is_draining(**m));
+        let staying: Vec<NodeId> = staying.map(|m| m.node).collect();
+        let (all, staying) = (self.sites_of(&nodes), self.sites_of(&staying));
+        // Zones are those of the copies that stay; a process may not hold two even for a while.
+        let sites = self.situation.free_sites();
+        let fit = sites
+            .iter()
+            .filter(|site| placement::choose(self.shard, &[**site], &all).is_some());
+        let fit: Vec<Site> = fit.copied().collect();
+        let site = placement::choose(self.shard, &fit, &staying)?;
+        self.grow_to(site.node)
+    }
+
+    fn grow_to(&self, node: NodeId) -> Option<Decision> {
+        if !self.may_send() {
+            return None;
+        }
+        let mut members = self.members().to_vec();
+        members.push(self.present(node));
+        let primary = self.record.config.primary().node;
+        Some(self.decision(self.set(&members), primary, Reason::Grow))
+    }
+
+    /// Lets the member go that is draining, or else the one whose zone is most crowded and whose node is most burdened. All
+    /// are alive and complete.
+    fn shrink(&self) -> Option<Decision> {
+        let situation = self.situation;
+        let primary = self.record.config.primary();
+        let leaver = self.members().iter().max_by_key(|&&member| {
+            let others = self.members().iter().filter(|m| **m != member);
+            let zone = situation.site(member.node).map(|site| site.zone);
+            let crowd = others
+                .filter(|m| situation.site(m.node).map(|site| site.zone) == zone)
+                .count();
+            let draining = situation.is_draining(member);
+            (
+                draining,
+                crowd,
+                situation.burden(member.node).weight,
+                member != primary,
+                member,
+            )
+        })?;
+        let rest: Vec<Member> = self
+            .members()
+            .iter()
+            .filter(|m| *m != leaver)
+            .copied()
+            .collect();
+        let set = self.set(&rest);
+        let primary = if *leaver == primary {
+            self.best_primary(&set)?
+        } else {
+            primary
+        };
+        Some(self.decision(set, primary.node, Reason::Shrink))
+    }
+
+    fn hand_over(&self) -> Option<Decision> {
+        let set = *self.record.config.copies();
+        let best = self.best_primary(&set)?;
+        let fit = !self.situation.is_draining(best)
+            && self.situation.health(best) == Health::Well
+            && self.is_sound(best);
+        fit.then(|| self.decision(set, best.node, Reason::HandOver))
+    }
+}
+
+/// A copy of this shard on one more node, as the first half of a move.
+#[must_use]
+pub fn grow_to(
+    situation: &Situation<'_>,
+    shard: ShardId,
+    record: &ShardRecord,
+    node: NodeId,
+) -> Option<Decision> {
+    let case = Case {
+        situation,
+        shard,
+        record,
+    };
+    case.is_settled().then(|| case.grow_to(node)).flatten()
+}
+
+/// Another primary for this shard, with nothing else changed.
+#[must_use]
+pub fn hand_over_to(
+    situation: &Situation<'_>,
+    shard: ShardId,
+    record: &ShardRecord,
+    node: NodeId,
+) -> Option<Decision> {
+    let case = Case {
+        situation,
+        shard,
+        record,
+    };
+    let set = *record.config.copies();
+    case.is_settled()
+        .then(|| case.decision(set, node, Reason::HandOver))
+}
+
+impl Case<'_> {
+    /// Serving, with as many members as it should have, all of them well and complete.
+    fn is_settled(&self) -> bool {
+        let copies = usize::from(self.situation.settings.copies);
+        let serving =
+            self.record.config.phase() == Phase::Serving && self.members().len() == copies;
+        let well = |m: &Member| self.situation.health(*m) == Health::Well && self.is_sound(*m);
+        serving && self.members().iter().all(well)
+    }
+}

@@ -1,0 +1,212 @@
+//! What agents say to each other.
+//!
+//! ```text
+//!  16 heartbeat  from member, term u64, map u64, flags u8, listens to u16, suspect count u16, named u8, members
+//!  17 report     from member, count u16, (shard u16, epoch u32, position u64, bytes u64, writes/s u32, complete u8, unreachable u8)...
+//!  18 question   from member
+//! ```
+//!
+//! Within the frame of [`crate::format`]. A heartbeat goes out on every link each [`crate::timing::HEARTBEAT_MS`], and at once when there is a new
+//! suspect or when somebody asks. A link may lose any message.
+
+use alloc::vec::Vec;
+
+use model::{Incarnation, Member, NodeId, Position, ShardId, limits};
+
+use crate::format::{Damage, Reader, Record, Writer};
+
+/// One message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// A sign of life, with what its sender thinks of others.
+    Heartbeat(Heartbeat),
+    /// The state of its sender's copies, to the coordinator.
+    Report(Report),
+    /// Are you there? The answer is a heartbeat.
+    Question(Member),
+}
+
+/// A sign of life.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// Who lives.
+    pub from: Member,
+    /// The coordinator's term that it knows of.
+    pub term: u64,
+    /// [`crate::map::ClusterMap::digest`] of its map.
+    pub map: u64,
+    /// Whether the metadata store answers it.
+    pub store_answers: bool,
+    /// Whether this answers a question.
+    pub is_answer: bool,
+    /// To how many nodes it listens.
+    pub listens_to: u16,
+    /// How many of them it suspects.
+    pub suspect_count: u16,
+    /// Some of them: at most [`limits::MAX_SUSPECTS`].
+    pub suspects: Vec<(NodeId, Incarnation)>,
+}
+
+/// The state of a node's copies, or of some of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Report {
+    /// Whose copies.
+    pub from: Member,
+    /// At most [`limits::MAX_REPORTED_COPIES`].
+    pub copies: Vec<CopyStatus>,
+}
+
+/// The state of one copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CopyStatus {
+    /// Of which shard.
+    pub shard: ShardId,
+    /// The configuration that it knows.
+    pub epoch: u32,
+    /// How far its log goes without a gap.
+    pub position: Position,
+    /// Bytes of live data.
+    pub bytes: u64,
+    /// Writes per second, lately.
+    pub writes_per_s: u32,
+    /// From a primary: which members of its configuration have everything committed, as bits in their order.
+    pub complete: u8,
+    /// From a primary: which members it cannot reach, as bits in their order.
+    pub unreachable: u8,
+}
+
+impl Message {
+    /// The bytes to send.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        match self {
+            Self::Heartbeat(heartbeat) => heartbeat.encode(),
+            Self::Report(report) => report.encode(),
+            Self::Question(from) => Question(*from).encode(),
+        }
+    }
+
+    /// The message that these bytes are.
+    pub fn decode(bytes: &[u8]) -> Result<Self, Damage> {
+        match *bytes.get(1).ok_or(Damage::Length)? {
+            Heartbeat::KIND => Heartbeat::decode(bytes).map(Self::Heartbeat),
+            Report::KIND => Report::decode(bytes).map(Self::Report),
+            Question::KIND => Question::decode(bytes).map(|question| Self::Question(question.0)),
+            _ => Err(Damage::Kind),
+        }
+    }
+
+    /// Who sent it.
+    #[must_use]
+    pub const fn from(&self) -> Member {
+        match self {
+            Self::Heartbeat(heartbeat) => heartbeat.from,
+            Self::Report(report) => report.from,
+            Self::Question(from) => *from,
+        }
+    }
+}
+
+struct Question(Member);
+
+const STORE_ANSWERS: u8 = 1;
+const IS_ANSWER: u8 = 2;
+
+impl Record for Heartbeat {
+    const KIND: u8 = 16;
+
+    fn write(&self, out: &mut Writer) {
+        assert!(self.suspects.len() <= limits::MAX_SUSPECTS);
+        out.member(self.from);
+        out.u64(self.term);
+        out.u64(self.map);
+        out.u8(u8::from(self.store_answers) * STORE_ANSWERS + u8::from(self.is_answer) * IS_ANSWER);
+        out.u16(self.listens_to);
+        out.u16(self.suspect_count);
+        out.u8(self.suspects.len() as u8);
+        for &(node, incarnation) in &self.suspects {
+            out.member(Member { node, incarnation });
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        let (sender, term, map, flags) = (from.member()?, from.u64()?, from.u64()?, from.u8()?);
+        let (listens_to, suspect_count) = (from.u16()?, from.u16()?);
+        let named = from.count(limits::MAX_SUSPECTS)?;
+        let suspects = (0..named).map(|_| from.member().map(|m| (m.node, m.incarnation)));
+        let suspects: Vec<_> = suspects.collect::<Result<_, _>>()?;
+        if flags > STORE_ANSWERS + IS_ANSWER
+            || usize::from(suspect_count) < suspects.len()
+            || suspect_count > listens_to
+        {
+            return Err(Damage::Value);
+        }
+        Ok(Self {
+            from: sender,
+            term,
+            map,
+            store_answers: flags & STORE_ANSWERS != 0,
+            is_answer: flags & IS_ANSWER != 0,
+            listens_to,
+            suspect_count,
+            suspects,
+        })
+    }
+}
+
+impl Record for Report {
+    const KIND: u8 = 17;
+
+    fn write(&self, out: &mut Writer) {
+        assert!(self.copies.len() <= limits::MAX_REPORTED_COPIES);
+        out.member(self.from);
+        out.u16(self.copies.len() as u16);
+        for copy in &self.copies {
+            out.u16(copy.shard.0);
+            out.u32(copy.epoch);
+            out.u64(copy.position.raw());
+            out.u64(copy.bytes);
+            out.u32(copy.writes_per_s);
+            out.u8(copy.complete);
+            out.u8(copy.unreachable);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        let (sender, count) = (from.member()?, usize::from(from.u16()?));
+        if count > limits::MAX_REPORTED_COPIES {
+            return Err(Damage::Value);
+        }
+        let copies = (0..count).map(|_| CopyStatus::read(from));
+        Ok(Self {
+            from: sender,
+            copies: copies.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl CopyStatus {
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        Ok(Self {
+            shard: ShardId(from.u16()?),
+            epoch: from.u32()?,
+            position: Position::from_raw(from.u64()?),
+            bytes: from.u64()?,
+            writes_per_s: from.u32()?,
+            complete: from.u8()?,
+            unreachable: from.u8()?,
+        })
+    }
+}
+
+impl Record for Question {
+    const KIND: u8 = 18;
+
+    fn write(&self, out: &mut Writer) {
+        out.member(self.0);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        from.member().map(Self)
+    }
+}

@@ -1,0 +1,125 @@
+//! What the nodes last reported of their copies.
+
+use alloc::collections::BTreeMap;
+
+use model::{Incarnation, Member, NodeId, Position, ShardId};
+
+use crate::{
+    message::{CopyStatus, Report},
+    record::ShardRecord,
+    timing::REPORT_FRESH_MS,
+};
+
+/// The latest report of each copy.
+#[derive(Clone, Debug, Default)]
+pub struct Reports {
+    copies: BTreeMap<(ShardId, NodeId), Reported>,
+    /// Since when a shard's primary has not reached a member.
+    unreachable: BTreeMap<(ShardId, Member), u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Reported {
+    at_ms: u64,
+    incarnation: Incarnation,
+    status: CopyStatus,
+}
+
+impl Reports {
+    /// Takes a report in.
+    pub fn hear(&mut self, report: &Report, now_ms: u64) {
+        for &status in &report.copies {
+            let reported = Reported {
+                at_ms: now_ms,
+                incarnation: report.from.incarnation,
+                status,
+            };
+            self.copies
+                .insert((status.shard, report.from.node), reported);
+        }
+    }
+
+    /// Notes whom the primary of this shard cannot reach.
+    pub fn note_unreachable(&mut self, shard: ShardId, record: &ShardRecord, now_ms: u64) {
+        let bits = self
+            .of_primary(shard, record, now_ms)
+            .map_or(0, |status| status.unreachable);
+        for (at, &member) in record.config.copies().members().iter().enumerate() {
+            if bits & (1 << at) == 0 {
+                self.unreachable.remove(&(shard, member));
+            } else {
+                self.unreachable.entry((shard, member)).or_insert(now_ms);
+            }
+        }
+    }
+
+    /// Since when the shard's primary cannot reach this member.
+    #[must_use]
+    pub fn unreachable_since(&self, shard: ShardId, member: Member) -> Option<u64> {
+        self.unreachable.get(&(shard, member)).copied()
+    }
+
+    /// Forgets what is about nobody any more.
+    pub fn forget(&mut self, now_ms: u64, is_member: impl Fn(ShardId, Member) -> bool) {
+        self.copies
+            .retain(|_, reported| now_ms < reported.at_ms + 60 * REPORT_FRESH_MS);
+        self.unreachable
+            .retain(|&(shard, member), _| is_member(shard, member));
+    }
+
+    fn of_primary(&self, shard: ShardId, record: &ShardRecord, now_ms: u64) -> Option<CopyStatus> {
+        let primary = record.config.primary();
+        let reported = self.copies.get(&(shard, primary.node))?;
+        let fresh = now_ms < reported.at_ms + REPORT_FRESH_MS;
+        let same = reported.incarnation == primary.incarnation
+            && reported.status.epoch == record.config.epoch();
+        (fresh && same).then_some(reported.status)
+    }
+
+    /// Which members have everything, as bits in their order: what the primary of exactly this configuration said lately.
+    #[must_use]
+    pub fn complete(&self, shard: ShardId, record: &ShardRecord, now_ms: u64) -> u8 {
+        self.of_primary(shard, record, now_ms)
+            .map_or(0, |status| status.complete)
+    }
+
+    /// How far this copy was last known to go, however long ago.
+    #[must_use]
+    pub fn position(&self, shard: ShardId, member: Member) -> Option<Position> {
+        let reported = self.copies.get(&(shard, member.node))?;
+        (reported.incarnation == member.incarnation).then_some(reported.status.position)
+    }
+
+    /// Bytes and writes per second of a shard, as its largest copy reports.
+    #[must_use]
+    pub fn size(&self, shard: ShardId) -> (u64, u32) {
+        let copies = self
+            .copies
+            .range((shard, NodeId(0))..=(shard, NodeId(u32::MAX)));
+        copies.fold((0, 0), |(bytes, writes), (_, reported)| {
+            (
+                bytes.max(reported.status.bytes),
+                writes.max(reported.status.writes_per_s),
+            )
+        })
+    }
+
+    /// Those who lately reported a copy of this shard, whether they are members or not, with how far it goes.
+    pub fn survivors(
+        &self,
+        shard: ShardId,
+        now_ms: u64,
+    ) -> impl Iterator<Item = (Member, Position)> {
+        let copies = self
+            .copies
+            .range((shard, NodeId(0))..=(shard, NodeId(u32::MAX)));
+        let fresh = copies.filter(move |(_, reported)| now_ms < reported.at_ms + REPORT_FRESH_MS);
+        fresh.map(|(&(_, node), reported)| {
+            let member = Member {
+                node,
+                incarnation: reported.incarnation,
+            };
+            (member, reported.status.position)
+        })
+    }
+}

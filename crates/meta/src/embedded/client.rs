@@ -1,0 +1,93 @@
+//! A peer of an embedded store: one connection to a question, so that there is nothing to mix up and nothing to repair.
+
+use std::{io, time::Duration};
+
+use cluster::metadata::{Listing, Outcome, Revision, Transaction};
+use tokio::{net::TcpStream, time::timeout};
+
+use super::frame::{Frame, MAX_ANSWER_BYTES};
+use crate::{MetaStore, TIMEOUT, Watch};
+
+/// How often the kernel asks after a silent watch's other end.
+const KEEPALIVE: Duration = Duration::from_secs(2);
+
+/// Where the store is served.
+#[derive(Clone, Debug)]
+pub struct Client {
+    address: String,
+    secret: Vec<u8>,
+}
+
+impl Client {
+    /// A peer that asks `address` (`host:port`, or `tenure://host:port`).
+    #[must_use]
+    pub fn new(address: &str, secret: &[u8]) -> Self {
+        let address = address.strip_prefix("tenure://").unwrap_or(address);
+        Self {
+            address: address.into(),
+            secret: secret.to_vec(),
+        }
+    }
+
+    async fn ask(&self, question: Frame) -> io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(&self.address).await?;
+        stream.set_nodelay(true)?;
+        Frame::Hello(self.secret.clone()).send(&mut stream).await?;
+        question.send(&mut stream).await?;
+        Ok(stream)
+    }
+
+    async fn answer_to(&self, question: Frame) -> io::Result<Frame> {
+        let asked = async {
+            let mut stream = self.ask(question).await?;
+            Frame::receive(&mut stream, MAX_ANSWER_BYTES).await
+        };
+        timeout(TIMEOUT, asked).await?
+    }
+}
+
+impl MetaStore for Client {
+    async fn transact(&self, transaction: &Transaction) -> Outcome {
+        match self.answer_to(Frame::Transact(transaction.clone())).await {
+            Ok(Frame::Transacted(outcome)) => outcome,
+            Ok(_) | Err(_) => Outcome::Unknown,
+        }
+    }
+
+    async fn list(&self) -> Option<Listing> {
+        match self.answer_to(Frame::List).await {
+            Ok(Frame::Listed(listing)) => Some(listing),
+            Ok(_) | Err(_) => None,
+        }
+    }
+
+    async fn watch(&self, after: Revision) -> Watch {
+        let (sender, watch) = Watch::new();
+        let Ok(Ok(mut stream)) = timeout(TIMEOUT, self.ask(Frame::Watch(after))).await else {
+            return watch;
+        };
+        let keepalive = socket2::TcpKeepalive::new()
+            .with_time(KEEPALIVE)
+            .with_interval(KEEPALIVE);
+        if socket2::SockRef::from(&stream)
+            .set_tcp_keepalive(&keepalive)
+            .is_err()
+        {
+            return watch;
+        }
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    frame = Frame::receive(&mut stream, MAX_ANSWER_BYTES) => {
+                        let Ok(Frame::Changed(change)) = frame else { return };
+                        if sender.try_send(change).is_err() {
+                            return;
+                        }
+                    }
+                    () = sender.closed() => return,
+                }
+            }
+        });
+        watch
+    }
+}

@@ -1,0 +1,72 @@
+//! One suite, three stores: the embedded one and etcd as processes of their own that are really killed and stopped, and the
+//! simulated one with the same faults.
+
+#[path = "conformance/rig.rs"]
+mod rig;
+#[path = "conformance/suite.rs"]
+mod suite;
+
+use rig::{EmbeddedRig, EtcdRig, SimRig};
+
+/// Runs every check of the suite against a new store each time.
+macro_rules! conformance {
+    ($($check:ident),* $(,)?) => {
+        mod embedded {
+            $(
+                #[tokio::test]
+                async fn $check() {
+                    super::suite::$check(super::EmbeddedRig::start().await).await;
+                }
+            )*
+        }
+        mod etcd {
+            $(
+                #[tokio::test]
+                async fn $check() {
+                    super::suite::$check(super::EtcdRig::start().await).await;
+                }
+            )*
+        }
+        mod simulated {
+            $(
+                #[tokio::test]
+                async fn $check() {
+                    super::suite::$check(super::SimRig::start()).await;
+                }
+            )*
+        }
+    };
+}
+
+conformance!(
+    a_transaction_is_all_or_nothing,
+    a_compare_names_the_whole_value,
+    a_list_shows_what_was_committed,
+    a_watch_tells_everything_after_its_revision_once,
+    a_watch_that_lags_still_sees_everything_in_order,
+    a_watch_of_what_was_compacted_is_lost,
+    a_watch_from_the_future_is_lost,
+    what_was_committed_survives_a_kill,
+    a_store_that_is_down_answers_unknown,
+    a_stopped_store_answers_unknown_and_goes_on,
+    increments_by_many_are_all_there,
+    increments_through_kills_are_exact,
+    a_large_transaction_and_a_large_map_fit,
+);
+
+#[tokio::test]
+async fn the_embedded_store_asks_for_its_secret() {
+    let rig = EmbeddedRig::start_with_secret("open sesame").await;
+    use meta::MetaStore as _;
+    assert!(rig.client("open sesame").list().await.is_some());
+    for wrong in ["", "open", "open sesamE"] {
+        assert!(rig.client(wrong).list().await.is_none());
+    }
+}
+
+#[tokio::test]
+async fn etcd_tells_its_version() {
+    let rig = EtcdRig::start().await;
+    let version = rig.etcd().version().await.expect("it runs");
+    assert!(version.starts_with("3."), "{version}");
+}

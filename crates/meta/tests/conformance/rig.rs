@@ -1,0 +1,373 @@
+//! Stores that can be killed, stopped and started again.
+
+use std::{
+    future::Future,
+    io::BufRead as _,
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use cluster::metadata::{Change, Listing, Outcome, Revision, Transaction};
+use meta::{MetaStore, TIMEOUT, Watch, embedded, etcd};
+use rustix::process::{Pid, Signal, kill_process};
+use sim::control::store::SimStore;
+use tempfile::TempDir;
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+/// A store and what can be done to it.
+pub trait Rig: Send {
+    /// How it is asked.
+    type Store: MetaStore;
+    /// A client of it as it is now.
+    fn store(&self) -> Arc<Self::Store>;
+    /// Its process ends without warning.
+    fn kill(&mut self) -> impl Future<Output = ()> + Send;
+    /// And is started again.
+    fn start_again(&mut self) -> impl Future<Output = ()> + Send;
+    /// It stands still.
+    fn pause(&mut self);
+    /// It goes on.
+    fn resume(&mut self);
+    /// It forgets the changes up to this revision.
+    fn compact(&mut self, to: Revision) -> impl Future<Output = ()> + Send;
+}
+
+/// A process that does not outlive its test.
+struct Process(Child);
+
+impl Process {
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.0);
+        kill_process(pid, signal).expect("our own child");
+    }
+
+    fn kill(&mut self) {
+        // A stopped process takes it as well.
+        self.0.kill().expect("our own child");
+        self.0.wait().expect("our own child");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// The embedded store, in a process of its own.
+pub struct EmbeddedRig {
+    folder: TempDir,
+    secret: String,
+    address: String,
+    process: Process,
+}
+
+impl EmbeddedRig {
+    pub async fn start() -> Self {
+        Self::start_with_secret("").await
+    }
+
+    pub async fn start_with_secret(secret: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (process, address) = Self::launch(&folder, secret, "127.0.0.1:0");
+        Self {
+            folder,
+            secret: secret.into(),
+            address,
+            process,
+        }
+    }
+
+    /// Its first line says where it listens.
+    fn launch(folder: &TempDir, secret: &str, listen: &str) -> (Process, String) {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_tenure-meta"))
+            .arg(folder.path().join("meta.redb"))
+            .arg(listen)
+            .env("TENURE_META_SECRET", secret)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("the program was built");
+        let mut lines = std::io::BufReader::new(child.stdout.take().expect("piped")).lines();
+        let address = lines.next().expect("a line").expect("text");
+        (Process(child), address)
+    }
+
+    pub fn client(&self, secret: &str) -> embedded::Client {
+        embedded::Client::new(&format!("tenure://{}", self.address), secret.as_bytes())
+    }
+}
+
+impl Rig for EmbeddedRig {
+    type Store = embedded::Client;
+
+    fn store(&self) -> Arc<embedded::Client> {
+        Arc::new(self.client(&self.secret))
+    }
+
+    async fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    async fn start_again(&mut self) {
+        (self.process, self.address) = Self::launch(&self.folder, &self.secret, &self.address);
+    }
+
+    fn pause(&mut self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    fn resume(&mut self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    /// What it can tell a watch is in memory only.
+    async fn compact(&mut self, _to: Revision) {
+        self.kill().await;
+        self.start_again().await;
+    }
+}
+
+/// etcd, as Debian has it.
+pub struct EtcdRig {
+    folder: TempDir,
+    ports: [u16; 2],
+    process: Process,
+    etcd: Arc<etcd::Etcd>,
+}
+
+impl EtcdRig {
+    pub async fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        // The system chooses ports; somebody else may take one before etcd does, then others are tried.
+        for _ in 0..5 {
+            let ports = [free_port(), free_port()];
+            let process = Self::launch(&folder, ports);
+            let etcd = Arc::new(Self::client(ports[0]));
+            let rig = Self {
+                folder: tempfile::tempdir().expect("a folder"),
+                ports,
+                process,
+                etcd,
+            };
+            if rig.answers().await {
+                return Self { folder, ..rig };
+            }
+        }
+        panic!("etcd does not start: is it installed?");
+    }
+
+    fn launch(folder: &TempDir, [client, peer]: [u16; 2]) -> Process {
+        let url = |port: u16| format!("http://127.0.0.1:{port}");
+        let child = Command::new("etcd")
+            .args(["--name", "test", "--logger", "zap", "--log-level", "error"])
+            .args([
+                "--listen-client-urls",
+                &url(client),
+                "--advertise-client-urls",
+                &url(client),
+            ])
+            .args([
+                "--listen-peer-urls",
+                &url(peer),
+                "--initial-advertise-peer-urls",
+                &url(peer),
+            ])
+            .args(["--initial-cluster", &format!("test={}", url(peer))])
+            .arg("--data-dir")
+            .arg(folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("etcd is installed");
+        Process(child)
+    }
+
+    fn client(port: u16) -> etcd::Etcd {
+        let settings = etcd::Settings {
+            endpoints: vec![format!("http://127.0.0.1:{port}")],
+            prefix: "/tenure/test/".into(),
+            ..etcd::Settings::default()
+        };
+        etcd::Etcd::new(settings).expect("an address")
+    }
+
+    async fn answers(&self) -> bool {
+        let asking = async { while self.etcd.list().await.is_none() {} };
+        timeout(Duration::from_secs(20), asking).await.is_ok()
+    }
+
+    pub fn etcd(&self) -> &etcd::Etcd {
+        &self.etcd
+    }
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+impl Rig for EtcdRig {
+    type Store = etcd::Etcd;
+
+    fn store(&self) -> Arc<etcd::Etcd> {
+        self.etcd.clone()
+    }
+
+    async fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    async fn start_again(&mut self) {
+        self.process = Self::launch(&self.folder, self.ports);
+        assert!(self.answers().await, "etcd does not come back");
+    }
+
+    fn pause(&mut self) {
+        self.process.signal(Signal::STOP);
+    }
+
+    fn resume(&mut self) {
+        self.process.signal(Signal::CONT);
+    }
+
+    async fn compact(&mut self, to: Revision) {
+        self.etcd.compact(to).await.expect("etcd compacts");
+    }
+}
+
+/// The simulated store, asked as the others are.
+pub struct SimRig(Arc<SimClient>);
+
+/// A client of the simulated store.
+pub struct SimClient(Arc<Shared>);
+
+struct Shared {
+    store: Mutex<SimStore>,
+    paused: watch::Sender<bool>,
+    /// Counts what may be news for a watch.
+    news: watch::Sender<u64>,
+}
+
+impl SimRig {
+    pub fn start() -> Self {
+        let shared = Shared {
+            store: Mutex::new(SimStore::default()),
+            paused: watch::Sender::new(false),
+            news: watch::Sender::new(0),
+        };
+        Self(Arc::new(SimClient(Arc::new(shared))))
+    }
+
+    fn change(&self, what: impl FnOnce(&mut SimStore)) {
+        what(&mut self.0.0.lock());
+        self.0.0.tell();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, SimStore> {
+        self.store.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn tell(&self) {
+        self.news.send_modify(|news| *news += 1);
+    }
+
+    async fn ready(&self) -> bool {
+        let mut paused = self.paused.subscribe();
+        timeout(TIMEOUT, paused.wait_for(|paused| !paused))
+            .await
+            .is_ok()
+    }
+
+    /// What a watch that began after so many starts has not been told; `None` when it is over.
+    fn news_after(&self, revision: Revision, restarts: u64) -> Option<Vec<Change>> {
+        let store = self.lock();
+        let alive = store.is_up() && store.restarts() == restarts;
+        if alive {
+            store.changes_after(revision, b"").ok()
+        } else {
+            None
+        }
+    }
+
+    async fn tell_changes(
+        self: Arc<Self>,
+        after: Revision,
+        restarts: u64,
+        to: mpsc::Sender<Change>,
+    ) {
+        let (mut told, mut news) = (after, self.news.subscribe());
+        while let Some(changes) = self.news_after(told, restarts) {
+            for change in changes {
+                told = change.revision;
+                if to.try_send(change).is_err() {
+                    return;
+                }
+            }
+            if news.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl MetaStore for SimClient {
+    async fn transact(&self, transaction: &Transaction) -> Outcome {
+        if !self.0.ready().await {
+            return Outcome::Unknown;
+        }
+        let outcome = self.0.lock().transact(transaction);
+        self.0.tell();
+        outcome
+    }
+
+    async fn list(&self) -> Option<Listing> {
+        if self.0.ready().await {
+            self.0.lock().list(b"")
+        } else {
+            None
+        }
+    }
+
+    async fn watch(&self, after: Revision) -> Watch {
+        let (sender, watch) = Watch::new();
+        let restarts = self.0.lock().restarts();
+        tokio::spawn(self.0.clone().tell_changes(after, restarts, sender));
+        watch
+    }
+}
+
+impl Rig for SimRig {
+    type Store = SimClient;
+
+    fn store(&self) -> Arc<SimClient> {
+        self.0.clone()
+    }
+
+    async fn kill(&mut self) {
+        self.change(SimStore::stop);
+    }
+
+    async fn start_again(&mut self) {
+        self.change(SimStore::start);
+    }
+
+    fn pause(&mut self) {
+        self.0.0.paused.send_replace(true);
+    }
+
+    fn resume(&mut self) {
+        self.0.0.paused.send_replace(false);
+    }
+
+    async fn compact(&mut self, _to: Revision) {
+        self.change(|store| store.compact(0));
+    }
+}

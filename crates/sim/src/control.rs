@@ -1,0 +1,37 @@
+//! The control plane alone: agents, a metadata store and a network, all faults of which are drawn from one number.
+//!
+//! ```text
+//!   seed ─► ControlPlan ─► ControlWorld: agents ◄─ messages, resets ─► network (delay, loss, cuts one way or both)
+//!                              │            ◄─ answers ─► store (down, stopped, restarted, lost requests and answers,
+//!                              │                                 lagging watches, compaction)
+//!                              │            ◄─ copies ─► a data plane in miniature (seals, logs, acknowledgements)
+//!                              ▼
+//!                         Judge: every committed transaction; at the end, that every shard serves
+//! ```
+//!
+//! The agents are the real ones. The data plane is a model ([`data`]): what a copy has is a number, but seals, quorums
+//! and incarnations are as in the real protocol, so a decision that gives up what was acknowledged is found out.
+
+mod data;
+mod judge;
+mod network;
+mod plan;
+mod report;
+pub mod store;
+mod world;
+
+pub use plan::ControlPlan;
+pub use report::{Counts, Report};
+pub use world::ControlWorld;
+
+/// Runs one seed.
+#[must_use]
+pub fn run(seed: u64, trace: bool) -> Report {
+    ControlWorld::new(ControlPlan::draw(seed), trace).run()
+}
+
+/// The command that replays a seed.
+#[must_use]
+pub fn replay_command(seed: u64) -> String {
+    format!("cargo run -p tenure-sim --release --bin tenure-control-sim -- --seed {seed} --trace")
+}

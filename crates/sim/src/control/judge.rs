@@ -1,0 +1,132 @@
+//! What must be true of every committed transaction.
+
+use std::collections::BTreeMap;
+
+use cluster::{
+    keys::Place,
+    map::ClusterMap,
+    metadata::{Change, Transaction},
+    record::ShardRecord,
+};
+use model::{Member, Phase};
+
+/// The judge's own copy of the map.
+#[derive(Debug, Default)]
+pub(super) struct Judge {
+    map: ClusterMap,
+}
+
+impl Judge {
+    pub(super) const fn map(&self) -> &ClusterMap {
+        &self.map
+    }
+
+    /// A transaction of this node was committed.
+    pub(super) fn committed(
+        &mut self,
+        by: Member,
+        transaction: &Transaction,
+        change: &Change,
+    ) -> Result<(), String> {
+        let before = self.map.clone();
+        self.map.follow(change);
+        if !self.map.damaged().is_empty() {
+            return Err(format!("cannot be read: {:?}", self.map.damaged()));
+        }
+        for write in &transaction.writes {
+            let place = Place::of(&write.key).ok_or("a key that is none of ours")?;
+            let compared = transaction.compares.iter().any(|c| c.key == write.key);
+            if !compared && place != Place::Cluster && !matches!(place, Place::Loss(..)) {
+                return Err(format!("{place:?} is written without a compare"));
+            }
+            self.judge_write(by, place, &before)?;
+        }
+        Ok(())
+    }
+
+    fn judge_write(&self, by: Member, place: Place, before: &ClusterMap) -> Result<(), String> {
+        let leads = before.role().is_some_and(|role| role.holder == by);
+        match place {
+            Place::Coordinator => {
+                let term = |map: &ClusterMap| map.role().map_or(0, |role| role.term);
+                let taken = term(&self.map) == term(before) + 1
+                    && self.map.role().is_some_and(|r| r.holder == by);
+                if taken {
+                    Ok(())
+                } else {
+                    Err("the role is not taken by one term".into())
+                }
+            }
+            Place::Shard(shard) => {
+                let after = self.map.shards().get(&shard).ok_or("a shard was removed")?;
+                let before = before.shards().get(&shard);
+                self.judge_shard(by, leads, before, after)
+                    .map_err(|wrong| format!("{shard:?}: {wrong}"))
+            }
+            Place::Node(node) if node != by.node && !leads => {
+                Err(format!("{node:?} is written by another that does not lead"))
+            }
+            Place::Cluster | Place::Loss(..) if !leads => {
+                Err(format!("{place:?} is written by one that does not lead"))
+            }
+            Place::Node(_) | Place::Cluster | Place::Loss(..) => Ok(()),
+        }
+    }
+
+    fn judge_shard(
+        &self,
+        by: Member,
+        leads: bool,
+        before: Option<&ShardRecord>,
+        after: &ShardRecord,
+    ) -> Result<(), String> {
+        let Some(before) = before else {
+            let first = after.config.epoch() == 1
+                && after.config.phase() == Phase::Recovering { from: None };
+            return if leads && first {
+                self.judge_set(after)
+            } else {
+                Err("created wrongly".into())
+            };
+        };
+        let (old, new) = (before.config, after.config);
+        if (before.first_slot, before.last_slot) != (after.first_slot, after.last_slot) {
+            return Err("its slots changed".into());
+        }
+        if new.epoch() == old.epoch() {
+            let published =
+                new == old.published() && old.phase() != Phase::Serving && by == old.primary();
+            return if published {
+                Ok(())
+            } else {
+                Err(format!("{new:?} in the epoch of {old:?}"))
+            };
+        }
+        if !leads {
+            return Err("a new epoch by one that does not lead".into());
+        }
+        if new.epoch() != old.epoch() + 1 || new.phase() == Phase::Serving {
+            return Err(format!("{new:?} after {old:?}"));
+        }
+        self.judge_set(after)
+    }
+
+    /// Nodes of one process never hold two copies, except that what was is not made worse by what remains.
+    fn judge_set(&self, record: &ShardRecord) -> Result<(), String> {
+        let mut processes: BTreeMap<u64, u32> = BTreeMap::new();
+        for member in record.config.copies().members() {
+            if let Some(node) = self.map.nodes().get(&member.node) {
+                *processes.entry(node.process).or_default() += 1;
+            }
+        }
+        let twice = processes.values().any(|&n| n > 1);
+        if twice {
+            Err(format!(
+                "one process has two copies: {:?}",
+                record.config.copies()
+            ))
+        } else {
+            Ok(())
+        }
+    }
+}
