@@ -125,10 +125,6 @@ pub struct ServedSet {
 }
 
 /// How far a configuration is.
-#[allow(
-    clippy::large_enum_variant,
-    reason = "a configuration is copied seldom; a box would need an allocator in `model`"
-)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[allow(
     clippy::large_enum_variant,
