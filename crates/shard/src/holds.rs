@@ -131,6 +131,9 @@ enum Place {
     },
 }
 
+/// What a timer takes in its tree.
+const TIMER_BYTES: usize = 2 * size_of::<(u64, Timer)>();
+
 /// See the module.
 pub struct Holds {
     table: HashMap<SessionKey, Slot, FixedState>,
@@ -169,6 +172,15 @@ impl Holds {
 
     pub(crate) fn counts(&self) -> HoldCounts {
         self.counts
+    }
+
+    /// About the memory that it takes: tables at their capacity, and for each session the id, shared by all that names it.
+    pub(crate) fn bytes(&self) -> usize {
+        const ID_BYTES: usize = 16 + 48 + 16;
+        const TREE_PLACE_BYTES: usize = 2 * (size_of::<ConnectionId>() + size_of::<Place>());
+        self.table.capacity() * (size_of::<(SessionKey, Slot)>() + 1)
+            + self.table.len() * (ID_BYTES + TIMER_BYTES)
+            + self.places.len() * (TREE_PLACE_BYTES + TIMER_BYTES)
     }
 
     pub(crate) fn take_woken(&mut self) -> Vec<(ConnectionId, Attempt)> {

@@ -311,6 +311,8 @@ impl Shard {
         let more_due = self.holds.run_timers(now.unix_ms, TIMERS_AT_ONCE);
         let more_stored = self.maintain_store(now, budget_bytes);
         self.write_pending_marks(now);
+        self.store
+            .set_beside(self.holds.bytes() + self.users.bytes());
         more_due || more_stored
     }
 

@@ -18,7 +18,18 @@ type Sessions = BTreeSet<Box<[u8]>>;
 pub struct Users {
     of: BTreeMap<Db, BTreeMap<Box<[u8]>, Sessions>>,
     sessions: usize,
+    /// Bytes of all ids and user names, as [`boxed_bytes`] counts them.
+    bytes: usize,
 }
+
+/// What a name takes in one of the trees: itself, what the allocator adds to it, and its place in nodes that are on average two
+/// thirds full.
+const fn boxed_bytes(name: &[u8]) -> usize {
+    name.len() + 16 + 24
+}
+
+/// What a user takes besides: a tree, and its first node.
+const USER_BYTES: usize = 24 + 192;
 
 impl Users {
     /// Whether no session has a user.
@@ -33,15 +44,22 @@ impl Users {
         self.sessions
     }
 
+    /// About the memory that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn insert(&mut self, db: Db, user: &[u8], id: &[u8]) {
         let users = self.of.entry(db).or_default();
         if !users.contains_key(user) {
             users.insert(user.into(), Sessions::new());
+            self.bytes += boxed_bytes(user) + USER_BYTES;
         }
         let sessions = users.get_mut(user).expect("it was just put there");
         if !sessions.contains(id) {
             sessions.insert(id.into());
             self.sessions += 1;
+            self.bytes += boxed_bytes(id);
         }
     }
 
@@ -54,9 +72,11 @@ impl Users {
         };
         if sessions.remove(id) {
             self.sessions -= 1;
+            self.bytes -= boxed_bytes(id);
         }
         if sessions.is_empty() {
             users.remove(user);
+            self.bytes -= boxed_bytes(user) + USER_BYTES;
         }
     }
 
@@ -90,12 +110,12 @@ impl Users {
 
     pub(crate) fn flush(&mut self, db: Option<Db>) {
         self.of.retain(|of, _| db.is_some_and(|db| db != *of));
-        self.sessions = self
-            .of
-            .values()
-            .flat_map(BTreeMap::values)
-            .map(Sessions::len)
-            .sum();
+        (self.sessions, self.bytes) = (0, 0);
+        for (user, sessions) in self.of.values().flatten() {
+            self.sessions += sessions.len();
+            let ids: usize = sessions.iter().map(|id| boxed_bytes(id)).sum();
+            self.bytes += boxed_bytes(user) + USER_BYTES + ids;
+        }
     }
 
     pub(crate) fn swap(&mut self, a: Db, b: Db) {

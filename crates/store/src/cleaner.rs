@@ -333,7 +333,7 @@ impl Store {
     }
 
     /// Whether this entry of the store's own is still needed. `floor` was found after it was written.
-    fn is_needed(&self, reference: Reference, header: &Header, floor: u64) -> bool {
+    fn is_needed(&mut self, reference: Reference, header: &Header, floor: u64) -> bool {
         match header.what {
             What::User(_) => false,
             What::Control(Control::Touch) if self.cleaner.restoring => true,
@@ -357,7 +357,7 @@ impl Store {
         header.position > self.newest || self.known.cuts_of(header.position).next().is_some()
     }
 
-    fn is_tombstone_needed(&self, reference: Reference, header: &Header, floor: u64) -> bool {
+    fn is_tombstone_needed(&mut self, reference: Reference, header: &Header, floor: u64) -> bool {
         let value = header.value(self.bytes_at(reference));
         let file = u64::from_le_bytes(*value.first_chunk().expect("a tombstone names a file"));
         // Copies that the cleaner made of one entry may be in files that wait to be deleted.
@@ -377,8 +377,11 @@ impl Store {
     }
 
     /// Whether this tombstone of before the last restart covers what no other does.
-    fn covers_restored(&self, reference: Reference, header: &Header) -> bool {
-        let entry = self.bytes_at(reference);
+    fn covers_restored(&mut self, reference: Reference, header: &Header) -> bool {
+        let entry = self.segments[reference.slot()]
+            .as_ref()
+            .expect("only slots of segments in memory are kept anywhere")
+            .entry(reference.offset());
         let hash = self.hash_of(header, entry);
         self.tombstones.is_needed(hash, header, entry)
     }

@@ -101,6 +101,8 @@ pub struct Store {
     /// Bytes that segments have touched.
     pub(crate) resident: usize,
     pub(crate) pool: Pool,
+    /// See [`Store::set_beside`].
+    beside: usize,
     /// Bytes ever appended.
     pub(crate) appended: u64,
     /// Tombstones and touches that were not written, as no restart will read them. They have their positions all the same.
@@ -161,6 +163,7 @@ impl Store {
             cleaner: Cleaner::new(),
             resident: 0,
             pool: Pool::default(),
+            beside: 0,
             appended: 0,
             unlogged: 0,
             now_ms: 0,
@@ -461,6 +464,12 @@ impl Store {
             + self.index.bytes()
             + self.segments.len() * size_of::<Option<Segment>>()
             + self.tombstones.bytes()
+            + self.beside
+    }
+
+    /// Tells how much memory its caller uses for what belongs to the entries: it counts towards the limit.
+    pub fn set_beside(&mut self, bytes: usize) {
+        self.beside = bytes;
     }
 
     /// What the store uses.

@@ -22,27 +22,37 @@ struct Cover {
     position: u64,
 }
 
+/// A cover, and how many tombstones there are that are it to the letter: the cleaner copies them, and a loss of power brings back
+/// the files that it had deleted. Where power goes again and again, the copies would add up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Longest {
+    cover: Cover,
+    copies: u32,
+}
+
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Tombstones {
     /// Of each key the one that lives longest, and of these the newest.
-    longest: BTreeMap<KeyHashes, Cover>,
+    longest: BTreeMap<KeyHashes, Longest>,
     /// All files were read, and only keys of which some file has a dead entry are left.
     complete: bool,
 }
 
 /// Bytes that one key takes, with its share of the tree.
-const KEY_BYTES: usize = 2 * size_of::<(KeyHashes, Cover)>();
+const KEY_BYTES: usize = 2 * size_of::<(KeyHashes, Longest)>();
 
 impl Tombstones {
     /// Takes in a tombstone that a file holds. `hash` is that of its key.
     pub(crate) fn note(&mut self, hash: u64, header: &Header, entry: &[u8]) {
         let cover = cover(header);
-        let longest = self
-            .longest
-            .entry((hash, check(header, entry)))
-            .or_insert(cover);
-        *longest = cover.max(*longest);
+        let new = Longest { cover, copies: 0 };
+        let key = (hash, check(header, entry));
+        let longest = self.longest.entry(key).or_insert(new);
+        if cover > longest.cover {
+            *longest = new;
+        }
+        longest.copies += u32::from(cover == longest.cover);
     }
 
     /// All files were read: forgets the keys of which none has a dead entry. `dead` are the hashes of the others,
@@ -53,15 +63,19 @@ impl Tombstones {
         self.complete = true;
     }
 
-    /// Whether this tombstone covers something that no other does, as far as is known.
-    pub(crate) fn is_needed(&self, hash: u64, header: &Header, entry: &[u8]) -> bool {
-        match self.longest.get(&(hash, check(header, entry))) {
-            None => !self.complete,
-            Some(longest) => {
-                let cover = cover(header);
-                *longest == cover || longest.position < cover.position
-            }
+    /// Whether this tombstone covers something that no other does, as far as is known. If not, the caller drops it: of
+    /// several that are the same, each but the last is told so.
+    pub(crate) fn is_needed(&mut self, hash: u64, header: &Header, entry: &[u8]) -> bool {
+        let Some(longest) = self.longest.get_mut(&(hash, check(header, entry))) else {
+            return !self.complete;
+        };
+        let cover = cover(header);
+        if longest.cover != cover {
+            return longest.cover.position < cover.position;
         }
+        let last = longest.copies <= 1;
+        longest.copies -= u32::from(!last);
+        last
     }
 
     pub(crate) fn bytes(&self) -> usize {

@@ -29,21 +29,21 @@ fn one_tombstone_covers_those_before_it_that_live_no_longer() {
     }
     // The hash of another key may be the same.
     tombstones.note(1, &of_b.0, &of_b.1);
-    let needed = |t: &Tombstones| {
-        let needed = |(header, entry): &(Header, Vec<u8>)| t.is_needed(1, header, entry);
-        (of_a.each_ref().map(needed), needed(&of_b))
+    let needed = |t: &mut Tombstones| {
+        let mut needed = |(header, entry): &(Header, Vec<u8>)| t.is_needed(1, header, entry);
+        (of_a.each_ref().map(&mut needed), needed(&of_b))
     };
     assert_eq!(
-        needed(&tombstones),
+        needed(&mut tombstones),
         ([false, false, false, true, false], true)
     );
     tombstones.complete(&[1]);
     assert_eq!(
-        needed(&tombstones),
+        needed(&mut tombstones),
         ([false, false, false, true, false], true)
     );
     tombstones.complete(&[]);
-    assert_eq!(needed(&tombstones), ([false; 5], false));
+    assert_eq!(needed(&mut tombstones), ([false; 5], false));
 }
 
 #[test]
@@ -56,4 +56,18 @@ fn a_newer_tombstone_that_lives_less_long_is_needed_too() {
     for (header, entry) in [&long, &new] {
         assert!(tombstones.is_needed(1, header, entry));
     }
+}
+
+#[test]
+fn of_copies_one_is_needed() {
+    let (header, entry) = tombstone(b"a", 5, 100);
+    let shorter = tombstone(b"a", 4, 90);
+    let mut tombstones = Tombstones::default();
+    for (header, entry) in [(&shorter.0, &shorter.1), (&header, &entry)] {
+        tombstones.note(1, header, entry);
+    }
+    tombstones.note(1, &header, &entry);
+    tombstones.note(1, &header, &entry);
+    let answers = [(); 4].map(|()| tombstones.is_needed(1, &header, &entry));
+    assert_eq!(answers, [false, false, true, true], "the last one stays");
 }
