@@ -35,11 +35,14 @@ const CALM_DEAD_SHARE: usize = 16;
 /// values: the fewer are left alone, the more live bytes have to be moved for each dead one.
 const BUSY_PERCENT: usize = 138;
 /// But at least this much is: the same, whatever the entries' sizes, as one in so many live bytes,
-const BUSY_DEAD_SHARE: usize = 20;
+const BUSY_DEAD_SHARE: usize = 24;
 /// and as bytes.
 const BUSY_DEAD_BYTES: usize = 10 << 20;
-/// Bytes that may be looked at for each that is written.
-const BUSY_PACE: usize = 6;
+/// When too much is dead, as many bytes are looked at as are written, and this many times as many for each time that what is
+/// too much goes into what is tolerated: so the work of each turn settles at what keeps the balance, and comes in no bursts.
+const BUSY_RISE: usize = 96;
+/// But no more than so many for each that is written.
+const BUSY_PACE: usize = 24;
 /// A segment is worth compacting from one dead byte in so many on.
 const WORTH_SHARE: usize = 32;
 /// Tombstones may take one in so many resident bytes before disk cleaning is used to get rid of them.
@@ -66,7 +69,9 @@ pub(crate) struct Cleaner {
     /// The same, earned by what was written when too much was dead.
     owed: usize,
     credited_ms: u64,
-    credited_appended: u64,
+    credited: u64,
+    /// Bytes that relocations have appended: nobody's writing, so it earns nothing.
+    relocated_bytes: u64,
     pub(crate) moved_entries: u64,
     pub(crate) moved_bytes: u64,
     pub(crate) compactions: u64,
@@ -86,7 +91,8 @@ impl Cleaner {
             credit: 0,
             owed: 0,
             credited_ms: 0,
-            credited_appended: 0,
+            credited: 0,
+            relocated_bytes: 0,
             moved_entries: 0,
             moved_bytes: 0,
             compactions: 0,
@@ -169,26 +175,29 @@ impl Store {
 
     /// Background work is paid for by what is written, when too much is dead, and by time that passes while little is.
     fn earn(&mut self, now_ms: u64) {
-        let too_much = self.is_too_much_dead();
+        let (dead, tolerated) = (self.dead_bytes(), self.tolerated_bytes());
         let cleaner = &mut self.cleaner;
         let passed = now_ms.saturating_sub(cleaner.credited_ms) as usize;
-        let written = (self.appended - cleaner.credited_appended) as usize;
+        let by_writers = self.appended - cleaner.relocated_bytes;
+        let written = (by_writers - cleaner.credited) as usize;
         cleaner.credited_ms = cleaner.credited_ms.max(now_ms);
-        cleaner.credited_appended = self.appended;
+        cleaner.credited = by_writers;
         if written <= passed.saturating_mul(CALM_WRITES_PER_MS) {
             let earned = passed.saturating_mul(CREDIT_PER_MS);
             cleaner.credit = cleaner.credit.saturating_add(earned).min(MAX_CREDIT);
         }
-        cleaner.owed = if too_much {
-            written.saturating_mul(BUSY_PACE)
-        } else {
-            0
+        cleaner.owed = match dead.checked_sub(tolerated) {
+            Some(excess) if excess > 0 => {
+                let rise = excess.saturating_mul(BUSY_RISE).saturating_mul(written) / tolerated;
+                (written + rise).min(written.saturating_mul(BUSY_PACE))
+            }
+            Some(_) | None => 0,
         };
     }
 
     /// Bytes that background cleaning may look at now.
     fn allowance(&self) -> usize {
-        if self.is_too_much_dead() {
+        if self.cleaner.owed > 0 {
             self.cleaner.credit + self.cleaner.owed
         } else if self.is_untidy() {
             self.cleaner.credit
@@ -214,17 +223,17 @@ impl Store {
         self.resident.saturating_sub(live + unfilled)
     }
 
-    /// Whether more is dead than is left alone while much is written.
-    fn is_too_much_dead(&self) -> bool {
+    /// Dead bytes that are left alone while much is written; never 0.
+    fn tolerated_bytes(&self) -> usize {
         let (live, payload) = self.counts.iter().fold((0, 0), |(live, payload), count| {
             (live + count.live, payload + count.payload)
         });
         let needed = live + self.index.bytes();
-        let tolerated = (payload / 100 * BUSY_PERCENT)
+        (payload / 100 * BUSY_PERCENT)
             .saturating_sub(needed)
             .max(live / BUSY_DEAD_SHARE)
-            .max(BUSY_DEAD_BYTES.min(self.config.memory_bytes / 32));
-        self.dead_bytes() > tolerated
+            .max(BUSY_DEAD_BYTES.min(self.config.memory_bytes / 32))
+            .max(1)
     }
 
     /// Whether there is something to clean when there is time.

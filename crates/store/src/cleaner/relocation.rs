@@ -187,6 +187,7 @@ impl Store {
         self.hand_over(slot, start);
         self.cleaner.moved_entries += 1;
         self.cleaner.moved_bytes += header.len as u64;
+        self.cleaner.relocated_bytes += header.len as u64;
         Some(copy)
     }
 
