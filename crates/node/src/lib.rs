@@ -22,16 +22,21 @@ extern crate alloc;
 
 mod connections;
 mod execute;
+mod member;
 mod stream;
 
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use cluster::map::ClusterMap;
 use command::{Clients, Server, Settings};
 use model::time::SteadyClock;
-use model::{ConnectionId, Now};
+use model::{ConnectionId, NodeId, Now, ShardId};
 use shard::Shard;
 use store::{DiskEvent, DiskOp};
+
+pub use crate::member::{CopyId, DiskTask, FileTask, Membership, RestoredCopy};
 
 pub use crate::execute::BATCH;
 use crate::execute::Batch;
@@ -73,7 +78,26 @@ pub enum Input<'a> {
         connection: ConnectionId,
     },
     /// A disk op is done.
-    Disk(DiskEvent),
+    Disk {
+        /// Whose files it was about.
+        copy: CopyId,
+        /// What became of it.
+        event: DiskEvent,
+    },
+    /// An [`Outbox::files`] task of kind [`FileTask::Keep`] is done, and survives what the sync mode asks for.
+    Kept {
+        /// Whose.
+        copy: CopyId,
+        /// Which.
+        ticket: u64,
+    },
+    /// The cluster map as the agent has it, whole, after each change: who holds which shard, and where clients find him.
+    Map(Arc<ClusterMap>),
+    /// A message of [`Outbox::peers`] of another node has come over a link, whole and unharmed.
+    Peer {
+        /// The bytes.
+        bytes: &'a [u8],
+    },
     /// Everything that was there has been handed in.
     EndOfTurn,
 }
@@ -83,8 +107,16 @@ pub enum Input<'a> {
 pub struct Outbox {
     /// The answer to [`Input::Accepted`]: the connection's number, or what to send before closing it.
     pub accepted: Option<Result<ConnectionId, &'static [u8]>>,
-    /// What the disk shall do.
-    pub disk: Vec<DiskOp>,
+    /// What the disk shall do to segment files.
+    pub disk: Vec<DiskTask>,
+    /// What the disk shall do to the folders of copies, in this order and in that of [`Outbox::disk`] within a copy: a folder is
+    /// kept before segments are created in it, and removed after everything that was asked before.
+    pub files: Vec<FileTask>,
+    /// Messages to other nodes, in order. A link may lose any, and all after it.
+    pub peers: Vec<(NodeId, Vec<u8>)>,
+    /// Shards that this node has recovered, and in which epoch: for `cluster::agent::Input::Recovered`. What came of it is learnt
+    /// from the next map.
+    pub recovered: Vec<(ShardId, u32)>,
     /// Connections that have something to send.
     pub send: Vec<ConnectionId>,
     /// Connections whose bytes were left unread ([`Node::accepts_input`]) and are wanted again.
@@ -121,6 +153,8 @@ pub struct Node {
     /// Connections whose command waits for the end of a pause.
     paused: Vec<ConnectionId>,
     batch: Batch,
+    /// Room for what a store wants of the disk, kept between turns.
+    ops: Vec<DiskOp>,
     /// See [`Node::ran`].
     ran: Vec<(ConnectionId, usize)>,
     clock: SteadyClock,
@@ -148,6 +182,7 @@ impl Node {
             waiting_for_log: Vec::new(),
             paused: Vec::new(),
             batch: Batch::default(),
+            ops: Vec::new(),
             ran: Vec::new(),
             clock: SteadyClock::new(now),
             next_sweep_us: now.mono_us,
@@ -172,7 +207,8 @@ impl Node {
             Input::Sent { connection, bytes } => self.sent(now, connection, bytes, outbox),
             Input::Ended { connection } => self.ended(now, connection),
             Input::Closed { connection } => self.forget(connection),
-            Input::Disk(event) => self.disk_event(now, event),
+            Input::Disk { copy, event } => self.disk_event(now, copy, event),
+            Input::Kept { .. } | Input::Map(_) | Input::Peer { .. } => {}
             Input::EndOfTurn => self.end_turn(now, outbox),
         }
         if !self.paused.is_empty() && !self.server.is_paused(now) {
@@ -186,8 +222,8 @@ impl Node {
 
     /// Bytes of a segment, as a [`DiskOp::Write`] names them.
     #[must_use]
-    pub fn segment_bytes(&self, op: &DiskOp) -> &[u8] {
-        match *op {
+    pub fn segment_bytes(&self, task: &DiskTask) -> &[u8] {
+        match task.op {
             DiskOp::Write {
                 segment,
                 offset,
@@ -274,7 +310,8 @@ impl Node {
             && self.streams.iter().flatten().all(|s| s.is_quiet())
     }
 
-    fn disk_event(&mut self, now: Now, event: DiskEvent) {
+    fn disk_event(&mut self, now: Now, copy: CopyId, event: DiskEvent) {
+        assert_eq!(copy, CopyId::ALONE);
         self.shard.store_mut().disk_event(event);
         self.shard.advance_commit();
         for connection in core::mem::take(&mut self.waiting_for_log) {
@@ -289,7 +326,12 @@ impl Node {
             self.close_idle(now);
         }
         self.run_woken(now);
-        self.shard.store_mut().take_disk_ops(&mut outbox.disk);
+        self.shard.store_mut().take_disk_ops(&mut self.ops);
+        let alone = |op| DiskTask {
+            copy: CopyId::ALONE,
+            op,
+        };
+        outbox.disk.extend(self.ops.drain(..).map(alone));
         self.shard.advance_commit();
     }
 

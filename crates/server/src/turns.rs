@@ -13,7 +13,7 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use model::{ConnectionId, Now};
-use node::{Input, Node, Outbox};
+use node::{CopyId, Input, Node, Outbox};
 use tracing::{debug, info, warn};
 
 use crate::accept::{Accepted, Listener};
@@ -376,10 +376,10 @@ impl Shell {
     fn flush(&mut self) {
         self.now = self.clock.now();
         self.handle(Input::EndOfTurn);
-        for op in std::mem::take(&mut self.outbox.disk) {
-            let done = self.disk.perform(op, self.node.segment_bytes(&op));
+        for task in std::mem::take(&mut self.outbox.disk) {
+            let done = self.disk.perform(task.op, self.node.segment_bytes(&task));
             if let Some(event) = done {
-                self.handle(Input::Disk(event));
+                self.handle(task.done(event.result));
             }
         }
         self.node.take_sendable(&mut self.outbox);
@@ -434,7 +434,10 @@ impl Shell {
             match message {
                 Message::Disk(done) => {
                     let event = self.disk.done(done);
-                    self.handle(Input::Disk(event));
+                    self.handle(Input::Disk {
+                        copy: CopyId::ALONE,
+                        event,
+                    });
                 }
                 Message::Observe(answer) => {
                     // Whoever asked may have given up.

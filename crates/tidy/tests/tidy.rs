@@ -12,8 +12,12 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("replica", &["model"]),
     ("shard", &["model", "store"]),
     ("command", &["model", "resp", "store", "shard"]),
-    ("node", &["model", "resp", "store", "shard", "command"]),
-    ("replica", &["model"]),
+    (
+        "node",
+        &[
+            "model", "resp", "store", "shard", "command", "replica", "cluster",
+        ],
+    ),
     ("cluster", &["model"]),
     ("meta", &["model", "cluster"]),
     (
