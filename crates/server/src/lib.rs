@@ -20,6 +20,7 @@ pub mod config;
 mod directory;
 mod disk;
 mod limits;
+mod links;
 mod logs;
 mod message;
 mod pages;
