@@ -14,6 +14,7 @@ use crate::disk::{LogPoint, SegmentId};
 use crate::entry::format::{self, Control, HEADER_BYTES, Header, Note, What};
 use crate::expiry::class_of;
 use crate::index::{CellAt, Reference};
+use crate::log::write_parts;
 use crate::segment::Stage;
 use crate::store::{Count, Store};
 use crate::{Applied, Key, Kind, Op, Refused, Space, told};
@@ -136,6 +137,11 @@ impl Store {
         let found = self.find(key);
         let older = found.map(|(_, reference)| self.header_at(reference));
         let older = older.filter(|older| self.is_there(older, now_ms));
+        if let (Some((_, reference)), Some(older)) = (found, &older)
+            && self.may_overwrite(older, header)
+        {
+            return Ok(self.overwrite(reference, older, header, value));
+        }
         let older = older.map(|older| older.deadline);
         let tombstone = if older.is_some_and(|older| older > header.deadline) {
             TOMBSTONE_BYTES + key.bytes.len()
@@ -172,6 +178,37 @@ impl Store {
             last: header.position,
             log: LogPoint(self.appended),
         })
+    }
+
+    /// Whether a put may be written over the entry that it replaces. A file needs the old bytes, and a later deadline is as good
+    /// in this segment as a touch to it.
+    #[inline]
+    fn may_overwrite(&self, older: &Header, header: &Header) -> bool {
+        !self.tuning.files && older.len == header.len && older.deadline <= header.deadline
+    }
+
+    /// Writes a put over the entry that it replaces: no memory is taken, nothing has to be cleaned.
+    fn overwrite(
+        &mut self,
+        at: Reference,
+        older: &Header,
+        header: &Header,
+        value: &[&[u8]],
+    ) -> Applied {
+        self.come_to(header.position);
+        self.count_touch(older, header.deadline);
+        self.unlogged += 1;
+        let segment = self.segment_mut(at.slot());
+        segment.note(header);
+        let salt = segment.salt;
+        let entry = segment.entry_mut(at.offset());
+        header.write(entry);
+        write_parts(&mut entry[HEADER_BYTES + header.key_len..], value);
+        format::finish(entry, salt, true, false);
+        Applied {
+            last: header.position,
+            log: LogPoint(self.appended),
+        }
     }
 
     #[inline]
@@ -492,8 +529,10 @@ impl Store {
     }
 
     /// The end of a batch, or of an entry of the store's own, that began at `start`: checksums are computed, and
-    /// the disk gets to do.
+    /// the disk gets to do. Without files no restart has to tell which entries are one batch, and each stands alone: so
+    /// it can be written over.
     pub(crate) fn complete(&mut self, slot: usize, start: usize) {
+        let batches = self.tuning.files;
         let segment = self.segment_mut(slot);
         let (salt, tail) = (segment.salt, segment.tail);
         if start == tail {
@@ -504,7 +543,8 @@ impl Store {
         while at < tail {
             let entry = segment.entry_mut(at);
             let len = entry.len();
-            format::finish(entry, salt, at == start, at + len < tail);
+            let (first, more) = (at == start || !batches, batches && at + len < tail);
+            format::finish(entry, salt, first, more);
             at += len;
         }
         assert_eq!(at, tail, "a batch ends at the tail");
