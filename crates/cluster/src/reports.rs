@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use model::{Incarnation, Member, NodeId, Position, ShardId};
 
 use crate::{
-    message::{CopyStatus, Report},
+    message::{CopyStatus, Report, Resigned},
     record::ShardRecord,
     timing::REPORT_FRESH_MS,
 };
@@ -81,6 +81,13 @@ impl Reports {
     pub fn complete(&self, shard: ShardId, record: &ShardRecord, now_ms: u64) -> u8 {
         self.of_primary(shard, record, now_ms)
             .map_or(0, |status| status.complete)
+    }
+
+    /// Whether the primary of exactly this configuration said lately that it cannot lead.
+    #[must_use]
+    pub fn resigned(&self, shard: ShardId, record: &ShardRecord, now_ms: u64) -> Resigned {
+        self.of_primary(shard, record, now_ms)
+            .map_or(Resigned::No, |status| status.resigned)
     }
 
     /// How far this copy was last known to go, however long ago.
