@@ -20,6 +20,7 @@ mod disk;
 mod entry;
 mod expiry;
 mod files;
+mod follow;
 mod index;
 mod log;
 mod pages;
@@ -29,6 +30,7 @@ mod restore;
 mod scan;
 mod segment;
 mod store;
+mod told;
 mod tombstones;
 
 pub use crc::crc32c;
@@ -38,6 +40,7 @@ pub use pages::{HeapPages, PAGE_BYTES, Pages, Region};
 pub use restore::{Restore, RestoreReport};
 pub use scan::{Range, ScannedSegment, Scanner};
 pub use store::{Store, Tuning};
+pub use told::{Damaged, Told};
 
 use model::time::Deadline;
 use model::{Db, Position, Version};

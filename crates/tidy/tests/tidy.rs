@@ -10,7 +10,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("resp", &["model"]),
     ("store", &["model"]),
     ("replica", &["model"]),
-    ("shard", &["model", "store"]),
+    ("shard", &["model", "store", "replica"]),
     ("command", &["model", "resp", "store", "shard"]),
     (
         "node",
