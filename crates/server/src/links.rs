@@ -32,7 +32,7 @@ use self::link::{Link, Side, Stage};
 use crate::accept::{Accepted, Listener};
 
 pub use self::frame::Kind;
-pub use self::introduction::Introduction;
+pub use self::introduction::{Introduction, is_same};
 
 /// Tokens of links: from here upwards, and below those of the listeners. No token is used twice.
 pub const FIRST_TOKEN: usize = usize::MAX - (1 << 40);

@@ -61,7 +61,7 @@ impl Introduction {
 }
 
 /// Compares in a time that does not depend on where they differ.
-fn is_same(shown: &[u8], secret: &[u8]) -> bool {
+pub fn is_same(shown: &[u8], secret: &[u8]) -> bool {
     let pairs = shown.iter().zip(secret);
     let differences = pairs.fold(0, |all, (a, b)| all | (a ^ b));
     shown.len() == secret.len() && differences == 0
