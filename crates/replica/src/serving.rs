@@ -161,6 +161,19 @@ impl Replica {
         })
     }
 
+    /// Of each standby of this primary: up to where it counts, and when what it has answered last was sent to it, by this node's monotonic
+    /// clock; 0 if it has answered nothing in this epoch.
+    pub fn heard(&self) -> impl Iterator<Item = (Member, Option<Position>, u64)> {
+        let peers = match &self.role {
+            Role::Leading(lead) => &lead.peers[..],
+            Role::Standby => &[][..],
+        };
+        peers.iter().map(|peer| {
+            let acked = peer.acked().filter(|_| !peer.is_joining());
+            (peer.member(), acked, peer.heard_us())
+        })
+    }
+
     /// What may still be asked of this copy in this epoch: whether it serves.
     #[must_use]
     pub fn is_serving(&self) -> bool {

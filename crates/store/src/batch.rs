@@ -140,6 +140,9 @@ impl Store {
         if let (Some((_, reference)), Some(older)) = (found, &older)
             && self.may_overwrite(older, header)
         {
+            if source != Source::Snapshot {
+                self.come_to(header.position);
+            }
             return Ok(self.overwrite(reference, older, header, value));
         }
         let older = older.map(|older| older.deadline);
@@ -195,7 +198,6 @@ impl Store {
         header: &Header,
         value: &[&[u8]],
     ) -> Applied {
-        self.come_to(header.position);
         self.count_touch(older, header.deadline);
         self.unlogged += 1;
         let segment = self.segment_mut(at.slot());
