@@ -69,6 +69,14 @@ impl Identity {
         Ok(identity)
     }
 
+    /// The same node in another life: nothing of the old one is left.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn renewed(&self) -> io::Result<Self> {
+        Self::new_life(self.node)
+    }
+
     fn new_life(node: Option<NodeId>) -> io::Result<Self> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(io::Error::other)?;

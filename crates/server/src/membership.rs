@@ -5,10 +5,13 @@ use std::net::{SocketAddr, ToSocketAddrs as _};
 use cluster::agent;
 use cluster::record::Addresses;
 use model::{Member, Now, Zone};
+use node::{Membership, Node};
+use store::SyncMode;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 
 use crate::accept::Listener;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::cluster::Meta;
 use crate::directory::Directory;
@@ -16,8 +19,11 @@ use crate::identity::{self, Identity};
 use crate::links::{Introduction, Links};
 use crate::message::Mailbox;
 use crate::metadata;
+use crate::pages::MappedPages;
 use crate::plane::Plane;
+use crate::process;
 use crate::serve::{StartError, address_error, random, system};
+use crate::settings;
 
 /// Questions to the metadata store that may wait to be carried. The agent asks each again that is not answered.
 const ASKS: usize = 256;
@@ -54,6 +60,7 @@ impl Candidate {
         let store = metadata::connect(cluster, keeps_at)
             .map_err(|error| system("reach the metadata store", &error))?;
         let identity = Identity::take(directory, config.sync)
+            .and_then(|identity| identity.renewed())
             .map_err(|error| system("tell which node this is", &error))?;
         let process = match directory {
             Some(directory) => directory.id,
@@ -138,6 +145,35 @@ impl Candidate {
         let agent = agent::Agent::new(identity, now);
         Ok(Plane::new(agent, links, cluster.name.clone(), asks))
     }
+}
+
+/// A node that is a member: it holds nothing until the map says so.
+///
+/// # Errors
+/// The system gives no random numbers.
+pub fn start_node(
+    config: &Config,
+    me: Member,
+    max_clients: usize,
+    client: SocketAddr,
+    clock: Clock,
+) -> Result<Node, StartError> {
+    let seed = u64::from_le_bytes(random()?);
+    let membership = Membership {
+        me,
+        replica: replica::Settings::default(),
+        memory_bytes: settings::of_store(config, seed).memory_bytes,
+        sync: SyncMode::None,
+        directory: None,
+        pages: || Box::new(MappedPages),
+        shard: settings::of_shard(config, u64::from_le_bytes(random()?)),
+        seed,
+    };
+    let commands = settings::of_commands(config, max_clients, client.to_string());
+    let now = clock.now();
+    let mut node = Node::new_member(membership, Vec::new(), commands, random()?, now);
+    node.server_mut().process = process::identity();
+    Ok(node)
 }
 
 fn keep(

@@ -21,7 +21,7 @@ use crate::directory::Directory;
 use crate::disk::Disk;
 use crate::limits::raise_open_files;
 use crate::logs;
-use crate::membership::Candidate;
+use crate::membership::{self, Candidate};
 use crate::message::Mailbox;
 use crate::pages::MappedPages;
 use crate::phase::{Phase, SharedPhase};
@@ -82,7 +82,10 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
             .map_err(|error| system("start the disk thread", &error))?,
         None => Disk::nowhere(),
     };
-    let node = start_node(config, max_clients, directory.as_ref(), &listeners, clock)?;
+    let node = match me {
+        Some(me) => membership::start_node(config, me, max_clients, listeners[0].address, clock)?,
+        None => start_node(config, max_clients, directory.as_ref(), &listeners, clock)?,
+    };
     let about = candidate
         .as_ref()
         .zip(me)
