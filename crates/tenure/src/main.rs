@@ -1,5 +1,6 @@
 //! The `tenure` command line.
 
+mod cluster;
 mod dev;
 mod http;
 mod meta;
@@ -22,6 +23,7 @@ Examples:
   TENURE_PASSWORD=... tenure serve --listen 0.0.0.0:6379
   tenure serve --config /etc/tenure.toml --print-config
   tenure dev                                       a cluster of three nodes on this machine
+  tenure cluster status                            is a cluster well?
   tenure bench --help                              put load on a server and measure it
 ";
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         .arg_required_else_help(true)
         .subcommand(serve::command())
         .subcommand(dev::command())
+        .subcommand(cluster::command())
         .subcommand(meta::command())
         .subcommand(BenchArgs::augment_args(Command::new("bench")));
     let matches = match command.try_get_matches() {
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
         Some(("dev", matches)) => dev::run(matches),
+        Some(("cluster", matches)) => cluster::run(matches),
         Some(("meta", matches)) => meta::run(matches),
         Some(("bench", matches)) => run_bench(matches),
         Some(_) | None => unreachable!("clap knows every subcommand and demands one"),
