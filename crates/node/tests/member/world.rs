@@ -38,6 +38,7 @@ struct Host {
     received: BTreeMap<ConnectionId, Vec<u8>>,
     closed: Vec<ConnectionId>,
     starts: u8,
+    segment_bytes: usize,
 }
 
 /// See the module.
@@ -131,6 +132,7 @@ impl World {
             received: BTreeMap::new(),
             closed: Vec::new(),
             starts: 0,
+            segment_bytes: 0,
         });
         self.start(number);
         number
@@ -150,6 +152,7 @@ impl World {
         };
         let host = &mut self.hosts[number];
         host.starts += 1;
+        host.segment_bytes = membership.tuning().segment_bytes;
         let copies = host.folders.iter();
         let copies = copies.map(|(copy, folder)| restored(&membership, *copy, folder, self.now));
         let copies = copies.collect();
@@ -176,10 +179,6 @@ impl World {
         self.start(number);
     }
 
-    pub fn member(&self, number: usize) -> Member {
-        self.hosts[number].member
-    }
-
     pub fn cut(&mut self, a: usize, b: usize) {
         self.cut.push((a, b));
     }
@@ -190,6 +189,16 @@ impl World {
 
     pub fn node(&self, number: usize) -> &Node {
         self.hosts[number].node.as_ref().expect("it runs")
+    }
+
+    /// What a node tells of its copies.
+    pub fn copies(&mut self, number: usize) -> Vec<cluster::message::CopyStatus> {
+        let now = self.now;
+        self.hosts[number]
+            .node
+            .as_mut()
+            .expect("it runs")
+            .copies(now)
     }
 
     pub fn config(&self, shard: u16) -> ShardConfig {
@@ -463,7 +472,9 @@ impl Host {
         };
         let bytes = node.segment_bytes(&task);
         match task.op {
-            DiskOp::Create { segment } => drop(folder.images.insert(segment, Vec::new())),
+            DiskOp::Create { segment } => {
+                folder.images.insert(segment, vec![0; self.segment_bytes]);
+            }
             DiskOp::Write {
                 segment, offset, ..
             } => {
