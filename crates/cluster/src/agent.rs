@@ -202,6 +202,28 @@ impl Agent {
         self.court.standing(node)
     }
 
+    /// Whether the metadata store answers, as far as this node has asked it anything.
+    #[must_use]
+    pub fn store_answers(&self) -> bool {
+        self.store.answers()
+    }
+
+    /// Whom this node cannot hear, of those that it listens to.
+    #[must_use]
+    pub fn suspects(&self) -> Vec<NodeId> {
+        let suspects = self.detector.suspects().into_iter();
+        suspects.map(|(node, _)| node).collect()
+    }
+
+    /// How a shard's copies are, as their primary told this node lately; `None` unless this node coordinates and was told.
+    #[must_use]
+    pub fn reported(&self, shard: ShardId) -> Option<CopyStatus> {
+        let record = self.map.shards().get(&shard)?;
+        self.coordinator
+            .as_ref()?
+            .reported(shard, record, self.now_ms)
+    }
+
     /// Takes one input in.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Effect>) {
         self.now_ms = self.now_ms.max(now.mono_us / 1_000);

@@ -67,7 +67,14 @@ impl Reports {
             .retain(|&(shard, member), _| is_member(shard, member));
     }
 
-    fn of_primary(&self, shard: ShardId, record: &ShardRecord, now_ms: u64) -> Option<CopyStatus> {
+    /// What the primary of exactly this configuration said lately.
+    #[must_use]
+    pub fn of_primary(
+        &self,
+        shard: ShardId,
+        record: &ShardRecord,
+        now_ms: u64,
+    ) -> Option<CopyStatus> {
         let primary = record.config.primary();
         let reported = self.copies.get(&(shard, primary.node))?;
         let fresh = now_ms < reported.at_ms + REPORT_FRESH_MS;

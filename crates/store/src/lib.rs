@@ -33,6 +33,7 @@ mod store;
 mod told;
 mod tombstones;
 
+pub use crc::crc32c;
 pub use disk::{DiskError, DiskEvent, DiskOp, LogPoint, SegmentId, SyncMode};
 pub use entry::{Entry, Key, Kind, Space};
 pub use pages::{HeapPages, PAGE_BYTES, Pages, Region};

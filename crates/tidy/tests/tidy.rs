@@ -22,7 +22,9 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("meta", &["model", "cluster"]),
     (
         "server",
-        &["model", "resp", "store", "shard", "command", "node"],
+        &[
+            "model", "resp", "store", "shard", "command", "node", "replica", "cluster", "meta",
+        ],
     ),
     ("bench", &["model"]),
     (
