@@ -12,7 +12,6 @@ use crate::disk::{LogPoint, SegmentId};
 use crate::entry::format::{self, Control, HEADER_BYTES, Header, Note, What};
 use crate::expiry::class_of;
 use crate::index::{CellAt, Reference};
-use crate::log::write_parts;
 use crate::segment::Stage;
 use crate::store::{Count, Store};
 use crate::{Applied, Key, Kind, Op, Refused, Space};
@@ -172,10 +171,7 @@ impl Store {
         let segment = self.segment_mut(at.slot());
         segment.note(header);
         let salt = segment.salt;
-        let entry = segment.entry_mut(at.offset());
-        header.write(entry);
-        write_parts(&mut entry[HEADER_BYTES + header.key_len..], value);
-        format::finish(entry, salt, true, false);
+        format::overwrite(segment.entry_mut(at.offset()), salt, header, value);
         Applied {
             last: header.position,
             log: LogPoint(self.appended),
