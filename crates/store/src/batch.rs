@@ -150,11 +150,18 @@ impl Store {
         })
     }
 
+    /// Whether a put of the same size is written over the entry that it replaces, so that the old value's memory is touched.
+    #[must_use]
+    #[inline]
+    pub fn overwrites(&self) -> bool {
+        !self.tuning.files
+    }
+
     /// Whether a put may be written over the entry that it replaces. A file needs the old bytes, and a later deadline is as good
     /// in this segment as a touch to it.
     #[inline]
     fn may_overwrite(&self, older: &Header, header: &Header) -> bool {
-        !self.tuning.files && older.len == header.len && older.deadline <= header.deadline
+        self.overwrites() && older.len == header.len && older.deadline <= header.deadline
     }
 
     /// Writes a put over the entry that it replaces: no memory is taken, nothing has to be cleaned.
