@@ -4,6 +4,8 @@
 //! asks, the node's thread is sent a message, copies its counters into a [`Snapshot`], and goes on; the text
 //! is written here.
 
+mod cluster;
+mod figures;
 mod metrics;
 mod snapshot;
 
@@ -16,13 +18,15 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::message::{Mailbox, Message};
 use crate::phase::{Phase, SharedPhase};
 
+pub use figures::Figures;
 pub use snapshot::Snapshot;
 
 /// How long the node's thread may take to answer. It answers between two turns, which take microseconds: one
@@ -36,6 +40,12 @@ pub struct Admin {
     pub mailbox: Mailbox,
     /// Where the server is in its life.
     pub phase: SharedPhase,
+    /// What whoever commands the cluster has to know, if anything.
+    pub secret: String,
+    /// Whether only this machine reaches the port.
+    pub is_private: bool,
+    /// Whether this server is to be a member of a cluster.
+    pub is_member: bool,
 }
 
 /// Takes the address of the admin port.
@@ -48,11 +58,11 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Starts the thread. Without a listener it only minds the signals.
+/// Starts the thread. Without a listener it only minds the signals. Returns its runtime, for others who wait for something.
 ///
 /// # Errors
 /// The thread or its runtime cannot be made.
-pub fn start(admin: Admin, listener: Option<TcpListener>) -> io::Result<()> {
+pub fn start(admin: Admin, listener: Option<TcpListener>) -> io::Result<Handle> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -64,14 +74,15 @@ pub fn start(admin: Admin, listener: Option<TcpListener>) -> io::Result<()> {
             signal(SignalKind::interrupt())?,
         )
     };
+    let handle = runtime.handle().clone();
     let work = move || {
         runtime.spawn(mind_signals(admin.clone(), signals));
         runtime.block_on(serve(admin, listener));
     };
     std::thread::Builder::new()
         .name("tenure-admin".into())
-        .spawn(work)
-        .map(drop)
+        .spawn(work)?;
+    Ok(handle)
 }
 
 type Signals = (tokio::signal::unix::Signal, tokio::signal::unix::Signal);
@@ -109,6 +120,8 @@ async fn serve(admin: Admin, listener: Option<TcpListener>) {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
+        .route("/cluster", get(cluster::survey))
+        .route("/cluster/{command}/{number}", post(cluster::operate))
         .with_state(admin);
     if let Err(error) = axum::serve(listener, router).await {
         warn!(%error, "the admin port is gone");
@@ -131,14 +144,24 @@ async fn healthz(State(admin): State<Admin>) -> Response {
     }
 }
 
-/// Ready: clients are served.
+/// Ready: clients are served. A member of a cluster is ready when the others know it.
 async fn readyz(State(admin): State<Admin>) -> Response {
     let phase = admin.phase.get();
-    let status = match phase {
-        Phase::Serving => StatusCode::OK,
-        Phase::Restoring | Phase::Draining => StatusCode::SERVICE_UNAVAILABLE,
+    let (status, text) = match phase {
+        Phase::Serving if admin.is_member && !is_known(&admin).await => {
+            (StatusCode::SERVICE_UNAVAILABLE, "joining")
+        }
+        Phase::Serving => (StatusCode::OK, phase.name()),
+        Phase::Restoring | Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, phase.name()),
     };
-    (status, format!("{}\n", phase.name())).into_response()
+    (status, format!("{text}\n")).into_response()
+}
+
+/// Whether the cluster knows this node in its present life.
+async fn is_known(admin: &Admin) -> bool {
+    let snapshot = observe(admin).await;
+    let figures = snapshot.and_then(|snapshot| snapshot.figures);
+    figures.is_some_and(|figures| figures.is_active)
 }
 
 async fn metrics_text(State(admin): State<Admin>) -> Response {

@@ -4,11 +4,13 @@ use std::fmt;
 use std::io::{self, Write as _};
 
 use mio::Poll;
+use model::limits::SEGMENT_BYTES;
 use model::position::{MAX_EPOCH, MAX_SEQUENCE};
 use model::{Now, Position};
 use node::{Node, Outbox};
 use shard::Shard;
-use store::{Restore, Store, StoreConfig, Tuning};
+use store::{Restore, Store, StoreConfig, SyncMode, Tuning};
+use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 use crate::accept::Listener;
@@ -16,10 +18,11 @@ use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::units::size_rounded;
 use crate::config::{Config, sync_name};
-use crate::directory::Directory;
+use crate::directory::{Directory, Folders};
 use crate::disk::Disk;
 use crate::limits::raise_open_files;
 use crate::logs;
+use crate::membership::{self, Candidate};
 use crate::message::Mailbox;
 use crate::pages::MappedPages;
 use crate::phase::{Phase, SharedPhase};
@@ -32,6 +35,12 @@ use crate::turns::{LoopState, MESSAGES, Shell};
 /// Why a server does not start, or ended: one line, with what to do.
 #[derive(Debug)]
 pub struct StartError(String);
+
+impl StartError {
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+}
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,15 +65,59 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
         Mailbox::new(&poll, MESSAGES).map_err(|error| system("make a mailbox", &error))?;
     let phase = SharedPhase::new();
     let listeners = bind_all(config)?;
-    let admin_address = start_admin(config, &mailbox, &phase)?;
+    let (admin_address, runtime) = start_admin(config, &mailbox, &phase)?;
+    let mut candidate = match &config.cluster.meta {
+        Some(_) => {
+            let client = listeners[0].address;
+            let directory = directory.as_ref();
+            let new = Candidate::new(config, directory, client, admin_address, &runtime, clock);
+            Some(new?)
+        }
+        None => None,
+    };
+    let me = match &candidate {
+        Some(candidate) => Some(candidate.settle(config, directory.as_ref(), &runtime)?),
+        None => None,
+    };
     let disk = match &directory {
-        Some(directory) => Disk::start(directory.segments_path(), mailbox, clock)
-            .map_err(|error| system("start the disk thread", &error))?,
+        Some(directory) => {
+            let segment_bytes = match &candidate {
+                Some(_) => membership::segment_bytes(config, directory),
+                None => SEGMENT_BYTES,
+            };
+            let syncs = config.sync == SyncMode::Always;
+            Disk::start(
+                Folders::of(directory),
+                segment_bytes,
+                syncs,
+                mailbox.clone(),
+                clock,
+            )
+            .map_err(|error| system("start the disk thread", &error))?
+        }
         None => Disk::nowhere(),
     };
-    let node = start_node(config, max_clients, directory.as_ref(), &listeners, clock)?;
+    let held = me.zip(candidate.as_mut().map(Candidate::take_copies));
+    let node = match held {
+        Some(held) => {
+            let client = listeners[0].address;
+            membership::start_node(config, held, directory.as_ref(), max_clients, client, clock)?
+        }
+        None => start_node(config, max_clients, directory.as_ref(), &listeners, clock)?,
+    };
+    let about = candidate
+        .as_ref()
+        .zip(me)
+        .map_or_else(String::new, |(candidate, me)| candidate.about(config, me));
+    let plane = match candidate.zip(me) {
+        Some((candidate, me)) => {
+            Some(candidate.join(config, me, clock.now(), mailbox, &runtime)?)
+        }
+        None => None,
+    };
     let mut shell = Shell {
         node,
+        plane: plane.map(Box::new),
         clock,
         poll,
         listeners,
@@ -80,7 +133,7 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
         .listen()
         .map_err(|error| address_error("listen", &shell.addresses(), &error))?;
     shell.phase.set(Phase::Serving);
-    say_ready(config, &shell, admin_address);
+    say_ready(config, &shell, admin_address, &about);
     shell
         .run()
         .map_err(|error| system("wait for events", &error))?;
@@ -97,8 +150,9 @@ fn finish(shell: &mut Shell, directory: &Directory) -> Result<(), StartError> {
         warn!("the disk had errors: the data directory is not marked as clean");
         return Ok(());
     }
-    directory
-        .mark_clean()
+    Folders::of(directory)
+        .sync_notes()
+        .and_then(|()| directory.mark_clean())
         .map_err(|error| system("mark the data directory as clean", &error))
 }
 
@@ -126,7 +180,7 @@ fn start_admin(
     config: &Config,
     mailbox: &Mailbox,
     phase: &SharedPhase,
-) -> Result<Option<std::net::SocketAddr>, StartError> {
+) -> Result<(Option<std::net::SocketAddr>, Handle), StartError> {
     let listener = match config.admin {
         Some(address) => {
             let bound = admin::bind(address);
@@ -138,9 +192,13 @@ fn start_admin(
     let admin = Admin {
         mailbox: mailbox.clone(),
         phase: phase.clone(),
+        secret: config.cluster.secret.clone(),
+        is_member: config.cluster.meta.is_some(),
+        is_private: address.is_none_or(|address| address.ip().is_loopback()),
     };
-    admin::start(admin, listener).map_err(|error| system("start the admin thread", &error))?;
-    Ok(address)
+    let runtime =
+        admin::start(admin, listener).map_err(|error| system("start the admin thread", &error))?;
+    Ok((address, runtime))
 }
 
 fn start_node(
@@ -218,7 +276,7 @@ fn position_of_time(now: Now) -> Result<Position, StartError> {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N], StartError> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], StartError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
         .map_err(|error| system("get random numbers from the system", &error))?;
@@ -236,10 +294,7 @@ fn restore_store(
         ..Tuning::default()
     };
     let restore = Restore::new(store_config, tuning, Box::new(MappedPages));
-    let threads = match config.restore_threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads as usize,
-    };
+    let threads = restore::threads(config);
     if !directory.was_clean {
         info!(
             "the last server on this directory did not shut down: its last writes may be unfinished"
@@ -264,10 +319,10 @@ fn restore_store(
 }
 
 /// The one line on standard output, for scripts and people.
-fn say_ready(config: &Config, shell: &Shell, admin: Option<std::net::SocketAddr>) {
+fn say_ready(config: &Config, shell: &Shell, admin: Option<std::net::SocketAddr>, about: &str) {
     let admin = admin.map_or_else(|| "off".to_owned(), |address| format!("http://{address}"));
     let line = format!(
-        "tenure ready on {} (admin {admin}, data {}, memory {}, sync {})\n",
+        "tenure ready on {} (admin {admin}, data {}, memory {}, sync {}{about})\n",
         shell.addresses(),
         config.dir_name(),
         size_rounded(config.memory_bytes),
@@ -278,11 +333,11 @@ fn say_ready(config: &Config, shell: &Shell, admin: Option<std::net::SocketAddr>
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
 }
 
-fn system(what: &str, error: &dyn fmt::Display) -> StartError {
+pub(crate) fn system(what: &str, error: &dyn fmt::Display) -> StartError {
     StartError(format!("cannot {what}: {error}"))
 }
 
-fn address_error(key: &str, address: &str, error: &io::Error) -> StartError {
+pub(crate) fn address_error(key: &str, address: &str, error: &io::Error) -> StartError {
     let hints = [
         (
             io::ErrorKind::AddrInUse,

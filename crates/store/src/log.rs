@@ -217,6 +217,12 @@ impl Store {
         }
     }
 
+    /// The latest time that the log was told, in wall-clock milliseconds.
+    #[must_use]
+    pub fn latest_ms(&self) -> u64 {
+        self.clock_ms
+    }
+
     /// The newest position that was ever appended.
     #[must_use]
     pub fn newest(&self) -> Position {
