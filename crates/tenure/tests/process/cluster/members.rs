@@ -78,6 +78,41 @@ fn who_belongs_to_another_cluster_or_does_not_know_its_secret_stays_outside() {
 }
 
 #[test]
+fn nodes_of_one_process_never_hold_two_copies_of_a_shard() {
+    let mut cluster = Cluster::start(3, &[]);
+    let meta = format!("tenure://{}", cluster.map.as_ref().unwrap().address);
+    let dir = tempfile::tempdir().unwrap();
+    let options = [
+        "--meta",
+        &meta,
+        "--peer",
+        "127.0.0.1:0",
+        "--node",
+        "4",
+        "--nodes",
+        "2",
+    ];
+    // The first of its two ready lines is waited for.
+    let two = Running::spawn(&mut tenure(dir.path(), &options));
+    let survey = cluster.until("both have their share", |survey| {
+        let new = survey.nodes.iter().filter(|node| node.node > 3);
+        survey.is_whole() && new.filter(|node| node.copies > 2).count() == 2
+    });
+    for shard in &survey.shards {
+        let together = shard.members.iter().filter(|member| member.node > 3);
+        assert!(together.count() < 2, "{shard:?}");
+    }
+    let mut client = cluster.client();
+    assert!(client.until_answered("k", &["SET", "k", "v"]).is_ok());
+    let log = two.stop();
+    assert_eq!(log.matches(" stopped").count(), 2, "{log}");
+    cluster.until("the others lead", |survey| {
+        survey.is_served() && survey.shards.iter().all(|shard| shard.primary < 4)
+    });
+    cluster.stop(3);
+}
+
+#[test]
 fn a_configuration_that_cannot_be_is_refused_in_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let wrong = [
