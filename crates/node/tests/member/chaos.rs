@@ -173,6 +173,13 @@ impl Chaos {
             }
             return;
         }
+        self.world.trace(|| {
+            let told = reply.replace('\n', " ");
+            format!(
+                "client {number} asked at {} {}: {told}",
+                asked.at_us, asked.command
+            )
+        });
         self.heard(number, &asked, &reply);
         if reply.ends_with("(closed)") {
             self.clients[number].connection = None;
@@ -204,7 +211,7 @@ impl Chaos {
         let now_us = self.now_us();
         match self.chance.below(8) {
             0 | 1 if self.may_lose(node) || self.files && self.all_up() => {
-                self.world.kill(node);
+                self.kill(node);
                 self.down[node] = Some(now_us);
             }
             2 if self.all_up() => {
@@ -218,7 +225,7 @@ impl Chaos {
             4 => self.world.heal(),
             5 if self.files => {
                 // The process alone dies, and is back at once.
-                self.world.kill(node);
+                self.kill(node);
                 self.world.start(node);
                 self.down[node] = None;
             }
@@ -252,6 +259,16 @@ impl Chaos {
             .all(|(at, member)| {
                 complete & (1 << at) != 0 && self.world.member(member.node.0 as usize) == *member
             })
+    }
+
+    /// Connections die with the process: the next one gives their numbers to others.
+    fn kill(&mut self, node: usize) {
+        self.world.kill(node);
+        for client in &mut self.clients {
+            if client.connection.is_some_and(|(at, _)| at == node) {
+                (client.connection, client.asked) = (None, None);
+            }
+        }
     }
 
     fn bring_back(&mut self, node: usize) {
