@@ -2,7 +2,7 @@
 //! configurations. A seed is everything: `MEMBER_SEED=<seed> cargo test -p tenure-node --test member chaos` runs one alone,
 //! `MEMBER_ROUNDS=<n>` runs many.
 
-use model::ConnectionId;
+use model::{ConnectionId, CopySet, Phase, ShardConfig};
 
 use crate::chance::Chance;
 use crate::history::{Ask, History};
@@ -247,7 +247,7 @@ impl Chaos {
 
     fn is_whole(&mut self, shard: u16, without: usize) -> bool {
         let (config, primary) = (self.world.config(shard), self.world.primary(shard));
-        if config.phase() != model::Phase::Serving || !self.world.is_up(primary) {
+        if config.phase() != Phase::Serving || !self.world.is_up(primary) {
             return false;
         }
         let copies = self.world.copies(primary);
@@ -288,7 +288,8 @@ impl Chaos {
         let shard = self.chance.below(u64::from(self.shards)) as u16;
         let up: Vec<usize> = (0..self.nodes).filter(|n| self.world.is_up(*n)).collect();
         let config = self.world.config(shard);
-        let members = config.copies().members();
+        let served = served(&config);
+        let members = served.members();
         let known: Vec<usize> = members.iter().map(|m| m.node.0 as usize).collect();
         let same: Vec<bool> = members
             .iter()
@@ -300,7 +301,8 @@ impl Chaos {
             return;
         }
         let mut set = known.clone();
-        if self.chance.one_in(3) && self.nodes > 3 {
+        let serves = config.phase() == Phase::Serving;
+        if serves && self.chance.one_in(3) && self.nodes > 3 {
             // One member moves elsewhere.
             let out = self.chance.below(set.len() as u64) as usize;
             let free: Vec<usize> = up.iter().copied().filter(|n| !set.contains(n)).collect();
@@ -345,14 +347,23 @@ impl Chaos {
     /// As long as a shard does not serve, each member of the set leads in turn.
     fn coordinate_to_serve(&mut self, shard: u16, round: usize) {
         let config = self.world.config(shard);
-        let settled = config.phase() == model::Phase::Serving
-            && self.world.serves(self.world.primary(shard), shard);
+        let settled =
+            config.phase() == Phase::Serving && self.world.serves(self.world.primary(shard), shard);
         if settled {
             return;
         }
-        let members = config.copies().members();
+        let served = served(&config);
+        let members = served.members();
         let set: Vec<usize> = members.iter().map(|m| m.node.0 as usize).collect();
         self.world.decide(shard, &set, set[round % set.len()]);
+    }
+}
+
+/// The set that served last: who has what was acknowledged is one of it, and only then comes who is to be filled.
+fn served(config: &ShardConfig) -> CopySet {
+    match config.phase() {
+        Phase::Recovering { from: Some(from) } => from.copies,
+        Phase::Recovering { from: None } | Phase::Serving => *config.copies(),
     }
 }
 
