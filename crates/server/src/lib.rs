@@ -19,6 +19,7 @@ pub mod clock;
 pub mod config;
 mod directory;
 mod disk;
+pub mod doctor;
 mod identity;
 mod limits;
 mod links;
