@@ -1,7 +1,9 @@
 //! Nodes that come and go.
 
+use std::time::Instant;
+
 use super::rig::{Cluster, Map};
-use crate::running::{Running, fails, tenure};
+use crate::running::{PATIENCE, Running, fails, tenure};
 use crate::wire::Reply;
 
 #[test]
@@ -32,8 +34,15 @@ fn a_fourth_node_gets_its_share_and_a_drained_one_can_go() {
     cluster.stop(2);
     let forgotten = cluster.command(&["forget", "2"]);
     assert!(forgotten.status.success(), "{forgotten:?}");
-    let status = cluster.command(&["status"]);
-    assert!(status.status.success(), "{status:?}");
+    // For a moment after each change it is not known whether copies are complete.
+    let began = Instant::now();
+    while !cluster.command(&["status"]).status.success() {
+        assert!(
+            began.elapsed() < PATIENCE,
+            "{:?}",
+            cluster.command(&["status"])
+        );
+    }
     client.seeds.remove(1);
     for n in 0..200 {
         let key = format!("key-{n}");
