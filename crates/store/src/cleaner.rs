@@ -451,7 +451,7 @@ impl Store {
                 self.free_segment(slot);
             }
         }
-        // Notes that were written again may have taken more than was freed.
+        // Notes that were in them may have taken more anew.
         before.saturating_sub(self.resident)
     }
 
