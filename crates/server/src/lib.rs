@@ -27,6 +27,7 @@ mod logs;
 mod membership;
 mod message;
 mod metadata;
+mod nodes;
 mod pages;
 mod phase;
 mod plane;
@@ -40,4 +41,5 @@ pub mod survey;
 mod turns;
 
 pub use metadata::keep_alone as keep_metadata;
-pub use serve::{StartError, serve};
+pub use nodes::serve;
+pub use serve::StartError;
