@@ -2,7 +2,10 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+
+use model::Topology;
 
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -167,6 +170,8 @@ pub struct Server {
     pub process: Process,
     /// `CLIENT PAUSE`, if it was asked for; may be over.
     pub pause: Option<Pause>,
+    /// The cluster that the node is a member of; `None` if it stands alone.
+    pub topology: Option<Arc<Topology>>,
 }
 
 impl Server {
@@ -185,6 +190,7 @@ impl Server {
             slow_log: SlowLog::default(),
             process: Process::default(),
             pause: None,
+            topology: None,
         }
     }
 }

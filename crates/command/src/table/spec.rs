@@ -218,6 +218,8 @@ pub enum Group {
     Connection,
     /// The server.
     Server,
+    /// The cluster.
+    Cluster,
     /// Keys of any type.
     Generic,
     /// Strings.
@@ -235,6 +237,7 @@ impl Group {
         match self {
             Self::Connection => "connection",
             Self::Server => "server",
+            Self::Cluster => "cluster",
             Self::Generic => "generic",
             Self::String => "string",
             Self::Hash => "hash",
@@ -305,7 +308,7 @@ impl Spec {
     ) -> Self {
         let categories = match group {
             Group::Connection => Categories::CONNECTION,
-            Group::Server => Categories::NONE,
+            Group::Server | Group::Cluster => Categories::NONE,
             Group::Generic => Categories::KEYSPACE,
             Group::String => Categories::STRING,
             Group::Hash => Categories::HASH,
