@@ -23,7 +23,7 @@ use crate::outlet::{Gone, Outlet};
 use crate::plan::{Asked, Batch, Choice, Part, To};
 use crate::reply;
 use crate::routes::Cluster;
-use crate::{Settings, merge};
+use crate::{Settings, drained, merge};
 
 /// Commands that are under way together.
 const BATCH: usize = 256;
@@ -253,7 +253,7 @@ impl Client {
                 Ok(read) if read > 0 => Ok(()),
                 Ok(_) | Err(_) => Err(End),
             },
-            _ = self.draining.wait_for(|draining| *draining), if idle => Err(End),
+            () = drained(&mut self.draining), if idle => Err(End),
         }
     }
 }

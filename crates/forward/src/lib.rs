@@ -104,7 +104,7 @@ pub async fn serve(
                 }
             },
             Some(_) = clients.join_next() => {}
-            _ = drains.wait_for(|draining| *draining) => break,
+            () = drained(&mut drains) => break,
         }
         metrics.clients.store(clients.len() as u64, Ordering::Relaxed);
     }
@@ -115,4 +115,9 @@ async fn turn_away(mut socket: TcpStream, metrics: &Metrics) {
     count(&metrics.turned_away);
     // It fits into the socket's empty buffer; who does not read it does not want it.
     let _ = socket.write_all(b"-ERR max number of clients reached\r\n").await;
+}
+
+/// Waits until `draining` says so, or nobody is left who could.
+async fn drained(draining: &mut watch::Receiver<bool>) {
+    let _ = draining.wait_for(|draining| *draining).await.map(drop);
 }
