@@ -172,20 +172,22 @@ fn in_range(slot: i64) -> Option<u16> {
     u16::try_from(slot).ok().filter(|slot| *slot < SLOTS)
 }
 
-/// Visits the keys of a slot until `visit` has enough. There is no index by slot: all keys of the shard are looked at.
+/// Visits the keys of a slot until `visit` has enough. There is no index by slot: all keys of the node are looked at.
 fn visit_slot(call: &mut Call<'_>, slot: u16, visit: &mut dyn FnMut(&[u8]) -> bool) {
-    let (mut cursor, mut wanted) = (0, true);
-    loop {
-        let mut look = |key: &[u8], _: shard::Record<'_>| {
-            if wanted && Slot::of(key).number() == slot {
-                wanted = visit(key);
+    let (now, db) = (call.now, call.db);
+    let mut wanted = true;
+    for shard in call.shards() {
+        let mut cursor = 0;
+        loop {
+            let mut look = |key: &[u8], _: shard::Record<'_>| {
+                if wanted && Slot::of(key).number() == slot {
+                    wanted = visit(key);
+                }
+            };
+            cursor = shard.scan(now, db, cursor, SCAN_STEP, &mut look);
+            if cursor == 0 || !wanted {
+                break;
             }
-        };
-        cursor = call
-            .shard
-            .scan(call.now, call.db, cursor, SCAN_STEP, &mut look);
-        if cursor == 0 || !wanted {
-            return;
         }
     }
 }

@@ -6,9 +6,11 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use model::Topology;
-
+use model::slot::Slot;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
+
+use store::Usage;
 
 use crate::SlowLog;
 use crate::histogram::Histogram;
@@ -172,6 +174,10 @@ pub struct Server {
     pub pause: Option<Pause>,
     /// The cluster that the node is a member of; `None` if it stands alone.
     pub topology: Option<Arc<Topology>>,
+    /// What all copies of this node use together; `None` where there is one shard, which tells itself.
+    pub usage: Option<Usage>,
+    /// The slot of ids that are made here; `None` where any will do.
+    pub fresh_slot: Option<Slot>,
 }
 
 impl Server {
@@ -191,6 +197,8 @@ impl Server {
             process: Process::default(),
             pause: None,
             topology: None,
+            usage: None,
+            fresh_slot: None,
         }
     }
 }

@@ -25,6 +25,7 @@ mod execute;
 mod member;
 mod stream;
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -40,6 +41,7 @@ pub use crate::member::{CopyId, DiskTask, FileTask, Membership, RestoredCopy};
 
 pub use crate::execute::BATCH;
 use crate::execute::Batch;
+use crate::member::Cluster;
 use crate::stream::Stream;
 
 /// What can happen to a node.
@@ -136,7 +138,10 @@ const MOST_DOUBLINGS: u64 = 3;
 
 /// See the crate.
 pub struct Node {
+    /// The data; of a member of a cluster, nothing.
     shard: Shard,
+    /// What makes it a member of a cluster.
+    cluster: Option<Box<Cluster>>,
     server: Server,
     clients: Clients,
     /// By [`command::client::place`].
@@ -173,6 +178,7 @@ impl Node {
     pub fn new(shard: Shard, settings: Settings, seed: [u8; 32], now: Now) -> Self {
         Self {
             shard,
+            cluster: None,
             server: Server::new(settings, seed, now),
             clients: Clients::default(),
             streams: Vec::new(),
@@ -208,7 +214,9 @@ impl Node {
             Input::Ended { connection } => self.ended(now, connection),
             Input::Closed { connection } => self.forget(connection),
             Input::Disk { copy, event } => self.disk_event(now, copy, event),
-            Input::Kept { .. } | Input::Map(_) | Input::Peer { .. } => {}
+            Input::Kept { copy, ticket } => self.kept(now, copy, ticket),
+            Input::Map(map) => self.follow_map(now, map),
+            Input::Peer { bytes } => self.hear(now, bytes),
             Input::EndOfTurn => self.end_turn(now, outbox),
         }
         if !self.paused.is_empty() && !self.server.is_paused(now) {
@@ -218,6 +226,9 @@ impl Node {
         }
         self.run_woken(now);
         self.close_marked(outbox);
+        if let Some(cluster) = &mut self.cluster {
+            cluster.give(outbox);
+        }
     }
 
     /// Bytes of a segment, as a [`DiskOp::Write`] names them.
@@ -228,7 +239,13 @@ impl Node {
                 segment,
                 offset,
                 len,
-            } => self.shard.store().segment_bytes(segment, offset, len),
+            } => {
+                let shard = match &self.cluster {
+                    None => Some(&self.shard),
+                    Some(cluster) => cluster.shard(task.copy),
+                };
+                shard.map_or(&[], |s| s.store().segment_bytes(segment, offset, len))
+            }
             DiskOp::Create { .. }
             | DiskOp::Sync { .. }
             | DiskOp::Close { .. }
@@ -244,7 +261,7 @@ impl Node {
         &self.ran
     }
 
-    /// The data, to look at.
+    /// The data, to look at; of a member, nothing: see [`Node::shards`].
     #[must_use]
     pub fn shard(&self) -> &Shard {
         &self.shard
@@ -284,11 +301,11 @@ impl Node {
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let pause = self.server.pause.filter(|_| !self.paused.is_empty());
         let pause_ms = pause.map(|pause| pause.end_ms);
-        self.shard
-            .next_maintenance_ms()
-            .into_iter()
-            .chain(pause_ms)
-            .min()
+        let maintenance = match &self.cluster {
+            None => self.shard.next_maintenance_ms(),
+            Some(cluster) => cluster.next_maintenance_ms(),
+        };
+        maintenance.into_iter().chain(pause_ms).min()
     }
 
     /// From now on nobody is accepted, and connections are closed as they fall silent.
@@ -299,6 +316,9 @@ impl Node {
     /// Ends the log, so that a restart can tell any damage from an unfinished end. To be followed by turns until
     /// the disk has done what they ask for; nothing may be written afterwards.
     pub fn seal(&mut self) {
+        if let Some(cluster) = &mut self.cluster {
+            return cluster.seal();
+        }
         self.shard.store_mut().seal();
     }
 
@@ -311,7 +331,10 @@ impl Node {
     }
 
     fn disk_event(&mut self, now: Now, copy: CopyId, event: DiskEvent) {
-        assert_eq!(copy, CopyId::ALONE);
+        if self.cluster.is_some() {
+            return self.copy_disk_event(now, copy, event);
+        }
+        assert_eq!(copy, CopyId::ALONE, "there is one copy");
         self.shard.store_mut().disk_event(event);
         self.shard.advance_commit();
         for connection in core::mem::take(&mut self.waiting_for_log) {
@@ -320,11 +343,14 @@ impl Node {
     }
 
     fn end_turn(&mut self, now: Now, outbox: &mut Outbox) {
-        self.maintain(now);
         if now.mono_us >= self.next_sweep_us {
             self.next_sweep_us = now.mono_us + 1_000_000;
             self.close_idle(now);
         }
+        if self.cluster.is_some() {
+            return self.end_member_turn(now, outbox);
+        }
+        self.maintain(now);
         self.run_woken(now);
         self.shard.store_mut().take_disk_ops(&mut self.ops);
         let alone = |op| DiskTask {

@@ -10,7 +10,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("resp", &["model"]),
     ("store", &["model"]),
     ("replica", &["model"]),
-    ("shard", &["model", "store"]),
+    ("shard", &["model", "store", "replica"]),
     ("command", &["model", "resp", "store", "shard"]),
     (
         "node",
@@ -23,7 +23,9 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("meta", &["model", "cluster"]),
     (
         "server",
-        &["model", "resp", "store", "shard", "command", "node"],
+        &[
+            "model", "resp", "store", "shard", "command", "node", "replica", "cluster", "meta",
+        ],
     ),
     ("bench", &["model"]),
     (

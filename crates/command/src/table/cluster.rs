@@ -51,7 +51,7 @@ const CLUSTER: &[Spec] = &[
     question("cluster|countkeysinslot", 3, cluster::count_keys_in_slot)
         .doc(
             "3.0.0",
-            "O(N) in keys of the shard",
+            "O(N) in keys of the node",
             "How many keys of the connection's database a slot has, counted one by one.",
         )
         .arguments(&[integer("slot")]),
@@ -68,7 +68,7 @@ const CLUSTER: &[Spec] = &[
         .tips(VOLATILE)
         .doc(
             "3.0.0",
-            "O(N) in keys of the shard",
+            "O(N) in keys of the node",
             "Some keys of a slot, looked for one by one.",
         )
         .arguments(&[integer("slot"), integer("count")]),
