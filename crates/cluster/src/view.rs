@@ -42,6 +42,7 @@ fn node(id: NodeId, record: &NodeRecord, well: bool) -> Option<ClusterNode> {
         id,
         client: Address::parse(&record.addresses.client)?,
         forwarding: Address::parse(&record.addresses.forwarding),
+        sentinel: Address::parse(&record.addresses.sentinel),
         peer_port: Address::parse(&record.addresses.peer).map_or(0, |peer| peer.port),
         well,
     })

@@ -4,13 +4,12 @@
 mod rows;
 mod text;
 
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use model::slot::{SLOTS, Slot};
-use model::topology::ClusterNode;
-use model::{NodeId, Topology};
+use model::Topology;
+use model::topology::{ClusterNode, node_name};
 
 use crate::failure::shown;
 use crate::{Call, Failure, Flow, Ran, connection};
@@ -26,12 +25,6 @@ fn topology(call: &Call<'_>) -> Result<Arc<Topology>, Failure> {
     topology.ok_or(Failure::text(
         "ERR This instance has cluster support disabled",
     ))
-}
-
-/// The number of a node as clients see it: 40 hexadecimal digits.
-#[must_use]
-pub fn node_name(node: NodeId) -> String {
-    alloc::format!("{:040x}", u64::from(node.0) + 1)
 }
 
 /// `READONLY`, `READWRITE`, `ASKING`: nothing depends on them.

@@ -1,4 +1,5 @@
-//! The forwarding port: any node serves any key, for clients that know no cluster.
+//! Two ports for clients that know no cluster: the forwarding port, where any node serves any key, and the [Sentinel port](sentinel),
+//! where they ask for a forwarding port that lives.
 //!
 //! ```text
 //!                       ┌─ client::Client ── plan ─► exchange ──┬─► node 1
@@ -32,6 +33,7 @@ mod plan;
 mod reply;
 mod routes;
 mod scan;
+mod sentinel;
 mod upstream;
 
 use std::sync::Arc;
@@ -48,6 +50,7 @@ use crate::client::Client;
 use crate::metrics::{Metrics, count};
 
 pub use routes::Cluster;
+pub use sentinel::{SentinelSettings, serve_sentinel};
 
 /// How long to leave the queue alone when the system gives no more connections.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

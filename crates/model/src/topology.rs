@@ -30,10 +30,18 @@ pub struct ClusterNode {
     pub client: Address,
     /// Where clients that know no cluster find it; `None` if it forwards for nobody.
     pub forwarding: Option<Address>,
+    /// Where clients that look for a Sentinel find it; `None` if it answers none.
+    pub sentinel: Option<Address>,
     /// The port that other nodes find it at; 0 if that is not known.
     pub peer_port: u16,
     /// Whether it is believed to be alive.
     pub well: bool,
+}
+
+/// The number of a node as clients see it: 40 hexadecimal digits.
+#[must_use]
+pub fn node_name(node: NodeId) -> String {
+    alloc::format!("{:040x}", u64::from(node.0) + 1)
 }
 
 /// A host and a port.

@@ -1,10 +1,10 @@
 //! `CLUSTER SLOTS` and `CLUSTER SHARDS`.
 
 use model::Topology;
-use model::topology::{ClusterNode, SlotRange};
+use model::topology::{ClusterNode, SlotRange, node_name};
 use resp::Reply;
 
-use super::{node_name, topology};
+use super::topology;
 use crate::{Call, Flow, Ran};
 
 /// `CLUSTER SLOTS`: a range whose new primary is still recovering is told too, as he will serve it in a moment.

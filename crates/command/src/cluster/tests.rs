@@ -1,9 +1,9 @@
 use alloc::vec;
 
-use model::topology::{Address, ClusterNode, SlotRange};
+use model::topology::{Address, ClusterNode, SlotRange, node_name};
 use model::{NodeId, Topology};
 
-use super::{node_name, text};
+use super::text;
 
 fn node(id: u32, host: &str, well: bool) -> ClusterNode {
     let port = 7_000 + id as u16;
@@ -14,6 +14,7 @@ fn node(id: u32, host: &str, well: bool) -> ClusterNode {
             port,
         },
         forwarding: None,
+        sentinel: None,
         peer_port: port + 10_000,
         well,
     }

@@ -6,10 +6,8 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use model::slot::SLOTS;
-use model::topology::{ClusterNode, SlotRange};
+use model::topology::{ClusterNode, SlotRange, node_name};
 use model::{NodeId, Topology};
-
-use super::node_name;
 
 /// The text of `CLUSTER NODES`.
 pub(super) fn nodes(topology: &Topology) -> String {

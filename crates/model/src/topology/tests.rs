@@ -11,6 +11,7 @@ fn node(id: u32) -> ClusterNode {
             port: 7_000,
         },
         forwarding: None,
+        sentinel: None,
         peer_port: 0,
         well: true,
     }

@@ -14,6 +14,7 @@ pub fn seen_by(me: u32) -> Arc<Topology> {
             port: 7_000,
         },
         forwarding: None,
+        sentinel: None,
         peer_port: 17_000,
         well: true,
     };
