@@ -25,6 +25,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         "server",
         &[
             "model", "resp", "store", "shard", "command", "node", "replica", "cluster", "meta",
+            "forward",
         ],
     ),
     ("bench", &["model"]),

@@ -34,6 +34,10 @@ pub struct ClusterConfig {
     pub secret: String,
     pub peer: SocketAddr,
     pub announce: String,
+    pub forward: Option<SocketAddr>,
+    pub forward_wait_ms: u64,
+    pub sentinel: Option<SocketAddr>,
+    pub sentinel_master: String,
     pub node: Option<u32>,
     pub zone: u16,
     pub shards: u16,
@@ -57,6 +61,10 @@ impl Default for ClusterConfig {
             secret: String::new(),
             peer: nowhere,
             announce: String::new(),
+            forward: None,
+            forward_wait_ms: 0,
+            sentinel: None,
+            sentinel_master: String::new(),
             node: None,
             zone: 0,
             shards: 0,
@@ -101,7 +109,24 @@ impl ClusterConfig {
                 "meta-cert and meta-key belong together: give both or none",
             ));
         }
-        self.check_exposure(config, meta)
+        self.check_exposure(config, meta)?;
+        self.check_ports(config)
+    }
+
+    /// What clients reach without knowing the cluster asks for the password that they need anyway.
+    fn check_ports(&self, config: &Config) -> Result<(), ConfigError> {
+        let open = [("forward", self.forward), ("sentinel", self.sentinel)];
+        let mut open = open.iter().filter_map(|(key, address)| Some((key, (*address)?)));
+        let open = open.find(|(_, address)| !address.ip().is_loopback());
+        match open {
+            Some((key, address)) if config.password.is_empty() && !config.allow_unauthenticated => {
+                Err(ConfigError(format!(
+                    "{key} = {address} is reachable from other machines and there is no password: set password, password-file or \
+                     TENURE_PASSWORD, use a loopback address, or say allow-unauthenticated if the network itself keeps strangers out"
+                )))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn check_exposure(&self, config: &Config, meta: &Meta) -> Result<(), ConfigError> {

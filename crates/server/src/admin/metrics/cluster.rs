@@ -1,5 +1,9 @@
 //! The metrics of a member of a cluster.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use forward::metrics::Metrics;
+
 use super::Text;
 use crate::admin::figures::Figures;
 
@@ -9,6 +13,7 @@ pub fn figures(out: &mut Text, figures: &Figures) {
     copies(out, figures);
     agent(out, figures);
     links(out, figures);
+    forward(out, &figures.forward);
 }
 
 fn map(out: &mut Text, figures: &Figures) {
@@ -174,5 +179,74 @@ fn links(out: &mut Text, figures: &Figures) {
         ),
     ] {
         out.one(name, "counter", help, value);
+    }
+}
+
+fn forward(out: &mut Text, counters: &Metrics) {
+    let now: [(&str, &str, &str, &AtomicU64); 10] = [
+        (
+            "clients",
+            "gauge",
+            "Clients of the forwarding port.",
+            &counters.clients,
+        ),
+        (
+            "buffered_bytes",
+            "gauge",
+            "Memory for their requests.",
+            &counters.buffered_bytes,
+        ),
+        (
+            "accepted_total",
+            "counter",
+            "Clients of the forwarding port that were accepted.",
+            &counters.accepted,
+        ),
+        (
+            "turned_away_total",
+            "counter",
+            "Clients that were one too many.",
+            &counters.turned_away,
+        ),
+        (
+            "commands_total",
+            "counter",
+            "Commands that were forwarded.",
+            &counters.commands,
+        ),
+        (
+            "retries_total",
+            "counter",
+            "Times that something had to be sent again.",
+            &counters.retries,
+        ),
+        (
+            "gave_up_total",
+            "counter",
+            "Commands that no node took in time.",
+            &counters.gave_up,
+        ),
+        (
+            "unknown_total",
+            "counter",
+            "Commands whose outcome is not known: the node was lost after they were sent.",
+            &counters.unknown,
+        ),
+        (
+            "opened_total",
+            "counter",
+            "Connections to nodes that were opened.",
+            &counters.opened,
+        ),
+        (
+            "broken_total",
+            "counter",
+            "Connections to nodes that broke while they were used.",
+            &counters.broken,
+        ),
+    ];
+    for (name, kind, help, counter) in now {
+        let name = format!("tenure_forward_{name}");
+        out.one(&name, kind, help, counter.load(Ordering::Relaxed));
     }
 }
