@@ -7,8 +7,8 @@ mod text;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use model::slot::{SLOTS, Slot};
 use model::Topology;
+use model::slot::{SLOTS, Slot};
 use model::topology::{ClusterNode, node_name};
 
 use crate::failure::shown;
@@ -97,9 +97,7 @@ fn named<'t>(call: &Call<'_>, topology: &'t Topology) -> Result<&'t ClusterNode,
     let asked = call.arguments.at(2);
     let mut nodes = topology.nodes.iter();
     let named = nodes.find(|node| node_name(node.id).as_bytes() == asked);
-    named.ok_or_else(|| {
-        Failure::Text(alloc::format!("ERR Unknown node {}", shown(asked)).into())
-    })
+    named.ok_or_else(|| Failure::Text(alloc::format!("ERR Unknown node {}", shown(asked)).into()))
 }
 
 /// `CLUSTER LINKS`: one connection for both directions with each node that is well.

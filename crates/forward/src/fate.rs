@@ -184,3 +184,5 @@ pub fn give_up_overtaken(parts: &[Part], fates: &mut [Fate]) {
     }
 }
 
+#[cfg(test)]
+mod tests;

@@ -60,7 +60,9 @@ impl<'a> Patience<'a> {
         let routes = self.cluster.routes();
         match &self.part.to {
             To::Slot(slot) => routes.owner(*slot).is_none_or(|o| **o == *self.address),
-            To::Home | To::Node(_) => routes.primaries().iter().any(|p| **p == *self.address),
+            To::Home | To::Node(_) | To::Everybody => {
+                routes.primaries().iter().any(|p| **p == *self.address)
+            }
         }
     }
 }

@@ -25,6 +25,8 @@ pub enum To {
     Home,
     /// To this node.
     Node(Arc<Address>),
+    /// To all primaries: not all are known yet, so that it has to be planned again.
+    Everybody,
 }
 
 /// The bytes of a part.
@@ -157,7 +159,10 @@ impl Batch {
     /// Whether it goes to certain nodes, because they were the primaries when it was planned.
     pub fn is_for_certain_nodes(&self) -> bool {
         let mut parts = self.parts.iter();
-        parts.any(|part| matches!(part.to, To::Node(_)))
+        parts.any(|part| match part.to {
+            To::Node(_) | To::Everybody => true,
+            To::Slot(_) | To::Home => false,
+        })
     }
 
     /// Whether it may wait for others to do something.
@@ -194,8 +199,8 @@ impl Batch {
             "wait" | "ping" => return self.alone(asked, To::Home, Merge::One),
             _ => {}
         }
-        let everywhere = asked.has_tip("request_policy:all_shards")
-            || asked.has_tip("request_policy:all_nodes");
+        let everywhere =
+            asked.has_tip("request_policy:all_shards") || asked.has_tip("request_policy:all_nodes");
         if everywhere && asked.has_tip("response_policy:agg_sum") {
             self.everywhere(asked, routes, Merge::Sum);
         } else if everywhere && asked.has_tip("response_policy:all_succeeded") {
@@ -232,15 +237,12 @@ impl Batch {
 
     /// The same command to every primary.
     fn everywhere(&mut self, asked: &Asked<'_>, routes: &Routes, merge: Merge) {
+        if !routes.is_whole() {
+            return self.alone(asked, To::Everybody, merge);
+        }
         let primaries = routes.primaries().iter();
         let parts = primaries.map(|p| part(asked, asked.request(), To::Node(Arc::clone(p))));
-        let parts: Vec<Part> = parts.collect();
-        if parts.is_empty() {
-            // Nobody is known yet: whoever is found then, answers.
-            self.alone(asked, To::Home, merge);
-        } else {
-            self.answer(merge, parts);
-        }
+        self.answer(merge, parts.collect());
     }
 
     /// To each slot's node a command with the keys of that slot.
@@ -267,6 +269,9 @@ impl Batch {
 
     /// `SCAN`: the cursor says which node is being scanned.
     fn scan(&mut self, asked: &Asked<'_>, routes: &Routes) {
+        if !routes.is_whole() {
+            return self.alone(asked, To::Everybody, Merge::One);
+        }
         let primaries = routes.primaries();
         match scan::Cursor::parse(asked.arguments.get(1), primaries.len()) {
             Some(cursor) => {
@@ -326,3 +331,5 @@ fn refusal(asked: &Asked<'_>) -> Option<&'static str> {
     }
 }
 
+#[cfg(test)]
+mod tests;

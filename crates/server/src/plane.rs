@@ -73,7 +73,13 @@ pub struct Plane {
 }
 
 impl Plane {
-    pub fn new(agent: Agent, links: Links, name: String, asks: mpsc::Sender<(AskId, Ask)>, outside: Outside) -> Self {
+    pub fn new(
+        agent: Agent,
+        links: Links,
+        name: String,
+        asks: mpsc::Sender<(AskId, Ask)>,
+        outside: Outside,
+    ) -> Self {
         Self {
             agent,
             links,

@@ -131,7 +131,9 @@ impl ServedPorts {
             std::thread::park_timeout(Duration::from_millis(5));
         }
         if !self.thread.is_finished() {
-            warn!("clients of the forwarding port are cut off: they did not come to an end in time");
+            warn!(
+                "clients of the forwarding port are cut off: they did not come to an end in time"
+            );
         }
     }
 }

@@ -11,8 +11,7 @@ use super::{master, rows};
 const REDIS_VERSION: &str = "7.2.4";
 const WRONG_PASSWORD: &str = "WRONGPASS invalid username-password pair or user is disabled.";
 const NO_SUCH_MASTER: &str = "ERR No such master with that name";
-const BY_THE_CLUSTER: &str =
-    "ERR the cluster decides who serves: `tenure cluster drain NODE` moves everything away from a node";
+const BY_THE_CLUSTER: &str = "ERR the cluster decides who serves: `tenure cluster drain NODE` moves everything away from a node";
 
 /// What is wrong with a command.
 type Answered = Result<(), String>;
@@ -174,7 +173,9 @@ impl Visitor {
     ) -> Answered {
         if arguments.len() < 2 {
             let name = String::from_utf8_lossy(name).into_owned();
-            return Err(format!("ERR wrong number of arguments for '{name}' command"));
+            return Err(format!(
+                "ERR wrong number of arguments for '{name}' command"
+            ));
         }
         if self.subscriptions() + arguments.len() > MOST_SUBSCRIPTIONS {
             return Err("ERR too many subscriptions".into());
@@ -357,7 +358,10 @@ fn unknown(arguments: Arguments<'_>) -> String {
         String::from_utf8_lossy(arguments.at(0))
     );
     for word in arguments.from(1).take(4) {
-        text += &format!("'{}' ", String::from_utf8_lossy(&word[..word.len().min(32)]));
+        text += &format!(
+            "'{}' ",
+            String::from_utf8_lossy(&word[..word.len().min(32)])
+        );
     }
     text
 }

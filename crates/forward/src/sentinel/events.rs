@@ -54,9 +54,6 @@ fn switch(before: &Topology, after: &Topology, name: &str) -> Option<Event> {
     let new = master(after).and_then(|node| node.forwarding.as_ref())?;
     (old != new).then(|| Event {
         channel: "+switch-master",
-        text: format!(
-            "{name} {} {} {} {}",
-            old.host, old.port, new.host, new.port
-        ),
+        text: format!("{name} {} {} {} {}", old.host, old.port, new.host, new.port),
     })
 }

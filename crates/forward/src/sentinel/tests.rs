@@ -58,7 +58,10 @@ async fn expect(socket: &mut TcpStream, reply: &str) {
 }
 
 async fn ask(socket: &mut TcpStream, line: &str, reply: &str) {
-    socket.write_all(format!("{line}\r\n").as_bytes()).await.unwrap();
+    socket
+        .write_all(format!("{line}\r\n").as_bytes())
+        .await
+        .unwrap();
     expect(socket, &reply.replace('|', "\r\n")).await;
 }
 
@@ -68,15 +71,30 @@ async fn clients_ask_for_the_master() {
     let mut visitor = TcpStream::connect(at).await.unwrap();
     let of = "SENTINEL get-master-addr-by-name";
     ask(&mut visitor, "PING", "+PONG|").await;
-    ask(&mut visitor, &format!("{of} mymaster"), "*2|$8|10.0.0.0|$4|7100|").await;
+    ask(
+        &mut visitor,
+        &format!("{of} mymaster"),
+        "*2|$8|10.0.0.0|$4|7100|",
+    )
+    .await;
     ask(&mut visitor, &format!("{of} nope"), "*-1|").await;
-    ask(&mut visitor, "SENTINEL master nope", "-ERR No such master with that name|").await;
+    ask(
+        &mut visitor,
+        "SENTINEL master nope",
+        "-ERR No such master with that name|",
+    )
+    .await;
     ask(&mut visitor, "SENTINEL slaves mymaster", "*0|").await;
     ask(&mut visitor, "ROLE", "*2|$8|sentinel|*1|$8|mymaster|").await;
     let ok = "+OK 3 usable Sentinels. Quorum and failover authorization can be reached|";
     ask(&mut visitor, "SENTINEL ckquorum mymaster", ok).await;
     tell.send_replace(cluster([false, true, true]));
-    ask(&mut visitor, &format!("{of} mymaster"), "*2|$8|10.0.0.1|$4|7100|").await;
+    ask(
+        &mut visitor,
+        &format!("{of} mymaster"),
+        "*2|$8|10.0.0.1|$4|7100|",
+    )
+    .await;
     tell.send_replace(cluster([false; 3]));
     ask(&mut visitor, &format!("{of} mymaster"), "*-1|").await;
     ask(&mut visitor, "SENTINEL masters", "*0|").await;
@@ -88,16 +106,36 @@ async fn clients_ask_for_the_master() {
 async fn who_has_subscribed_is_told_of_another_master() {
     let (at, tell) = start("").await;
     let mut visitor = TcpStream::connect(at).await.unwrap();
-    ask(&mut visitor, "SUBSCRIBE +switch-master", "*3|$9|subscribe|$14|+switch-master|:1|").await;
-    ask(&mut visitor, "PSUBSCRIBE *down", "*3|$10|psubscribe|$5|*down|:2|").await;
+    ask(
+        &mut visitor,
+        "SUBSCRIBE +switch-master",
+        "*3|$9|subscribe|$14|+switch-master|:1|",
+    )
+    .await;
+    ask(
+        &mut visitor,
+        "PSUBSCRIBE *down",
+        "*3|$10|psubscribe|$5|*down|:2|",
+    )
+    .await;
     ask(&mut visitor, "PING", "*2|$4|pong|$0||").await;
     tell.send_replace(cluster([false, true, true]));
     let down = "*4|$8|pmessage|$5|*down|$6|+sdown|$29|master mymaster 10.0.0.0 7100|";
     expect(&mut visitor, &down.replace('|', "\r\n")).await;
     let switched = "*3|$7|message|$14|+switch-master|$36|mymaster 10.0.0.0 7100 10.0.0.1 7100|";
     expect(&mut visitor, &switched.replace('|', "\r\n")).await;
-    ask(&mut visitor, "UNSUBSCRIBE", "*3|$11|unsubscribe|$14|+switch-master|:1|").await;
-    ask(&mut visitor, "PUNSUBSCRIBE *down", "*3|$12|punsubscribe|$5|*down|:0|").await;
+    ask(
+        &mut visitor,
+        "UNSUBSCRIBE",
+        "*3|$11|unsubscribe|$14|+switch-master|:1|",
+    )
+    .await;
+    ask(
+        &mut visitor,
+        "PUNSUBSCRIBE *down",
+        "*3|$12|punsubscribe|$5|*down|:0|",
+    )
+    .await;
     ask(&mut visitor, "PING", "+PONG|").await;
 }
 

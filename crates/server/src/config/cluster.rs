@@ -116,7 +116,9 @@ impl ClusterConfig {
     /// What clients reach without knowing the cluster asks for the password that they need anyway.
     fn check_ports(&self, config: &Config) -> Result<(), ConfigError> {
         let open = [("forward", self.forward), ("sentinel", self.sentinel)];
-        let mut open = open.iter().filter_map(|(key, address)| Some((key, (*address)?)));
+        let mut open = open
+            .iter()
+            .filter_map(|(key, address)| Some((key, (*address)?)));
         let open = open.find(|(_, address)| !address.ip().is_loopback());
         match open {
             Some((key, address)) if config.password.is_empty() && !config.allow_unauthenticated => {
