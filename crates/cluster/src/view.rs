@@ -1,8 +1,7 @@
 //! What clients of Redis Cluster are told of the map: pure functions; `command` renders what they return.
 //!
-//! A node here leads some shards and stands by for others, which Redis Cluster has no words for. `CLUSTER SLOTS` and `SHARDS` speak of ranges and
-//! tell it as it is. `CLUSTER NODES` speaks of nodes: whoever leads anything is a master with those slots, whoever only stands by is
-//! a slave of the primary of its first shard.
+//! A node here leads some shards and stands by for others, which Redis Cluster has no words for. The topology tells it as it is;
+//! `command` shows whoever leads anything as a master, and whoever only stands by as a replica.
 
 use alloc::vec::Vec;
 

@@ -1,7 +1,9 @@
 //! `CLUSTER SLOTS` and `CLUSTER SHARDS`.
 
-use model::Topology;
+use alloc::collections::BTreeSet;
+
 use model::topology::{ClusterNode, SlotRange, node_name};
+use model::{NodeId, Topology};
 use resp::Reply;
 
 use super::topology;
@@ -10,9 +12,10 @@ use crate::{Call, Flow, Ran};
 /// `CLUSTER SLOTS`: a range whose new primary is still recovering is told too, as he will serve it in a moment.
 pub fn slots(call: &mut Call<'_>) -> Ran {
     let topology = topology(call)?;
+    let leaders = leaders(&topology);
     call.reply.array(topology.ranges.len());
     for range in &topology.ranges {
-        let holders = holders(&topology, range);
+        let holders = holders(&topology, &leaders, range);
         call.reply.array(2 + holders.clone().count());
         call.reply.integer(i64::from(range.first));
         call.reply.integer(i64::from(range.last));
@@ -23,12 +26,19 @@ pub fn slots(call: &mut Call<'_>) -> Ran {
     Ok(Flow::Done)
 }
 
-/// The nodes of a range: the primary first.
+fn leaders(topology: &Topology) -> BTreeSet<NodeId> {
+    topology.ranges.iter().map(|range| range.primary).collect()
+}
+
+/// The nodes of a range: the primary first, then those that stand by for it and lead nothing. A node that leads anything is a master to
+/// clients, who take it for one or the other: redis-py forgets that a node is a master when it meets it again as a replica.
 fn holders<'t>(
     topology: &'t Topology,
+    leaders: &'t BTreeSet<NodeId>,
     range: &'t SlotRange,
 ) -> impl Iterator<Item = &'t ClusterNode> + Clone {
     let standbys = range.standbys.iter().copied();
+    let standbys = standbys.filter(|id| !leaders.contains(id));
     let all = core::iter::once(range.primary).chain(standbys);
     all.filter_map(|id| topology.node(id))
 }
@@ -45,9 +55,10 @@ fn peer(reply: &mut Reply<'_>, node: &ClusterNode) {
 /// `CLUSTER SHARDS`
 pub fn shards(call: &mut Call<'_>) -> Ran {
     let topology = topology(call)?;
+    let leaders = leaders(&topology);
     call.reply.array(topology.ranges.len());
     for range in &topology.ranges {
-        let holders = holders(&topology, range);
+        let holders = holders(&topology, &leaders, range);
         call.reply.map(2);
         call.reply.bulk_str("slots");
         call.reply.array(2);
