@@ -32,7 +32,12 @@ pub fn topology(map: &ClusterMap, me: NodeId, is_well: &dyn Fn(Member) -> bool) 
     let is_shown = |member: Member| is_well(member) && is_shown(member.node);
     let mut ranges: Vec<SlotRange> = owned.map(|record| range(record, &is_shown)).collect();
     ranges.sort_by_key(|range| range.first);
-    Topology { me, nodes, ranges }
+    Topology {
+        me,
+        revision: map.revision().0,
+        nodes,
+        ranges,
+    }
 }
 
 /// `None` for a node that clients cannot reach.

@@ -1,6 +1,7 @@
 //! `CLUSTER`, `READONLY`, `READWRITE`, `ASKING`: what clients of Redis Cluster ask. All of it comes from [`model::Topology`],
 //! which the node is told; a node that stands alone says that it is no cluster.
 
+mod moves;
 mod rows;
 mod text;
 
@@ -14,6 +15,7 @@ use model::topology::{ClusterNode, node_name};
 use crate::failure::shown;
 use crate::{Call, Failure, Flow, Ran, connection};
 
+pub use moves::push_of_moves;
 pub use rows::{shards, slots};
 
 /// Keys that one step of a search through a shard looks at.

@@ -15,6 +15,8 @@ use crate::{NodeId, slot::SLOTS};
 pub struct Topology {
     /// Who tells this.
     pub me: NodeId,
+    /// As of when: grows with each change of the map, on every node alike.
+    pub revision: u64,
     /// The nodes that clients can reach.
     pub nodes: Vec<ClusterNode>,
     /// Which slots are whose. Slots that are in none have no owner.
@@ -111,6 +113,19 @@ impl Topology {
     /// The ranges that a node orders the writes of.
     pub fn led_by(&self, id: NodeId) -> impl Iterator<Item = &SlotRange> {
         self.ranges.iter().filter(move |range| range.primary == id)
+    }
+
+    /// The ranges that this node led, as `self` has it, and others lead, as `next` has it: each with its new primary. Ranges are
+    /// neither split nor joined.
+    pub fn lost_until<'t>(
+        &'t self,
+        next: &'t Self,
+    ) -> impl Iterator<Item = (&'t SlotRange, &'t ClusterNode)> {
+        self.led_by(self.me).filter_map(move |range| {
+            let primary = next.range_of(range.first)?.primary;
+            let primary = next.node(primary).filter(|node| node.id != self.me)?;
+            Some((range, primary))
+        })
     }
 
     /// Whom a node that leads nothing stands by for, as Redis Cluster's words have it: the primary of the first such range. `None`

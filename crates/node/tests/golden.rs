@@ -16,7 +16,8 @@
 //! restart after 5s     the same, and so much time passes meanwhile
 //! disk waits           nothing is persisted any more: what depends on what comes now must not leave
 //! disk goes on         everything that waited is
-//! member 1             the node is told that it is number 1 of the cluster of `support/topology.rs`
+//! member 1             the node is told that it is number 1 of the cluster of `support/topology.rs`;
+//! slots move           and that what it led is node 0's
 //! password secret      settings, before the first command; also
 //! guard PREFIX [no-resurrection MS] [lock-suffix SUFFIX]
 //! user-cap N refuse|oldest
@@ -348,6 +349,7 @@ fn is_step(line: &str) -> bool {
         || line.starts_with("restart")
         || line.starts_with("disk ")
         || line.starts_with("member ")
+        || line == "slots move"
         || rest.starts_with('<')
         || line.starts_with("@+")
         || line.starts_with('#')
@@ -395,7 +397,12 @@ fn run(script: &str) -> (String, Option<String>) {
             answered = false;
         } else if let Some(number) = line.strip_prefix("member ") {
             let me = number.parse().expect("member N");
-            stage.node.server_mut().topology = Some(topology::seen_by(me));
+            stage.node.set_topology(topology::seen_by(me));
+            stage.turn(Input::EndOfTurn);
+            answered = false;
+        } else if line == "slots move" {
+            stage.node.set_topology(topology::after_a_move());
+            stage.turn(Input::EndOfTurn);
             answered = false;
         } else if let Some(passed) = line.strip_prefix("@+") {
             stage.pass(duration_ms(passed));

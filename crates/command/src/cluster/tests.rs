@@ -36,6 +36,7 @@ fn range(first: u16, last: u16, primary: u32, standby: u32, serving: bool) -> Sl
 fn topology() -> Topology {
     Topology {
         me: NodeId(1),
+        revision: 1,
         nodes: vec![
             node(0, "127.0.0.1", true),
             node(1, "127.0.0.1", true),

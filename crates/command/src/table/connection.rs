@@ -109,9 +109,12 @@ const CLIENT: &[Spec] = &[
     .doc(
         "0.1.0",
         "O(1)",
-        "Refused: planned moves are not announced yet.",
+        "Whether this connection is pushed SMIGRATED when slots leave the node, in a cluster.",
     )
-    .arguments(&[ON_OR_OFF, string("option").optional().multiple()]),
+    .arguments(&[
+        ON_OR_OFF,
+        string("type").after("MOVING-ENDPOINT-TYPE").optional(),
+    ]),
     for_operators(client("client|no-evict", 3, clients::no_evict))
         .doc(
             "7.0.0",

@@ -32,6 +32,7 @@ fn cluster(well: [bool; 3]) -> Arc<Topology> {
     };
     Arc::new(Topology {
         me: NodeId(1),
+        revision: 1,
         nodes: well.into_iter().enumerate().map(node).collect(),
         ranges: Vec::new(),
     })

@@ -32,6 +32,7 @@ fn range(first: u16, last: u16, primary: u32, standby: u32) -> SlotRange {
 fn topology() -> Topology {
     Topology {
         me: NodeId(1),
+        revision: 1,
         nodes: vec![node(1), node(2), node(5)],
         ranges: vec![range(0, 99, 2, 5), range(200, 16_383, 1, 5)],
     }

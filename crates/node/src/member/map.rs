@@ -32,8 +32,8 @@ impl Node {
         cluster.map = Arc::clone(&map);
         // Who is well, the shell knows better, if there is one.
         let topology = view::topology(&map, cluster.terms.me.node, &|_| true);
-        self.server.topology = Some(Arc::new(topology));
         cluster.stirred = true;
+        self.set_topology(Arc::new(topology));
         for (&shard, record) in map.shards() {
             self.tell(now, shard, record.config);
         }

@@ -29,7 +29,18 @@ pub fn seen_by(me: u32) -> Arc<Topology> {
     };
     Arc::new(Topology {
         me: NodeId(me),
+        revision: 5,
         nodes: (0..3).map(node).collect(),
         ranges: vec![range(0, 8_191, 0), range(8_192, 16_383, 1)],
     })
+}
+
+/// The same as node 1 sees it when all that it led has moved to node 0.
+pub fn after_a_move() -> Arc<Topology> {
+    let mut topology = Topology::clone(&seen_by(1));
+    topology.revision += 1;
+    for range in &mut topology.ranges {
+        range.primary = NodeId(0);
+    }
+    Arc::new(topology)
 }

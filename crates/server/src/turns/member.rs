@@ -96,7 +96,7 @@ impl Shell {
     fn tell_clients(&mut self) {
         let told = self.plane.as_mut().and_then(|plane| plane.take_told());
         if let Some(topology) = told {
-            self.node.server_mut().topology = Some(topology);
+            self.node.set_topology(topology);
         }
     }
 
