@@ -6,8 +6,8 @@ use mio::event::Event;
 use model::NodeId;
 use tracing::{info, warn};
 
-use super::frame::{self, Hello, Kind};
-use super::link::{Link, Side, Stage};
+use super::frame::{self, Frame, Hello, Kind};
+use super::link::{KEPT_BYTES, Link, Side, Stage};
 use super::{Deliver, End, LISTENER, Links};
 
 /// Full buffers that one link may hand in per turn before the others have theirs.
@@ -102,6 +102,7 @@ impl Links {
                 bytes.extend_from_slice(&scratch[..count]);
                 let taken = self.frames(&bytes, token, link, now_us, deliver)?;
                 bytes.drain(..taken);
+                bytes.shrink_to(KEPT_BYTES);
                 link.partial = bytes;
             }
         }
@@ -126,10 +127,10 @@ impl Links {
             };
             match frame::read(&bytes[taken..], limit) {
                 Ok(None) => return Ok(taken),
-                Ok(Some((kind, body, length))) => {
-                    taken += length;
+                Ok(Some(frame)) => {
+                    taken += frame.length;
                     self.stats.frames_in += 1;
-                    self.frame(kind, body, token, link, now_us, deliver)?;
+                    self.frame(frame, token, link, now_us, deliver)?;
                 }
                 Err(broken) => {
                     warn!(?broken, side = ?link.side, "a link carries something that is no frame; it is closed");
@@ -141,18 +142,19 @@ impl Links {
 
     fn frame(
         &mut self,
-        kind: Kind,
-        body: &[u8],
+        frame: Frame<'_>,
         token: usize,
         link: &mut Link,
         now_us: u64,
         deliver: Deliver<'_>,
     ) -> Result<(), End> {
+        let Frame { kind, body, .. } = frame;
         match (kind, link.stage) {
             (Kind::Farewell, _) => Err(End::Farewell),
             (Kind::Hello, Stage::Greeting) => self.greeted(body, token, link, now_us),
             (Kind::Agent | Kind::Replica, Stage::Up { peer, .. }) => {
-                deliver(peer, kind, body);
+                deliver(peer.node, kind, body);
+                link.said_us = now_us;
                 Ok(())
             }
             (Kind::Hello, Stage::Connecting | Stage::Up { .. })
@@ -185,7 +187,7 @@ impl Links {
             self.dirty.push(token);
         }
         link.stage = Stage::Up {
-            peer,
+            peer: hello.from,
             run: hello.run,
         };
         self.current.insert(peer, token);
