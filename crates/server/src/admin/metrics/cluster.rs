@@ -185,68 +185,67 @@ fn links(out: &mut Text, figures: &Figures) {
 fn forward(out: &mut Text, counters: &Metrics) {
     let now: [(&str, &str, &str, &AtomicU64); 10] = [
         (
-            "clients",
+            "tenure_forward_clients",
             "gauge",
             "Clients of the forwarding port.",
             &counters.clients,
         ),
         (
-            "buffered_bytes",
+            "tenure_forward_buffered_bytes",
             "gauge",
             "Memory for their requests.",
             &counters.buffered_bytes,
         ),
         (
-            "accepted_total",
+            "tenure_forward_accepted_total",
             "counter",
             "Clients of the forwarding port that were accepted.",
             &counters.accepted,
         ),
         (
-            "turned_away_total",
+            "tenure_forward_turned_away_total",
             "counter",
             "Clients that were one too many.",
             &counters.turned_away,
         ),
         (
-            "commands_total",
+            "tenure_forward_commands_total",
             "counter",
             "Commands that were forwarded.",
             &counters.commands,
         ),
         (
-            "retries_total",
+            "tenure_forward_retries_total",
             "counter",
             "Times that something had to be sent again.",
             &counters.retries,
         ),
         (
-            "gave_up_total",
+            "tenure_forward_gave_up_total",
             "counter",
             "Commands that no node took in time.",
             &counters.gave_up,
         ),
         (
-            "unknown_total",
+            "tenure_forward_unknown_total",
             "counter",
             "Commands whose outcome is not known: the node was lost after they were sent.",
             &counters.unknown,
         ),
         (
-            "opened_total",
+            "tenure_forward_opened_total",
             "counter",
             "Connections to nodes that were opened.",
             &counters.opened,
         ),
         (
-            "broken_total",
+            "tenure_forward_broken_total",
             "counter",
             "Connections to nodes that broke while they were used.",
             &counters.broken,
         ),
     ];
     for (name, kind, help, counter) in now {
-        let name = format!("tenure_forward_{name}");
-        out.one(&name, kind, help, counter.load(Ordering::Relaxed));
+        out.one(name, kind, help, counter.load(Ordering::Relaxed));
     }
 }
