@@ -13,7 +13,7 @@
 //!
 //!  1 cluster      shards u16, copies u8, write quorum u8, initial nodes u16
 //!  2 coordinator  term u64, holder member, request u128
-//!  3 node         incarnation u128, state u8, process u64, zone u16, 4 texts (client, forwarding, peer, admin), request u128
+//!  3 node         incarnation u128, state u8, process u64, zone u16, 5 texts (client, forwarding, sentinel, peer, admin), request u128
 //!  4 shard        first slot u16, last slot u16, epoch u32, set, primary node u32, phase u8, [epoch u32, set], request u128
 //!  5 loss         shard u16, epoch u32, survivor member, position u64, count u8, (member, known u8, position u64)..., request u128
 //! ```
@@ -148,10 +148,11 @@ impl Record for NodeRecord {
         let Addresses {
             client,
             forwarding,
+            sentinel,
             peer,
             admin,
         } = &self.addresses;
-        for text in [client, forwarding, peer, admin] {
+        for text in [client, forwarding, sentinel, peer, admin] {
             out.text(text);
         }
         out.u128(self.request.0);
@@ -172,6 +173,7 @@ impl Record for NodeRecord {
             addresses: Addresses {
                 client: from.text()?,
                 forwarding: from.text()?,
+                sentinel: from.text()?,
                 peer: from.text()?,
                 admin: from.text()?,
             },

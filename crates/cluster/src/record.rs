@@ -56,6 +56,8 @@ pub struct Addresses {
     pub client: String,
     /// Clients that do not: every command is forwarded.
     pub forwarding: String,
+    /// Clients that look for a Sentinel.
+    pub sentinel: String,
     /// Other nodes.
     pub peer: String,
     /// HTTP.

@@ -81,6 +81,7 @@ fn node(node: u32) -> NodeRecord {
         addresses: Addresses {
             client: address(6379),
             forwarding: address(6380),
+            sentinel: address(26379),
             peer: address(16379),
             admin: address(8080),
         },

@@ -49,6 +49,8 @@ pub struct Client {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH`.
     pub no_touch: bool,
+    /// `CLIENT MAINT_NOTIFICATIONS`: it is told when slots leave this node.
+    pub wants_moves: bool,
     /// Its command waits: kept up to date by the dispatcher.
     pub waits: bool,
     /// To be closed as soon as what was already written has been sent.
@@ -80,6 +82,7 @@ impl Client {
             reply: ReplyMode::On,
             no_evict: false,
             no_touch: false,
+            wants_moves: false,
             waits: false,
             closing: false,
             last_command: "",
@@ -97,6 +100,7 @@ impl Client {
         self.reply = ReplyMode::On;
         self.no_evict = false;
         self.no_touch = false;
+        self.wants_moves = false;
     }
 
     /// The letters of `CLIENT LIST`.

@@ -6,6 +6,8 @@ mod list;
 pub use kill::kill;
 pub use list::{info, list};
 
+use resp::Protocol;
+
 use crate::client::ReplyMode;
 use crate::failure::shown;
 use crate::server::Pause;
@@ -160,11 +162,28 @@ pub fn caching(_call: &mut Call<'_>) -> Ran {
     ))
 }
 
-/// `CLIENT MAINT_NOTIFICATIONS ...`: clients that send it unasked take the error as "not here".
-pub fn maint_notifications(_call: &mut Call<'_>) -> Ran {
-    Err(Failure::text(
-        "ERR maintenance notifications are not available",
-    ))
+/// `CLIENT MAINT_NOTIFICATIONS ON|OFF [MOVING-ENDPOINT-TYPE type]`: clients that send it unasked take an error as "not here". The
+/// type of endpoint is for clients that could be told several; here there is one.
+pub fn maint_notifications(call: &mut Call<'_>) -> Ran {
+    if call.server.topology.is_none() {
+        return Err(Failure::text(
+            "ERR maintenance notifications are not available: this is no cluster",
+        ));
+    }
+    let on = on_or_off(call)?;
+    match call.arguments.len() {
+        3 => {}
+        5 if on && call.arguments.is(3, "MOVING-ENDPOINT-TYPE") => {}
+        _ => return Err(Failure::Syntax),
+    }
+    if on && call.reply.protocol() == Protocol::V2 {
+        return Err(Failure::text(
+            "ERR maintenance notifications are pushes: they need RESP3",
+        ));
+    }
+    call.client().wants_moves = on;
+    call.reply.ok();
+    Ok(Flow::Done)
 }
 
 /// `CLIENT PAUSE timeout [WRITE|ALL]`

@@ -14,6 +14,7 @@ mod arguments;
 mod call;
 pub mod client;
 mod clients;
+mod cluster;
 mod config;
 mod connection;
 mod dispatch;
@@ -36,6 +37,7 @@ pub mod table;
 pub use arguments::Arguments;
 pub use call::{Call, Flow, Other, Ran};
 pub use client::{Client, Clients};
+pub use cluster::push_of_moves;
 pub use dispatch::{
     Ended, Prepared, Scene, execute, key_indices, keys_of, name_of, prepare, refuse, spec_of,
 };

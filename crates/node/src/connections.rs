@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use command::client::place;
@@ -9,7 +10,7 @@ use model::limits::{
     MAX_OUTPUT_BUFFER_BYTES, MAX_QUERY_BUFFER_BYTES, MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED,
     OUTPUT_PAUSE_BYTES,
 };
-use model::{ConnectionId, Now, Position};
+use model::{ConnectionId, Now, Position, Topology};
 use shard::{Attempt, Shard};
 
 use crate::member::Cluster;
@@ -134,6 +135,25 @@ impl Node {
     fn keep_output(&mut self, buffer: Vec<u8>) {
         if (1..=KEPT_BYTES).contains(&buffer.capacity()) && self.spare.len() < SPARE_OUTPUTS {
             self.spare.push(buffer);
+        }
+    }
+
+    /// What clients are told of the cluster from now on. Whoever asked for it is pushed what has left this node.
+    pub fn set_topology(&mut self, topology: Arc<Topology>) {
+        let before = self.server.topology.replace(topology);
+        let (Some(before), Some(after)) = (&before, &self.server.topology) else {
+            return;
+        };
+        let Some(push) = command::push_of_moves(before, after) else {
+            return;
+        };
+        let wanting = self.clients.iter().filter(|client| client.wants_moves);
+        let wanting: Vec<ConnectionId> = wanting.map(|client| client.id).collect();
+        for connection in wanting {
+            if let Some(mut stream) = self.take_stream(connection) {
+                stream.output.extend_from_slice(&push);
+                self.put_stream(stream);
+            }
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::sync::Arc;
 
 use cluster::agent;
 use cluster::record::Addresses;
@@ -9,7 +10,7 @@ use model::{Incarnation, Member, NodeId, Now, Zone};
 use node::{Membership, Node, RestoredCopy};
 use store::{StoreConfig, Tuning};
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use crate::accept::Listener;
@@ -21,8 +22,10 @@ use crate::identity::{self, Identity};
 use crate::links::{Introduction, Links};
 use crate::message::Mailbox;
 use crate::metadata;
+use crate::outside::{Outside, nobody};
 use crate::pages::MappedPages;
 use crate::plane::Plane;
+use crate::ports::Ports;
 use crate::process;
 use crate::restore;
 use crate::serve::{StartError, address_error, random, system};
@@ -42,6 +45,7 @@ pub struct Candidate {
     process: u64,
     /// Where this process keeps the metadata store, if it does.
     pub keeps_at: Option<SocketAddr>,
+    ports: Ports,
 }
 
 impl Candidate {
@@ -57,10 +61,13 @@ impl Candidate {
         runtime: &Handle,
         clock: Clock,
     ) -> Result<Self, StartError> {
+        let ports = Ports::bind(config)?;
         let cluster = &config.cluster;
         let listener = Listener::bind(cluster.peer)
             .map_err(|error| address_error("peer", &cluster.peer.to_string(), &error))?;
-        let addresses = addresses(&cluster.announce, client, listener.address, admin)?;
+        let mut addresses = addresses(&cluster.announce, client, listener.address, admin)?;
+        addresses.forwarding = text_of(&cluster.announce, ports.forward())?;
+        addresses.sentinel = text_of(&cluster.announce, ports.sentinel())?;
         let keeps_at = keep(config, directory, runtime)?;
         let _inside = runtime.enter();
         let store = metadata::connect(cluster, keeps_at)
@@ -80,6 +87,7 @@ impl Candidate {
             addresses,
             process,
             keeps_at,
+            ports,
         })
     }
 
@@ -120,8 +128,10 @@ impl Candidate {
             .map_or_else(String::new, |address| format!(", meta tenure://{address}"));
         let peer = self.listener.address;
         format!(
-            ", cluster {}, node {}, peer {peer}{meta}",
-            config.cluster.name, me.node.0
+            ", cluster {}, node {}, peer {peer}{meta}{}",
+            config.cluster.name,
+            me.node.0,
+            self.ports.about()
         )
     }
 
@@ -134,7 +144,7 @@ impl Candidate {
         config: &Config,
         me: Member,
         now: Now,
-        mailbox: Mailbox,
+        (mailbox, max_clients, client): (Mailbox, usize, SocketAddr),
         runtime: &Handle,
     ) -> Result<Plane, StartError> {
         let cluster = &config.cluster;
@@ -155,7 +165,11 @@ impl Candidate {
         runtime.spawn(metadata::carry(self.store, asked, mailbox));
         let links = Links::new(introduction, self.listener);
         let agent = agent::Agent::new(identity, now);
-        Ok(Plane::new(agent, links, cluster.name.clone(), asks))
+        let (tell, told) = watch::channel(Arc::new(nobody(me)));
+        let ports = self.ports.start(config, max_clients, client, told)?;
+        let outside = Outside::new(tell, ports);
+        let name = cluster.name.clone();
+        Ok(Plane::new(agent, links, name, asks, outside))
     }
 }
 
@@ -261,16 +275,17 @@ fn addresses(
     peer: SocketAddr,
     admin: Option<SocketAddr>,
 ) -> Result<Addresses, StartError> {
-    let admin = match admin {
-        Some(admin) => text(announce, admin)?,
-        None => String::new(),
-    };
     Ok(Addresses {
         client: text(announce, client)?,
-        forwarding: String::new(),
         peer: resolved(announce, peer)?.to_string(),
-        admin,
+        admin: text_of(announce, admin)?,
+        ..Addresses::default()
     })
+}
+
+/// As [`text`]; empty for none.
+fn text_of(announce: &str, address: Option<SocketAddr>) -> Result<String, StartError> {
+    address.map_or_else(|| Ok(String::new()), |address| text(announce, address))
 }
 
 fn text(announce: &str, address: SocketAddr) -> Result<String, StartError> {

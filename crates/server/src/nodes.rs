@@ -50,6 +50,8 @@ fn of(all: &Config, at: u16, process: u64) -> Config {
     config.dir = all.dir.as_ref().map(|dir| folder(dir, at));
     config.memory_bytes = all.memory_bytes / u64::from(all.cluster.nodes);
     config.cluster.peer = next(all.cluster.peer, at);
+    config.cluster.forward = all.cluster.forward.map(|forward| next(forward, at));
+    config.cluster.sentinel = all.cluster.sentinel.map(|sentinel| next(sentinel, at));
     (config.cluster.node, config.cluster.process) = (node, Some(process));
     if at > 0 && all.cluster.meta == Some(Meta::Embedded) {
         // The first one keeps it.
@@ -111,12 +113,14 @@ mod tests {
             ("dir", "/data"),
             ("memory", "768MiB"),
             ("listen", "127.0.0.1:7000,127.0.0.1:0"),
+            ("forward", "127.0.0.1:7100"),
         ])
         .unwrap();
         let third = of(&all, 2, 9);
         let listen: Vec<String> = third.listen.iter().map(ToString::to_string).collect();
         assert_eq!(listen, ["127.0.0.1:7002", "127.0.0.1:0"]);
         assert_eq!(third.cluster.peer.port(), all.cluster.peer.port() + 2);
+        assert_eq!(third.cluster.forward.map(|at| at.port()), Some(7_102));
         assert_eq!(third.dir.as_deref(), Some(Path::new("/data/node-3")));
         assert_eq!(
             (third.cluster.node, third.memory_bytes),

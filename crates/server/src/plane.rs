@@ -14,6 +14,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::agent::{Agent, AskId, Effect, Event, Input};
@@ -22,11 +23,12 @@ use cluster::court::Standing;
 use cluster::message::Message;
 use cluster::metadata::Ask;
 use cluster::timing::{REPORT_MS, TICK_MS};
-use model::{Member, NodeId, Now};
+use model::{Member, NodeId, Now, Topology};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
 use crate::links::{Kind, Links};
+use crate::outside::Outside;
 use crate::survey::Survey;
 
 /// How long a node that is told to end waits for others to lead what it leads.
@@ -66,11 +68,19 @@ pub struct Plane {
     next_operator: u64,
     /// When this node ends, whether others lead what it leads or not.
     leaving_until: Option<Duration>,
+    /// What clients are told of the cluster.
+    pub outside: Outside,
     pub stats: PlaneStats,
 }
 
 impl Plane {
-    pub fn new(agent: Agent, links: Links, name: String, asks: mpsc::Sender<(AskId, Ask)>) -> Self {
+    pub fn new(
+        agent: Agent,
+        links: Links,
+        name: String,
+        asks: mpsc::Sender<(AskId, Ask)>,
+        outside: Outside,
+    ) -> Self {
         Self {
             agent,
             links,
@@ -84,6 +94,7 @@ impl Plane {
             operators: BTreeMap::new(),
             next_operator: 1,
             leaving_until: None,
+            outside,
             stats: PlaneStats::default(),
         }
     }
@@ -212,6 +223,12 @@ impl Plane {
     /// When the agent is to be called next, in microseconds of the monotonic clock.
     pub const fn next_tick_us(&self) -> u64 {
         self.tick_us
+    }
+
+    /// What clients are told of the cluster, if it is another than they were told before.
+    pub fn take_told(&mut self) -> Option<Arc<Topology>> {
+        let leaving = self.leaving_until.is_some();
+        self.outside.take_change(&self.agent, leaving)
     }
 
     /// An operator's command, and where its answer goes.

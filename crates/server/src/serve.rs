@@ -93,7 +93,8 @@ pub fn serve_one(config: &Config) -> Result<(), StartError> {
         .map_or_else(String::new, |(candidate, me)| candidate.about(config, me));
     let plane = match candidate.zip(me) {
         Some((candidate, me)) => {
-            Some(candidate.join(config, me, clock.now(), mailbox, &runtime)?)
+            let client = (mailbox, max_clients, listeners[0].address);
+            Some(candidate.join(config, me, clock.now(), client, &runtime)?)
         }
         None => None,
     };
@@ -119,6 +120,9 @@ pub fn serve_one(config: &Config) -> Result<(), StartError> {
     shell
         .run()
         .map_err(|error| system("wait for events", &error))?;
+    if let Some(plane) = shell.plane.take() {
+        plane.outside.end();
+    }
     if let Some(directory) = directory {
         finish(&mut shell, &directory)?;
     }

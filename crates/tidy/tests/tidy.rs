@@ -19,11 +19,13 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("cluster", &["model"]),
+    ("forward", &["model", "resp", "command"]),
     ("meta", &["model", "cluster"]),
     (
         "server",
         &[
             "model", "resp", "store", "shard", "command", "node", "replica", "cluster", "meta",
+            "forward",
         ],
     ),
     ("bench", &["model"]),

@@ -29,9 +29,6 @@ def meant(words, reference, subject):
         # Redis 7.0 takes a negative cursor for a large one; 7.2 and Tenure refuse it.
         cursor = words[1 if name == b"SCAN" else 2]
         return subject.raw == b"-ERR invalid cursor\r\n" and re.fullmatch(rb"-\d+", cursor) is not None
-    if name == b"CLUSTER":
-        # Whatever is asked of the cluster that this is not, and however wrongly.
-        return reference.is_error and subject.raw == b"-ERR This instance has cluster support disabled\r\n"
     if name == b"LCS":
         refused = _LCS_REFUSED.fullmatch(subject.raw)
         return refused is not None and int(refused[1]) > int(refused[2])

@@ -44,6 +44,7 @@ fn node() -> NodeRecord {
         addresses: Addresses {
             client: "10.0.0.1:6379".into(),
             forwarding: "10.0.0.1:6380".into(),
+            sentinel: "10.0.0.1:26379".into(),
             peer: "10.0.0.1:16379".into(),
             admin: "[::1]:8080".into(),
         },

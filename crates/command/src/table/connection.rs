@@ -109,9 +109,12 @@ const CLIENT: &[Spec] = &[
     .doc(
         "0.1.0",
         "O(1)",
-        "Refused: planned moves are not announced yet.",
+        "Whether this connection is pushed SMIGRATED when slots leave the node, in a cluster.",
     )
-    .arguments(&[ON_OR_OFF, string("option").optional().multiple()]),
+    .arguments(&[
+        ON_OR_OFF,
+        string("type").after("MOVING-ENDPOINT-TYPE").optional(),
+    ]),
     for_operators(client("client|no-evict", 3, clients::no_evict))
         .doc(
             "7.0.0",
@@ -198,20 +201,10 @@ pub(super) const SPECS: &[Spec] = &[
             "Proves that the connection may run commands.",
         )
         .arguments(&[string("username").optional(), string("password")]),
-    Spec::new("asking", 1, Group::Connection, connection::no_cluster)
-        .flags(&[Flags::FAST])
-        .doc("3.0.0", "O(1)", "Refused: this is no cluster."),
     Spec::new("client", -2, Group::Connection, connection::container)
         .only_categories(Categories::NONE)
         .doc("2.4.0", "Depends on subcommand.", "Connections.")
         .subcommands(CLIENT),
-    Spec::new("cluster", -2, Group::Connection, connection::no_cluster)
-        .only_categories(Categories::NONE)
-        .doc("3.0.0", "O(1)", "Refused: this is no cluster.")
-        .arguments(&[
-            string("subcommand"),
-            string("argument").optional().multiple(),
-        ]),
     Spec::new("echo", 2, Group::Connection, connection::echo)
         .flags(&[Flags::LOADING, Flags::STALE, Flags::FAST])
         .doc("1.0.0", "O(1)", "The message that was sent.")
@@ -247,12 +240,6 @@ pub(super) const SPECS: &[Spec] = &[
         .flags(ALWAYS)
         .flags(&[Flags::FAST, Flags::NO_AUTH, Flags::ALLOW_BUSY])
         .doc("1.0.0", "O(1)", "Closes the connection after its replies."),
-    Spec::new("readonly", 1, Group::Connection, connection::no_cluster)
-        .flags(&[Flags::LOADING, Flags::STALE, Flags::FAST])
-        .doc("3.0.0", "O(1)", "Refused: this is no cluster."),
-    Spec::new("readwrite", 1, Group::Connection, connection::no_cluster)
-        .flags(&[Flags::LOADING, Flags::STALE, Flags::FAST])
-        .doc("3.0.0", "O(1)", "Refused: this is no cluster."),
     Spec::new("reset", 1, Group::Connection, connection::reset)
         .flags(ALWAYS)
         .flags(&[Flags::FAST, Flags::NO_AUTH, Flags::ALLOW_BUSY])

@@ -1,5 +1,8 @@
 //! What a member of a cluster counts, copied at one instant.
 
+use std::sync::Arc;
+
+use forward::metrics::Metrics;
 use model::{NodeId, ShardId};
 use node::Node;
 use shard::Shard;
@@ -34,6 +37,8 @@ pub struct Figures {
     /// Counters of links, and of the agent.
     pub link_stats: LinkStats,
     pub stats: PlaneStats,
+    /// Counters of the forwarding port, still counting.
+    pub forward: Arc<Metrics>,
 }
 
 /// One copy.
@@ -74,6 +79,7 @@ impl Figures {
             links: plane.links.up().count(),
             link_stats: plane.links.stats,
             stats: plane.stats,
+            forward: plane.outside.metrics(),
         }
     }
 }

@@ -39,6 +39,10 @@ pub struct ClusterConfig {
     pub secret: String,
     pub peer: SocketAddr,
     pub announce: String,
+    pub forward: Option<SocketAddr>,
+    pub forward_wait_ms: u64,
+    pub sentinel: Option<SocketAddr>,
+    pub sentinel_master: String,
     pub node: Option<u32>,
     pub nodes: u16,
     /// Which process this node shares with others; none of its own number if it shares none. Not a key.
@@ -65,6 +69,10 @@ impl Default for ClusterConfig {
             secret: String::new(),
             peer: nowhere,
             announce: String::new(),
+            forward: None,
+            forward_wait_ms: 0,
+            sentinel: None,
+            sentinel_master: String::new(),
             node: None,
             nodes: 1,
             process: None,
@@ -117,7 +125,26 @@ impl ClusterConfig {
                 "meta-cert and meta-key belong together: give both or none",
             ));
         }
-        self.check_exposure(config, meta)
+        self.check_exposure(config, meta)?;
+        self.check_ports(config)
+    }
+
+    /// What clients reach without knowing the cluster asks for the password that they need anyway.
+    fn check_ports(&self, config: &Config) -> Result<(), ConfigError> {
+        let open = [("forward", self.forward), ("sentinel", self.sentinel)];
+        let mut open = open
+            .iter()
+            .filter_map(|(key, address)| Some((key, (*address)?)));
+        let open = open.find(|(_, address)| !address.ip().is_loopback());
+        match open {
+            Some((key, address)) if config.password.is_empty() && !config.allow_unauthenticated => {
+                Err(ConfigError(format!(
+                    "{key} = {address} is reachable from other machines and there is no password: set password, password-file or \
+                     TENURE_PASSWORD, use a loopback address, or say allow-unauthenticated if the network itself keeps strangers out"
+                )))
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
     fn check_nodes(&self, config: &Config, meta: &Meta) -> Result<(), ConfigError> {

@@ -81,20 +81,10 @@ pub static KEYS: &[Key] = &[
         summary: "Where /healthz, /readyz and /metrics are served over HTTP; `off` for nowhere",
         is_secret: false,
         set: |config, text| {
-            config.admin = if text == "off" {
-                None
-            } else {
-                Some(address(text)?)
-            };
+            config.admin = address_or_off(text)?;
             Ok(())
         },
-        show: |config| {
-            quoted(
-                &config
-                    .admin
-                    .map_or_else(|| "off".to_owned(), |address| address.to_string()),
-            )
-        },
+        show: |config| quoted(&address_or_off_text(config.admin)),
     },
     Key {
         name: "dir",
@@ -496,6 +486,54 @@ pub static KEYS: &[Key] = &[
         },
     },
     Key {
+        name: "forward",
+        value: "ADDR",
+        default: "off",
+        summary: "Where clients that know no cluster connect: every command is forwarded to the node that it is for; `off` for nowhere",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.forward = address_or_off(text)?;
+            Ok(())
+        },
+        show: |config| quoted(&address_or_off_text(config.cluster.forward)),
+    },
+    Key {
+        name: "forward-wait",
+        value: "DURATION",
+        default: "5s",
+        summary: "How long a forwarded command waits for a node that can take it, during a failover",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.forward_wait_ms = duration_ms(text)?;
+            at_most(config.cluster.forward_wait_ms, 600_000, duration_text)
+        },
+        show: |config| quoted(&duration_text(config.cluster.forward_wait_ms)),
+    },
+    Key {
+        name: "sentinel",
+        value: "ADDR",
+        default: "off",
+        summary: "Where clients that are configured with Sentinels ask for a master: they are told a forwarding port that lives; `off` for nowhere",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.sentinel = address_or_off(text)?;
+            Ok(())
+        },
+        show: |config| quoted(&address_or_off_text(config.cluster.sentinel)),
+    },
+    Key {
+        name: "sentinel-master",
+        value: "NAME",
+        default: "mymaster",
+        summary: "The name of that master",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.sentinel_master = cluster::name(text)?;
+            Ok(())
+        },
+        show: |config| quoted(&config.cluster.sentinel_master),
+    },
+    Key {
         name: "node",
         value: "N",
         default: "auto",
@@ -660,6 +698,18 @@ fn one_of<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
 
 /// A text as TOML writes it.
 #[allow(clippy::unnecessary_wraps)] // The table wants an option.
+fn address_or_off(text: &str) -> Result<Option<std::net::SocketAddr>, String> {
+    if text == "off" {
+        Ok(None)
+    } else {
+        address(text).map(Some)
+    }
+}
+
+fn address_or_off_text(address: Option<std::net::SocketAddr>) -> String {
+    address.map_or_else(|| "off".to_owned(), |address| address.to_string())
+}
+
 fn quoted(text: &str) -> Option<String> {
     Some(toml::Value::String(text.to_owned()).to_string())
 }

@@ -69,6 +69,7 @@ impl Shell {
         if plane.take_map_change() {
             let map = Arc::new(plane.agent.map().clone());
             self.handle(Input::Map(map));
+            self.tell_clients();
         }
     }
 
@@ -93,7 +94,16 @@ impl Shell {
             self.tell_agent(agent::Input::Copies(copies));
         }
         self.tell_agent(agent::Input::Tick);
+        self.tell_clients();
         self.end_leaving();
+    }
+
+    /// Has commands and ports answer with the cluster as it is.
+    fn tell_clients(&mut self) {
+        let told = self.plane.as_mut().and_then(|plane| plane.take_told());
+        if let Some(topology) = told {
+            self.node.set_topology(topology);
+        }
     }
 
     /// How long there is nothing to do unless an event comes, for the duties of a member.

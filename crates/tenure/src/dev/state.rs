@@ -35,6 +35,12 @@ pub struct Process {
     pub admin: String,
     /// Where other nodes connect.
     pub peer: String,
+    /// Where clients that know no cluster connect.
+    #[serde(default)]
+    pub forward: String,
+    /// Where they ask for such an address.
+    #[serde(default)]
+    pub sentinel: String,
     /// Where its log lines go.
     pub log: String,
 }
@@ -62,8 +68,8 @@ impl fmt::Display for State {
             let (number, condition) = (node.node, node.condition());
             write!(
                 f,
-                "node {number:<2} {:<21} admin http://{:<21} {condition}",
-                node.address, node.admin
+                "node {number:<2} {:<21} forward {:<21} sentinel {:<21} admin http://{:<21} {condition}",
+                node.address, node.forward, node.sentinel, node.admin
             )?;
         }
         Ok(())

@@ -124,8 +124,12 @@ impl Supervisor {
             .first()
             .map_or("", |node| node.address.as_str());
         let port = first.rsplit(':').next().unwrap_or_default();
+        let node = self.state.nodes.first().cloned().unwrap_or_default();
+        let forward = node.forward.rsplit(':').next().unwrap_or_default();
+        let sentinel = node.sentinel;
         say(&format_args!(
             "{}\nconnect:                redis-cli -c -p {port}\n\
+             without a cluster client: redis-cli -p {forward}, or Sentinel at {sentinel} (mymaster)\n\
              from another terminal:  tenure dev status | kill N | stop N | start N  --dir {dir}\n\
              Ctrl-C ends all.",
             self.state
@@ -224,6 +228,8 @@ impl Supervisor {
             address,
             admin: find("http://"),
             peer: find("peer "),
+            forward: find("forward "),
+            sentinel: find("sentinel "),
             log,
         };
     }
@@ -266,6 +272,8 @@ impl Supervisor {
                     "--peer",
                     &or_any(&known.peer),
                 ])
+                .args(["--forward", &or_any(&known.forward)])
+                .args(["--sentinel", &or_any(&known.sentinel)])
                 .args(["--memory", &self.plan.memory, "--shards", &self.plan.shards])
                 .args(["--copies", &copies, "--dir"])
                 .arg(folder.join("data"))

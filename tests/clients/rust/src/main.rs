@@ -5,6 +5,7 @@
 mod actix;
 mod browser;
 mod clients;
+mod cluster;
 mod tap;
 mod tower;
 
@@ -37,6 +38,17 @@ impl Address {
 async fn main() -> anyhow::Result<()> {
     let address = Address::from_environment()?;
     let mut report = tap::Report::default();
+    match std::env::args().nth(1).as_deref() {
+        Some("cluster") => cluster::run(&address, &mut report).await?,
+        Some("sentinel") => cluster::run_with_sentinels(&mut report).await?,
+        Some(other) => anyhow::bail!("unknown suite: {other}"),
+        None => return all(address, report).await,
+    }
+    std::process::exit(report.finish());
+}
+
+/// The clients and the middleware against one server.
+async fn all(address: Address, mut report: tap::Report) -> anyhow::Result<()> {
     clients::run(&address, &mut report).await?;
     tower::run(&address, &mut report).await?;
     // actix-web brings a runtime of its own, which must not start inside this one.

@@ -1,5 +1,9 @@
 //! The metrics of a member of a cluster.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use forward::metrics::Metrics;
+
 use super::Text;
 use crate::admin::figures::Figures;
 
@@ -9,6 +13,7 @@ pub fn figures(out: &mut Text, figures: &Figures) {
     copies(out, figures);
     agent(out, figures);
     links(out, figures);
+    forward(out, &figures.forward);
 }
 
 fn map(out: &mut Text, figures: &Figures) {
@@ -174,5 +179,73 @@ fn links(out: &mut Text, figures: &Figures) {
         ),
     ] {
         out.one(name, "counter", help, value);
+    }
+}
+
+fn forward(out: &mut Text, counters: &Metrics) {
+    let now: [(&str, &str, &str, &AtomicU64); 10] = [
+        (
+            "tenure_forward_clients",
+            "gauge",
+            "Clients of the forwarding port.",
+            &counters.clients,
+        ),
+        (
+            "tenure_forward_buffered_bytes",
+            "gauge",
+            "Memory for their requests.",
+            &counters.buffered_bytes,
+        ),
+        (
+            "tenure_forward_accepted_total",
+            "counter",
+            "Clients of the forwarding port that were accepted.",
+            &counters.accepted,
+        ),
+        (
+            "tenure_forward_turned_away_total",
+            "counter",
+            "Clients that were one too many.",
+            &counters.turned_away,
+        ),
+        (
+            "tenure_forward_commands_total",
+            "counter",
+            "Commands that were forwarded.",
+            &counters.commands,
+        ),
+        (
+            "tenure_forward_retries_total",
+            "counter",
+            "Times that something had to be sent again.",
+            &counters.retries,
+        ),
+        (
+            "tenure_forward_gave_up_total",
+            "counter",
+            "Commands that no node took in time.",
+            &counters.gave_up,
+        ),
+        (
+            "tenure_forward_unknown_total",
+            "counter",
+            "Commands whose outcome is not known: the node was lost after they were sent.",
+            &counters.unknown,
+        ),
+        (
+            "tenure_forward_opened_total",
+            "counter",
+            "Connections to nodes that were opened.",
+            &counters.opened,
+        ),
+        (
+            "tenure_forward_broken_total",
+            "counter",
+            "Connections to nodes that broke while they were used.",
+            &counters.broken,
+        ),
+    ];
+    for (name, kind, help, counter) in now {
+        out.one(name, kind, help, counter.load(Ordering::Relaxed));
     }
 }
