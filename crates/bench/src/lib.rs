@@ -15,7 +15,7 @@
 //! matters for the clients' test suites.
 
 mod args;
-mod clock;
+pub mod clock;
 mod control;
 mod distribution;
 mod engine;
@@ -23,10 +23,10 @@ mod keys;
 mod latency;
 mod process;
 mod progress;
-mod random;
+pub mod random;
 mod reply;
 mod report;
-mod request;
+pub mod request;
 mod scenario;
 mod schedule;
 mod size;

@@ -1,0 +1,369 @@
+//! `tenure-chaos failover`: how long nobody can write when a primary dies, and what is forgotten.
+//!
+//! One client for each shard increments a counter of that shard as fast as it can, and gives every request a short time, then asks elsewhere. A primary is
+//! killed or stopped. For each of its shards, the outage is the time from just before that to the first acknowledgement, by
+//! another node, of a request that was sent after it. Then the node comes back, all copies are made whole, and the next primary dies.
+//!
+//! At the end all counters are read and the whole history is judged: an acknowledged increment that is missing is counted as lost.
+
+use std::net::SocketAddr;
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use bench::clock::{Clock, MILLISECOND_NS};
+use bench::random::Random;
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::client::{Client, Patience};
+use crate::cluster::{Cluster, Peer, Topology, keys_of};
+use crate::judge::judge;
+use crate::progress::Progress;
+use crate::record::{Event, History, Operation};
+use crate::stop::Stop;
+use crate::workload::{Keys, Records, Worker};
+
+/// How long one probe waits for a reply.
+const PROBE: Duration = Duration::from_millis(100);
+/// How long an outage may be before the meter gives up.
+const GIVE_UP: Duration = Duration::from_secs(120);
+/// Between two kills the cluster is left alone for so long.
+const REST: Duration = Duration::from_millis(500);
+/// Between two looks for the end of an outage.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How a primary ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// SIGKILL: connections are reset.
+    Kill,
+    /// SIGSTOP: it is silent.
+    Stop,
+}
+
+/// Figures of many outages, in milliseconds.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Outages {
+    /// How many: one for each shard of each primary.
+    pub count: usize,
+    /// The shortest.
+    pub min_ms: f64,
+    /// Half were at most this.
+    pub p50_ms: f64,
+    /// 99 of 100 were at most this.
+    pub p99_ms: f64,
+    /// The longest.
+    pub max_ms: f64,
+}
+
+impl Outages {
+    /// The figures; nothing, if there was no outage.
+    #[must_use]
+    pub fn of(mut all: Vec<f64>) -> Option<Self> {
+        all.sort_by(f64::total_cmp);
+        let last = all.len().checked_sub(1)?;
+        let quantile =
+            |q: f64| all[((q * all.len() as f64).ceil() as usize).clamp(1, last + 1) - 1];
+        Some(Self {
+            count: all.len(),
+            min_ms: all[0],
+            p50_ms: quantile(0.5),
+            p99_ms: quantile(0.99),
+            max_ms: all[last],
+        })
+    }
+}
+
+/// What the meter found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Report {
+    /// The program.
+    pub peer: Peer,
+    /// How primaries ended.
+    pub how: How,
+    /// How many did.
+    pub kills: usize,
+    /// The outages.
+    pub outages: Option<Outages>,
+    /// Acknowledged writes.
+    pub acknowledged: usize,
+    /// Of those, lost.
+    pub lost: usize,
+    /// Requests of which nobody knows.
+    pub unknown: usize,
+    /// Contradictions in the history.
+    pub contradictions: Vec<String>,
+}
+
+/// The clients of a meter: one for each shard.
+struct Probes {
+    keys: Vec<(String, u16)>,
+    records: Records,
+    stop: Stop,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Probes {
+    fn start(cluster: &Cluster, map: &Topology, each: usize, clock: Clock, stop: &Stop) -> Self {
+        let keys = keys_of(&map.ranges, "probe:", each);
+        let firsts = map.ranges.iter().map(|range| range.first);
+        let keys: Vec<(String, u16)> = firsts
+            .zip(keys)
+            .flat_map(|(first, keys)| keys.into_iter().map(move |key| (key, first)))
+            .collect();
+        let records = Records::default();
+        let own = Stop::default();
+        let threads = keys
+            .iter()
+            .enumerate()
+            .map(|(number, (key, _))| {
+                let mut worker = probe(cluster, number, key, &records, clock, &own);
+                std::thread::spawn(move || worker.increment_for_ever())
+            })
+            .collect();
+        let _ = stop;
+        Self {
+            keys,
+            records,
+            stop: own,
+            threads,
+        }
+    }
+
+    /// For each shard of these, when the first request that was sent after `at` was acknowledged by another node than `victim`.
+    fn first_after(&self, at: u64, victim: SocketAddr, first_slots: &[u16]) -> Vec<Option<u64>> {
+        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
+        let victim = victim.to_string();
+        let is_after = |operation: &&Operation| {
+            operation.sent > at && operation.is_acknowledged() && operation.by != victim
+        };
+        let recent = records.iter().rev().take_while(|o| o.ended > at);
+        let mut first: Vec<Option<u64>> = vec![None; first_slots.len()];
+        for operation in recent.filter(is_after) {
+            let of_key = self.keys.iter().find(|(key, _)| *key == operation.key);
+            let place = of_key.and_then(|(_, slot)| first_slots.iter().position(|s| s == slot));
+            if let Some(place) = place {
+                let ended = operation.ended;
+                first[place] = Some(first[place].map_or(ended, |known| known.min(ended)));
+            }
+        }
+        first
+    }
+
+    fn end(self) -> Vec<Operation> {
+        self.stop.set();
+        for thread in self.threads {
+            thread.join().expect("a probe does not panic");
+        }
+        std::mem::take(&mut *self.records.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn probe(
+    cluster: &Cluster,
+    number: usize,
+    key: &str,
+    records: &Records,
+    clock: Clock,
+    stop: &Stop,
+) -> Worker {
+    let patience = Patience {
+        reply: PROBE,
+        taken: GIVE_UP,
+    };
+    let client = Client::new(cluster.seeds(), patience, clock, stop.clone());
+    let keys = Keys {
+        counters: vec![key.to_owned()],
+        ..Keys::default()
+    };
+    Worker::new(
+        format!("probe{number}"),
+        client,
+        keys,
+        Random::new(number as u64),
+        records.clone(),
+        clock,
+        stop.clone(),
+    )
+}
+
+/// Kills primaries, one after the other.
+///
+/// # Errors
+/// The cluster did not become well again, or an outage did not end.
+pub fn measure(
+    cluster: &mut Cluster,
+    how: How,
+    kills: usize,
+    each: usize,
+    clock: Clock,
+    stop: &Stop,
+) -> Result<(Report, History)> {
+    let map = cluster.topology();
+    ensure!(map.is_some(), "nobody says who has what");
+    let probes = Probes::start(cluster, &map.unwrap_or_default(), each, clock, stop);
+    let bar = Progress::new("failovers", kills);
+    let mut outages = Vec::new();
+    let mut history = History::default();
+    let result = (|| -> Result<()> {
+        for number in 0..kills {
+            if stop.pause(REST) {
+                break;
+            }
+            let event = one(cluster, how, number, &probes, clock, stop, &mut outages)?;
+            bar.show(&event.what);
+            history.events.push(event);
+        }
+        Ok(())
+    })();
+    bar.clear();
+    let kills = history.events.len();
+    history.operations = probes.end();
+    result?;
+    history
+        .operations
+        .extend(last_reads(cluster, &history, clock)?);
+    Ok((
+        report(cluster.peer(), how, kills, outages, &history),
+        history,
+    ))
+}
+
+/// One primary ends and comes back.
+fn one(
+    cluster: &mut Cluster,
+    how: How,
+    number: usize,
+    probes: &Probes,
+    clock: Clock,
+    stop: &Stop,
+    outages: &mut Vec<f64>,
+) -> Result<Event> {
+    let (victim, slots) = next_primary(cluster, number)?;
+    let addr = cluster.nodes[victim].addr;
+    let at = clock.now_ns();
+    match how {
+        How::Kill => cluster.nodes[victim].kill(),
+        How::Stop => cluster.nodes[victim].stop(),
+    }
+    let ends = wait_for_all(probes, at, addr, &slots, clock, stop)?;
+    let ms: Vec<f64> = ends.iter().map(|end| (end - at) as f64 / 1e6).collect();
+    let longest = ms.iter().copied().fold(0.0, f64::max);
+    outages.extend(ms);
+    match how {
+        How::Kill => cluster.start_node(victim)?,
+        How::Stop => cluster.nodes[victim].go_on(),
+    }
+    cluster.wait_until_well()?;
+    let what = format!(
+        "{addr} {how:?}, {} shards, at most {longest:.0} ms",
+        slots.len()
+    );
+    Ok(Event { at, what })
+}
+
+/// A node that is a primary, another one each time, and the first slots of its shards.
+fn next_primary(cluster: &Cluster, number: usize) -> Result<(usize, Vec<u16>)> {
+    let map = cluster.topology().unwrap_or_default();
+    let slots = |node: usize| -> Vec<u16> {
+        let ranges = map.of_primary(cluster.nodes[node].addr);
+        ranges.iter().map(|range| range.first).collect()
+    };
+    let nodes = cluster.nodes.len();
+    let mut order = (0..nodes).map(|step| (number + step) % nodes);
+    let found = order.find(|node| !slots(*node).is_empty());
+    let victim = found.ok_or_else(|| anyhow::anyhow!("no node is a primary"))?;
+    Ok((victim, slots(victim)))
+}
+
+fn wait_for_all(
+    probes: &Probes,
+    at: u64,
+    victim: SocketAddr,
+    slots: &[u16],
+    clock: Clock,
+    stop: &Stop,
+) -> Result<Vec<u64>> {
+    loop {
+        let first = probes.first_after(at, victim, slots);
+        if let Some(all) = first.iter().copied().collect::<Option<Vec<u64>>>() {
+            return Ok(all);
+        }
+        let waited_ms = (clock.now_ns() - at) / MILLISECOND_NS;
+        ensure!(
+            u128::from(waited_ms) < GIVE_UP.as_millis(),
+            "after {waited_ms} ms these slots have no new primary: {:?}",
+            slots
+                .iter()
+                .zip(&first)
+                .filter(|(_, end)| end.is_none())
+                .collect::<Vec<_>>()
+        );
+        ensure!(!stop.pause(LOOK), "interrupted");
+    }
+}
+
+fn last_reads(cluster: &Cluster, history: &History, clock: Clock) -> Result<Vec<Operation>> {
+    let records = Records::default();
+    let mut keys: Vec<String> = history.operations.iter().map(|o| o.key.clone()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let patience = Patience {
+        reply: Duration::from_secs(2),
+        taken: Duration::from_secs(10),
+    };
+    let stop = Stop::default();
+    let client = Client::new(cluster.seeds(), patience, clock, stop.clone());
+    let keys = Keys {
+        counters: keys,
+        ..Keys::default()
+    };
+    let random = Random::new(0);
+    let mut worker = Worker::new(
+        "last".into(),
+        client,
+        keys,
+        random,
+        records.clone(),
+        clock,
+        stop,
+    );
+    let unread = worker.read_all();
+    ensure!(unread.is_empty(), "not readable at the end: {unread:?}");
+    Ok(std::mem::take(
+        &mut *records.lock().unwrap_or_else(PoisonError::into_inner),
+    ))
+}
+
+fn report(peer: Peer, how: How, kills: usize, outages: Vec<f64>, history: &History) -> Report {
+    let verdict = judge(history);
+    let acknowledged = history.operations.iter().filter(|o| o.is_acknowledged());
+    Report {
+        peer,
+        how,
+        kills,
+        outages: Outages::of(outages),
+        acknowledged: acknowledged.count(),
+        lost: verdict.lost,
+        unknown: verdict.unknown,
+        contradictions: verdict.faults,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantiles_are_values_that_were_measured() {
+        let all = (1..=200).rev().map(f64::from).collect();
+        let outages = Outages::of(all).expect("there are some");
+        assert_eq!((outages.min_ms, outages.p50_ms), (1.0, 100.0));
+        assert_eq!((outages.p99_ms, outages.max_ms), (198.0, 200.0));
+        assert_eq!(Outages::of(vec![]), None);
+        let one = Outages::of(vec![7.0]).expect("one");
+        assert_eq!((one.p50_ms, one.p99_ms), (7.0, 7.0));
+    }
+}

@@ -1,0 +1,286 @@
+//! The command line of `tenure-chaos`.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use bench::clock::Clock;
+use chaos::arena::{self, Arena};
+use chaos::cluster::{Cluster, Metadata, Peer, Plan};
+use chaos::failover::{self, How};
+use chaos::faults::Fault;
+use chaos::judge::{Verdict, judge};
+use chaos::record::History;
+use chaos::run::{self, Script};
+use chaos::stop::Stop;
+use clap::{Args, Parser, Subcommand, ValueEnum as _};
+
+/// Real processes, killed, stopped and cut off, and what their clients saw. As root: in namespaces of its own, so that nothing is left behind.
+#[derive(Debug, Parser)]
+#[command(name = "tenure-chaos", version)]
+struct Cli {
+    /// Says to itself that it is in namespaces of its own
+    #[arg(long, hide = true)]
+    inside: bool,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Faults, one after the other, under recording clients; then the record is judged
+    Run(RunArgs),
+    /// How long nobody can write when a primary dies, and what is forgotten
+    Failover(FailoverArgs),
+    /// Judge a recorded history again
+    Judge {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// Which cluster.
+#[derive(Args, Clone, Debug)]
+struct ClusterArgs {
+    /// The program
+    #[arg(long, value_enum, default_value = "tenure")]
+    peer: Peer,
+
+    /// Its file [default: tenure beside this program, redis-server]
+    #[arg(long, value_name = "FILE")]
+    program: Option<PathBuf>,
+
+    /// Nodes [default: 3; Redis: 6]
+    #[arg(long, value_name = "N")]
+    nodes: Option<usize>,
+
+    /// Shards (Tenure)
+    #[arg(long, default_value_t = 16, value_name = "N")]
+    shards: u16,
+
+    /// Where the cluster map is kept (Tenure)
+    #[arg(long, value_enum, default_value = "embedded")]
+    meta: Metadata,
+
+    /// When a silent node is suspected, in milliseconds (Redis)
+    #[arg(long, default_value_t = 15_000, value_name = "MS")]
+    node_timeout: u64,
+
+    /// Memory of each node (Tenure)
+    #[arg(long, default_value = "256MiB", value_name = "SIZE")]
+    memory: String,
+
+    /// Cores that all nodes share, as `taskset` takes them
+    #[arg(long, value_name = "LIST")]
+    cores: Option<String>,
+
+    /// Where data is kept, instead of memory
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+
+    /// Stay on the loopback device, where links cannot be cut
+    #[arg(long)]
+    loopback: bool,
+}
+
+#[derive(Args, Clone, Debug)]
+struct RunArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+
+    /// Seconds of faults
+    #[arg(long, default_value_t = 60, value_name = "S")]
+    seconds: u64,
+
+    /// Chooses faults, nodes and times
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    seed: u64,
+
+    /// Which faults [default: all that are possible here]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "FAULT,...")]
+    faults: Vec<Fault>,
+
+    /// Clients
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    clients: usize,
+
+    /// Keys of each kind
+    #[arg(long, default_value_t = 12, value_name = "N")]
+    keys: usize,
+
+    /// Where the history goes; without it, to a file of its own if something is wrong
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct FailoverArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+
+    /// How primaries end
+    #[arg(long, value_enum, default_value = "kill")]
+    how: How,
+
+    /// How many
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    kills: usize,
+
+    /// Clients of each shard
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    probes: usize,
+
+    /// Also write the results to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match &cli.command {
+        Command::Judge { file } => judge_again(file),
+        Command::Run(args) => run_faults(cli.inside, args),
+        Command::Failover(args) => measure_failover(cli.inside, args),
+    };
+    match done {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("tenure-chaos: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One line for people, on standard error.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// One line of results.
+fn print(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+fn judge_again(file: &Path) -> Result<ExitCode> {
+    Ok(deliver(&judge(&History::load(file)?)))
+}
+
+fn deliver(verdict: &Verdict) -> ExitCode {
+    print(&verdict.to_string());
+    match verdict.is_good() {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    }
+}
+
+/// A started cluster, in namespaces if that is possible.
+fn start(
+    inside: bool,
+    args: &ClusterArgs,
+    disk_mib: Option<u64>,
+) -> Result<(Cluster, Clock, Stop)> {
+    if !inside && !args.loopback {
+        say(&arena::enter().to_string());
+    }
+    let (clock, stop) = (Clock::start(), Stop::default());
+    stop.on_signals()?;
+    let arena = Arena::open(inside, args.dir.as_deref(), clock)?;
+    let cluster = Cluster::start(arena, plan(args, disk_mib)?, clock, stop.clone())?;
+    Ok((cluster, clock, stop))
+}
+
+fn plan(args: &ClusterArgs, disk_mib: Option<u64>) -> Result<Plan> {
+    let beside = |name: &str| -> Result<PathBuf> {
+        let own = std::env::current_exe().context("which program is this?")?;
+        Ok(own.with_file_name(name))
+    };
+    let (program, nodes, copies) = match args.peer {
+        Peer::Tenure => (beside("tenure")?, 3, 3),
+        Peer::Redis => (PathBuf::from("redis-server"), 6, 2),
+    };
+    Ok(Plan {
+        peer: args.peer,
+        program: args.program.clone().unwrap_or(program),
+        nodes: args.nodes.unwrap_or(nodes),
+        copies,
+        shards: args.shards,
+        metadata: args.meta,
+        metadata_program: beside("tenure-meta")?,
+        node_timeout_ms: args.node_timeout,
+        disk_mib,
+        memory: args.memory.clone(),
+        cores: args.cores.clone(),
+    })
+}
+
+/// Small enough to be filled quickly, and for what a run writes.
+const DISK_MIB: u64 = 512;
+
+fn run_faults(inside: bool, args: &RunArgs) -> Result<ExitCode> {
+    let (mut cluster, clock, stop) = start(inside, &args.cluster, Some(DISK_MIB))?;
+    let script = Script {
+        seconds: args.seconds,
+        seed: args.seed,
+        faults: possible(&cluster, &args.faults)?,
+        clients: args.clients,
+        keys: args.keys,
+    };
+    let (result, ran) = run::run(&mut cluster, &script, clock, &stop);
+    for event in &ran.history.events {
+        print(&format!("{:8.3} s  {}", event.at as f64 / 1e9, event.what));
+    }
+    print(&format!(
+        "faults: {:?}; longest silence {} ms",
+        ran.struck, ran.silence_ms
+    ));
+    let verdict = judge(&ran.history);
+    let is_wrong = result.is_err() || !verdict.is_good();
+    if let Some(path) = args.history.clone().or(is_wrong.then(unnamed)) {
+        ran.history.save(&path)?;
+        print(&format!("history: {}", path.display()));
+    }
+    let code = deliver(&verdict);
+    result.map(|()| code)
+}
+
+/// Where the history of a failed run goes.
+fn unnamed() -> PathBuf {
+    std::env::temp_dir().join(format!("tenure-chaos-{}.history", std::process::id()))
+}
+
+fn possible(cluster: &Cluster, wanted: &[Fault]) -> Result<Vec<Fault>> {
+    let all = if wanted.is_empty() {
+        Fault::value_variants()
+    } else {
+        wanted
+    };
+    let mut possible = Vec::new();
+    for fault in all {
+        match fault.is_possible(cluster) {
+            Ok(()) => possible.push(*fault),
+            Err(why) => say(&format!("left out: {fault:?}: {why}")),
+        }
+    }
+    anyhow::ensure!(!possible.is_empty(), "no fault is possible");
+    Ok(possible)
+}
+
+fn measure_failover(inside: bool, args: &FailoverArgs) -> Result<ExitCode> {
+    let (mut cluster, clock, stop) = start(inside, &args.cluster, None)?;
+    let (report, _) = failover::measure(
+        &mut cluster,
+        args.how,
+        args.kills,
+        args.probes,
+        clock,
+        &stop,
+    )?;
+    let text = serde_json::to_string_pretty(&report)?;
+    if let Some(path) = &args.json {
+        std::fs::write(path, &text)?;
+    }
+    print(&text);
+    Ok(ExitCode::SUCCESS)
+}
