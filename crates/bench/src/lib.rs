@@ -61,6 +61,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
 fn measure(bench: &Bench) -> Result<Outcome> {
     match bench.args.workload {
         Workload::Keyed(operation) => bench.keyed(operation),
+        Workload::Confirmed(confirm) => bench.confirmed(confirm),
         Workload::Fill => bench.fill(),
         Workload::Session => bench.sessions(),
         Workload::Contention(ending) => bench.contention(ending),

@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::sync::PoisonError;
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use bench::clock::{Clock, MILLISECOND_NS};
 use bench::random::Random;
 use clap::ValueEnum;
@@ -19,6 +19,7 @@ use serde::Serialize;
 use crate::client::{Client, Patience};
 use crate::cluster::{Cluster, Peer, Topology, keys_of};
 use crate::judge::judge;
+use crate::load::fill;
 use crate::progress::Progress;
 use crate::record::{Event, History, Operation};
 use crate::stop::Stop;
@@ -76,15 +77,28 @@ impl Outages {
     }
 }
 
+/// What the meter does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Task {
+    /// How primaries end.
+    pub how: How,
+    /// How many.
+    pub kills: usize,
+    /// Clients of each shard.
+    pub probes: usize,
+    /// Between two requests of a client, in microseconds.
+    pub gap_us: u64,
+    /// Bytes of data that are there.
+    pub data: u64,
+}
+
 /// What the meter found.
 #[derive(Clone, Debug, Serialize)]
 pub struct Report {
     /// The program.
     pub peer: Peer,
-    /// How primaries ended.
-    pub how: How,
-    /// How many did.
-    pub kills: usize,
+    /// What was done.
+    pub task: Task,
     /// The outages.
     pub outages: Option<Outages>,
     /// Acknowledged writes.
@@ -106,8 +120,9 @@ struct Probes {
 }
 
 impl Probes {
-    fn start(cluster: &Cluster, map: &Topology, each: usize, clock: Clock, stop: &Stop) -> Self {
-        let keys = keys_of(&map.ranges, "probe:", each);
+    fn start(cluster: &Cluster, map: &Topology, task: Task, clock: Clock) -> Self {
+        let keys = keys_of(&map.ranges, "probe:", task.probes);
+        let gap = Duration::from_micros(task.gap_us);
         let firsts = map.ranges.iter().map(|range| range.first);
         let keys: Vec<(String, u16)> = firsts
             .zip(keys)
@@ -120,10 +135,9 @@ impl Probes {
             .enumerate()
             .map(|(number, (key, _))| {
                 let mut worker = probe(cluster, number, key, &records, clock, &own);
-                std::thread::spawn(move || worker.increment_for_ever())
+                std::thread::spawn(move || worker.increment_for_ever(gap))
             })
             .collect();
-        let _ = stop;
         Self {
             keys,
             records,
@@ -195,40 +209,47 @@ fn probe(
 /// The cluster did not become well again, or an outage did not end.
 pub fn measure(
     cluster: &mut Cluster,
-    how: How,
-    kills: usize,
-    each: usize,
+    task: Task,
     clock: Clock,
     stop: &Stop,
 ) -> Result<(Report, History)> {
-    let map = cluster.topology();
-    ensure!(map.is_some(), "nobody says who has what");
-    let probes = Probes::start(cluster, &map.unwrap_or_default(), each, clock, stop);
-    let bar = Progress::new("failovers", kills);
+    fill(cluster, task.data)?;
+    cluster.wait_until_well()?;
+    let map = cluster.topology().context("nobody says who has what")?;
+    let probes = Probes::start(cluster, &map, task, clock);
+    let bar = Progress::new("failovers", task.kills);
     let mut outages = Vec::new();
     let mut history = History::default();
     let result = (|| -> Result<()> {
-        for number in 0..kills {
+        for number in 0..task.kills {
             if stop.pause(REST) {
                 break;
             }
-            let event = one(cluster, how, number, &probes, clock, stop, &mut outages)?;
+            let event = one(
+                cluster,
+                task.how,
+                number,
+                &probes,
+                clock,
+                stop,
+                &mut outages,
+            )?;
             bar.show(&event.what);
             history.events.push(event);
         }
         Ok(())
     })();
     bar.clear();
-    let kills = history.events.len();
+    let done = Task {
+        kills: history.events.len(),
+        ..task
+    };
     history.operations = probes.end();
     result?;
     history
         .operations
         .extend(last_reads(cluster, &history, clock)?);
-    Ok((
-        report(cluster.peer(), how, kills, outages, &history),
-        history,
-    ))
+    Ok((report(cluster.peer(), done, outages, &history), history))
 }
 
 /// One primary ends and comes back.
@@ -274,7 +295,7 @@ fn next_primary(cluster: &Cluster, number: usize) -> Result<(usize, Vec<u16>)> {
     let nodes = cluster.nodes.len();
     let mut order = (0..nodes).map(|step| (number + step) % nodes);
     let found = order.find(|node| !slots(*node).is_empty());
-    let victim = found.ok_or_else(|| anyhow::anyhow!("no node is a primary"))?;
+    let victim = found.context("no node is a primary")?;
     Ok((victim, slots(victim)))
 }
 
@@ -337,13 +358,12 @@ fn last_reads(cluster: &Cluster, history: &History, clock: Clock) -> Result<Vec<
     ))
 }
 
-fn report(peer: Peer, how: How, kills: usize, outages: Vec<f64>, history: &History) -> Report {
+fn report(peer: Peer, task: Task, outages: Vec<f64>, history: &History) -> Report {
     let verdict = judge(history);
     let acknowledged = history.operations.iter().filter(|o| o.is_acknowledged());
     Report {
         peer,
-        how,
-        kills,
+        task,
         outages: Outages::of(outages),
         acknowledged: acknowledged.count(),
         lost: verdict.lost,

@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod failover;
 pub mod faults;
 pub mod judge;
+pub mod load;
 pub mod process;
 pub mod progress;
 pub mod record;

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use bench::clock::Clock;
 use chaos::arena::{self, Arena};
 use chaos::cluster::{Cluster, Metadata, Peer, Plan};
-use chaos::failover::{self, How};
+use chaos::failover::{self, How, Task};
 use chaos::faults::Fault;
 use chaos::judge::{Verdict, judge};
 use chaos::record::History;
@@ -131,6 +131,18 @@ struct FailoverArgs {
     /// Clients of each shard
     #[arg(long, default_value_t = 1, value_name = "N")]
     probes: usize,
+
+    /// Microseconds between two requests of a client
+    #[arg(long, default_value_t = 2_000, value_name = "US")]
+    gap_us: u64,
+
+    /// MiB of data that are written before
+    #[arg(long, default_value_t = 0, value_name = "MIB")]
+    data: u64,
+
+    /// Where the history goes
+    #[arg(long, value_name = "FILE")]
+    history: Option<PathBuf>,
 
     /// Also write the results to this file, as JSON
     #[arg(long, value_name = "FILE")]
@@ -269,14 +281,17 @@ fn possible(cluster: &Cluster, wanted: &[Fault]) -> Result<Vec<Fault>> {
 
 fn measure_failover(inside: bool, args: &FailoverArgs) -> Result<ExitCode> {
     let (mut cluster, clock, stop) = start(inside, &args.cluster, None)?;
-    let (report, _) = failover::measure(
-        &mut cluster,
-        args.how,
-        args.kills,
-        args.probes,
-        clock,
-        &stop,
-    )?;
+    let task = Task {
+        how: args.how,
+        kills: args.kills,
+        probes: args.probes,
+        gap_us: args.gap_us,
+        data: args.data << 20,
+    };
+    let (report, history) = failover::measure(&mut cluster, task, clock, &stop)?;
+    if let Some(path) = &args.history {
+        history.save(path)?;
+    }
     let text = serde_json::to_string_pretty(&report)?;
     if let Some(path) = &args.json {
         std::fs::write(path, &text)?;

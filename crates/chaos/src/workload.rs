@@ -112,10 +112,10 @@ impl Worker {
         }
     }
 
-    /// Increments the first counter, again and again, until it is time to end.
-    pub fn increment_for_ever(&mut self) {
+    /// Increments the first counter, again and again with a pause of `gap`, until it is time to end.
+    pub fn increment_for_ever(&mut self, gap: Duration) {
         let key = self.keys.counters[0].clone();
-        while !self.stop.is_set() {
+        while !self.stop.pause(gap) {
             self.ask(&key, Ask::Increment);
         }
     }
