@@ -70,6 +70,8 @@ pub enum Input {
     Recovered(ShardId, u32),
     /// An operator's command, with a number for its answer.
     Operate(u64, Command),
+    /// This node is about to end: others shall lead what it leads.
+    Leave,
 }
 
 /// Something to be done.
@@ -142,6 +144,7 @@ pub struct Agent {
     coordinator: Option<Coordinator>,
     publisher: publish::Publisher,
     copies: Vec<CopyStatus>,
+    is_leaving: bool,
     heartbeat_ms: u64,
     report_ms: u64,
     reconcile_ms: u64,
@@ -167,6 +170,7 @@ impl Agent {
             coordinator: None,
             publisher: publish::Publisher::default(),
             copies: Vec::new(),
+            is_leaving: false,
             heartbeat_ms: now_ms,
             report_ms: now_ms,
             reconcile_ms: now_ms,
@@ -198,6 +202,28 @@ impl Agent {
         self.court.standing(node)
     }
 
+    /// Whether the metadata store answers, as far as this node has asked it anything.
+    #[must_use]
+    pub fn store_answers(&self) -> bool {
+        self.store.answers()
+    }
+
+    /// Whom this node cannot hear, of those that it listens to.
+    #[must_use]
+    pub fn suspects(&self) -> Vec<NodeId> {
+        let suspects = self.detector.suspects().into_iter();
+        suspects.map(|(node, _)| node).collect()
+    }
+
+    /// How a shard's copies are, as their primary told this node lately; `None` unless this node coordinates and was told.
+    #[must_use]
+    pub fn reported(&self, shard: ShardId) -> Option<CopyStatus> {
+        let record = self.map.shards().get(&shard)?;
+        self.coordinator
+            .as_ref()?
+            .reported(shard, record, self.now_ms)
+    }
+
     /// Takes one input in.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Effect>) {
         self.now_ms = self.now_ms.max(now.mono_us / 1_000);
@@ -215,7 +241,15 @@ impl Agent {
                 self.publish(out);
             }
             Input::Operate(number, command) => self.operate(number, command, out),
+            Input::Leave => self.leave(out),
         }
+    }
+
+    fn leave(&mut self, out: &mut Vec<Effect>) {
+        self.is_leaving = true;
+        self.court.note_leaving(self.identity.me.node, true);
+        self.reconcile_ms = self.now_ms;
+        self.beat(out);
     }
 
     fn on_tick(&mut self, out: &mut Vec<Effect>) {
@@ -303,6 +337,7 @@ impl Agent {
             map: self.map.digest(),
             store_answers: self.store.answers(),
             is_answer,
+            is_leaving: self.is_leaving,
             listens_to: self.detector.peers() as u16,
             suspect_count,
             suspects,
@@ -336,6 +371,7 @@ impl Agent {
         if heartbeat.is_answer {
             self.court.exonerate(node, self.now_ms + BRAKE_MS);
         }
+        self.court.note_leaving(node, heartbeat.is_leaving);
         self.hear_coordinator(&heartbeat);
         let has_suspects = !heartbeat.suspects.is_empty();
         let statement = Statement {

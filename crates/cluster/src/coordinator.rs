@@ -16,7 +16,7 @@ use crate::{
     detector::Detector,
     keys::Place,
     map::ClusterMap,
-    message::Report,
+    message::{CopyStatus, Report},
     placement::{self, Site},
     record::{LossRecord, NodeRecord, NodeState, ShardRecord},
     reports::Reports,
@@ -119,6 +119,17 @@ impl Coordinator {
     #[must_use]
     pub fn dead_since(&self, member: model::Member) -> Option<u64> {
         self.brake.dead_since(member.node, member.incarnation)
+    }
+
+    /// What the primary of this configuration reported lately.
+    #[must_use]
+    pub fn reported(
+        &self,
+        shard: ShardId,
+        record: &ShardRecord,
+        now_ms: u64,
+    ) -> Option<CopyStatus> {
+        self.reports.of_primary(shard, record, now_ms)
     }
 
     /// Whether the brake holds.

@@ -61,6 +61,8 @@ pub struct Court {
     cases: BTreeMap<NodeId, Case>,
     /// Nodes that answered when they were asked directly: not guilty until this time.
     answered: BTreeMap<NodeId, u64>,
+    /// Nodes that say that they are about to end.
+    leaving: BTreeSet<NodeId>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +100,21 @@ impl Court {
         self.answered.insert(node, until_ms);
     }
 
+    /// A node says whether it is about to end.
+    pub fn note_leaving(&mut self, node: NodeId, is_leaving: bool) {
+        if is_leaving {
+            self.leaving.insert(node);
+        } else {
+            self.leaving.remove(&node);
+        }
+    }
+
+    /// Whether a node has said that it is about to end, and nothing else since.
+    #[must_use]
+    pub fn is_leaving(&self, node: NodeId) -> bool {
+        self.leaving.contains(&node)
+    }
+
     /// Forgets all statements: this node stood still, and what it was told before is no longer so.
     pub fn adjourn(&mut self) {
         self.statements.clear();
@@ -113,6 +130,8 @@ impl Court {
         self.statements
             .retain(|node, _| evidence.nodes.contains_key(node));
         self.answered.retain(|_, until_ms| *until_ms > now_ms);
+        self.leaving
+            .retain(|node| evidence.nodes.contains_key(node));
         self.cases
             .retain(|node, case| evidence.nodes.get(node) == Some(&case.incarnation));
         for (node, incarnation) in self.suspected(evidence, now_ms) {

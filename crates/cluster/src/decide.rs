@@ -3,7 +3,9 @@
 //! One step at a time, and only from where the last one has led to: whatever is interrupted is decided anew.
 //!
 //! ```text
-//!   primary lost, or cut off ───► failover      the set stays, another member leads
+//!   primary lost, or cut off,
+//!   or it has resigned ─────────► failover      the set stays, another member leads
+//!   primary about to end ───────► hand over     to a complete member, whatever else is to be done
 //!   too few left to acknowledge ► re-form       the lost are replaced before anything is served
 //!   member lost ────────────────► replace       at once if its life is over, else after a delay
 //!   too few members ────────────► grow          by one
@@ -21,6 +23,7 @@ use alloc::vec::Vec;
 use model::{CopySet, Member, NodeId, Phase, ShardConfig, ShardId, limits};
 
 use crate::{
+    message::Resigned,
     placement::{self, Site},
     record::ShardRecord,
     situation::{Health, Situation},
@@ -68,7 +71,8 @@ pub fn decide(situation: &Situation<'_>, shard: ShardId, record: &ShardRecord) -
     if !situation.is_provable(record) {
         return None;
     }
-    if !situation.is_alive(record.config.primary()) || case.is_cut_off() {
+    let lost = !situation.is_alive(record.config.primary());
+    if lost || case.is_cut_off() || case.resigned() != Resigned::No {
         return case.fail_over();
     }
     match record.config.phase() {
@@ -103,7 +107,7 @@ impl Case<'_> {
 
     fn fail_over(&self) -> Option<Decision> {
         let set = self.servable_set()?;
-        let primary = self.best_primary(&set)?;
+        let primary = self.best_primary(&set).or_else(|| self.same_again(&set))?;
         let same = set == *self.record.config.copies();
         let reason = if same {
             Reason::Failover
@@ -131,6 +135,27 @@ impl Case<'_> {
         self.members().len() - unreachable < quorum && others.count() >= quorum
     }
 
+    fn resigned(&self) -> Resigned {
+        self.situation
+            .reports
+            .resigned(self.shard, self.record, self.situation.now_ms)
+    }
+
+    /// Whether the primary has resigned in favour of this member.
+    fn is_favoured(&self, member: Member) -> bool {
+        match self.resigned() {
+            Resigned::InFavourOf(node) => node == member.node,
+            Resigned::No | Resigned::Yes => false,
+        }
+    }
+
+    /// The primary that has resigned, where there is no other: it needs only the next epoch to lead.
+    fn same_again(&self, set: &CopySet) -> Option<Member> {
+        let primary = self.record.config.primary();
+        let fit = self.situation.is_alive(primary) && set.contains(primary);
+        (fit && self.resigned() != Resigned::No).then_some(primary)
+    }
+
     fn reform_if_stuck(&self) -> Option<Decision> {
         let set = self.servable_set()?;
         if set == *self.record.config.copies() {
@@ -151,8 +176,11 @@ impl Case<'_> {
         let now = *self.record.config.copies();
         let before = Situation::source(self.record).unwrap_or(now);
         let enough = |set: &CopySet| self.situation.alive_of(set) >= set.write_quorum();
-        let mut as_they_are = [now, before].into_iter();
-        as_they_are.find(enough).or_else(|| {
+        // One that lacks the member with the longest log could only resign again.
+        let lacks_favoured = |set: &CopySet| !set.members().iter().any(|m| self.is_favoured(*m));
+        let mut as_they_are = [now, before];
+        as_they_are.sort_by_key(lacks_favoured);
+        as_they_are.into_iter().find(enough).or_else(|| {
             let sites = [self.situation.steady_sites(), self.situation.last_resorts()];
             let mut replaced = sites
                 .iter()
@@ -215,8 +243,9 @@ impl Case<'_> {
             .collect()
     }
 
-    /// The member that should lead: not the one that does, alive, of the set that last served, steady, staying, complete, with the
-    /// longest log, and with the fewest primaries to lead already. Among equals the next in the set's order.
+    /// The member that should lead: not the one that does, alive, the one in whose favour that one has resigned, of the set that
+    /// last served, steady, staying, complete, with the longest log, and with the fewest primaries to lead already. Among equals
+    /// the next in the set's order.
     fn best_primary(&self, set: &CopySet) -> Option<Member> {
         let situation = self.situation;
         let source = Situation::source(self.record);
@@ -233,8 +262,10 @@ impl Case<'_> {
             let well = situation.health(member) == Health::Well;
             let complete = situation.is_complete(self.shard, self.record, member);
             let position = situation.reports.position(self.shard, member);
-            let misses = (!knows, !well, situation.is_draining(member), !complete);
+            let ends = situation.is_draining(member) || situation.is_leaving(member);
+            let misses = (!knows, !well, ends, !complete);
             (
+                !self.is_favoured(member),
                 misses,
                 core::cmp::Reverse(position),
                 situation.burden(member.node).primaries,
@@ -246,6 +277,11 @@ impl Case<'_> {
 
     /// The shard serves, its primary lives: is there anything to make better?
     fn improve(&self) -> Option<Decision> {
+        if self.situation.is_leaving(self.record.config.primary())
+            && let Some(decision) = self.hand_over()
+        {
+            return Some(decision);
+        }
         if let Some(at) = self.members().iter().position(|m| self.may_be_replaced(*m)) {
             return self.replace(at);
         }
@@ -372,9 +408,8 @@ impl Case<'_> {
     fn hand_over(&self) -> Option<Decision> {
         let set = *self.record.config.copies();
         let best = self.best_primary(&set)?;
-        let fit = !self.situation.is_draining(best)
-            && self.situation.health(best) == Health::Well
-            && self.is_sound(best);
+        let stays = !self.situation.is_draining(best) && !self.situation.is_leaving(best);
+        let fit = stays && self.situation.health(best) == Health::Well && self.is_sound(best);
         fit.then(|| self.decision(set, best.node, Reason::HandOver))
     }
 }
@@ -423,3 +458,6 @@ impl Case<'_> {
         serving && self.members().iter().all(well)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!  16 heartbeat  from member, term u64, map u64, flags u8, listens to u16, suspect count u16, named u8, members
-//!  17 report     from member, count u16, (shard u16, epoch u32, position u64, bytes u64, writes/s u32, complete u8, unreachable u8)...
+//!  17 report     from member, count u16, (shard u16, epoch u32, position u64, bytes u64, writes/s u32, complete u8, unreachable u8,
+//!                resigned u8 (0 no, 1 yes, 2 in favour of), favoured u32)...
 //!  18 question   from member
 //! ```
 //!
@@ -39,6 +40,8 @@ pub struct Heartbeat {
     pub store_answers: bool,
     /// Whether this answers a question.
     pub is_answer: bool,
+    /// Whether its sender is about to end, and wants its primaries led by others first.
+    pub is_leaving: bool,
     /// To how many nodes it listens.
     pub listens_to: u16,
     /// How many of them it suspects.
@@ -73,6 +76,20 @@ pub struct CopyStatus {
     pub complete: u8,
     /// From a primary: which members it cannot reach, as bits in their order.
     pub unreachable: u8,
+    /// From a primary: whether it cannot lead in this epoch, so that another has to.
+    pub resigned: Resigned,
+}
+
+/// Whether a primary has given up: it started again and does not know what it had served, or it cannot get at the longest log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Resigned {
+    /// It leads, or is on its way to.
+    #[default]
+    No,
+    /// Any other may lead.
+    Yes,
+    /// Best this one, which has the longest log.
+    InFavourOf(NodeId),
 }
 
 impl Message {
@@ -111,6 +128,11 @@ struct Question(Member);
 
 const STORE_ANSWERS: u8 = 1;
 const IS_ANSWER: u8 = 2;
+const IS_LEAVING: u8 = 4;
+
+fn flag(is_set: bool, bit: u8) -> u8 {
+    u8::from(is_set) * bit
+}
 
 impl Record for Heartbeat {
     const KIND: u8 = 16;
@@ -120,7 +142,8 @@ impl Record for Heartbeat {
         out.member(self.from);
         out.u64(self.term);
         out.u64(self.map);
-        out.u8(u8::from(self.store_answers) * STORE_ANSWERS + u8::from(self.is_answer) * IS_ANSWER);
+        let flags = flag(self.store_answers, STORE_ANSWERS) | flag(self.is_answer, IS_ANSWER);
+        out.u8(flags | flag(self.is_leaving, IS_LEAVING));
         out.u16(self.listens_to);
         out.u16(self.suspect_count);
         out.u8(self.suspects.len() as u8);
@@ -135,7 +158,7 @@ impl Record for Heartbeat {
         let named = from.count(limits::MAX_SUSPECTS)?;
         let suspects = (0..named).map(|_| from.member().map(|m| (m.node, m.incarnation)));
         let suspects: Vec<_> = suspects.collect::<Result<_, _>>()?;
-        if flags > STORE_ANSWERS + IS_ANSWER
+        if flags > STORE_ANSWERS | IS_ANSWER | IS_LEAVING
             || usize::from(suspect_count) < suspects.len()
             || suspect_count > listens_to
         {
@@ -147,6 +170,7 @@ impl Record for Heartbeat {
             map,
             store_answers: flags & STORE_ANSWERS != 0,
             is_answer: flags & IS_ANSWER != 0,
+            is_leaving: flags & IS_LEAVING != 0,
             listens_to,
             suspect_count,
             suspects,
@@ -169,6 +193,7 @@ impl Record for Report {
             out.u32(copy.writes_per_s);
             out.u8(copy.complete);
             out.u8(copy.unreachable);
+            copy.resigned.write(out);
         }
     }
 
@@ -195,7 +220,29 @@ impl CopyStatus {
             writes_per_s: from.u32()?,
             complete: from.u8()?,
             unreachable: from.u8()?,
+            resigned: Resigned::read(from)?,
         })
+    }
+}
+
+impl Resigned {
+    fn write(self, out: &mut Writer) {
+        let (code, favoured) = match self {
+            Self::No => (0, 0),
+            Self::Yes => (1, 0),
+            Self::InFavourOf(node) => (2, node.0),
+        };
+        out.u8(code);
+        out.u32(favoured);
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        match (from.u8()?, from.u32()?) {
+            (0, 0) => Ok(Self::No),
+            (1, 0) => Ok(Self::Yes),
+            (2, node) => Ok(Self::InFavourOf(NodeId(node))),
+            (_, _) => Err(Damage::Value),
+        }
     }
 }
 

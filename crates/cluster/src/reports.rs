@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use model::{Incarnation, Member, NodeId, Position, ShardId};
 
 use crate::{
-    message::{CopyStatus, Report},
+    message::{CopyStatus, Report, Resigned},
     record::ShardRecord,
     timing::REPORT_FRESH_MS,
 };
@@ -67,7 +67,14 @@ impl Reports {
             .retain(|&(shard, member), _| is_member(shard, member));
     }
 
-    fn of_primary(&self, shard: ShardId, record: &ShardRecord, now_ms: u64) -> Option<CopyStatus> {
+    /// What the primary of exactly this configuration said lately.
+    #[must_use]
+    pub fn of_primary(
+        &self,
+        shard: ShardId,
+        record: &ShardRecord,
+        now_ms: u64,
+    ) -> Option<CopyStatus> {
         let primary = record.config.primary();
         let reported = self.copies.get(&(shard, primary.node))?;
         let fresh = now_ms < reported.at_ms + REPORT_FRESH_MS;
@@ -81,6 +88,13 @@ impl Reports {
     pub fn complete(&self, shard: ShardId, record: &ShardRecord, now_ms: u64) -> u8 {
         self.of_primary(shard, record, now_ms)
             .map_or(0, |status| status.complete)
+    }
+
+    /// Whether the primary of exactly this configuration said lately that it cannot lead.
+    #[must_use]
+    pub fn resigned(&self, shard: ShardId, record: &ShardRecord, now_ms: u64) -> Resigned {
+        self.of_primary(shard, record, now_ms)
+            .map_or(Resigned::No, |status| status.resigned)
     }
 
     /// How far this copy was last known to go, however long ago.

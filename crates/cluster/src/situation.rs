@@ -167,6 +167,12 @@ impl<'a> Situation<'a> {
         node.is_some_and(|node| node.state == NodeState::Draining)
     }
 
+    /// Whether the node of this member is about to end.
+    #[must_use]
+    pub fn is_leaving(&self, member: Member) -> bool {
+        self.court.is_leaving(member.node)
+    }
+
     /// Whether this member has everything, as its primary says.
     #[must_use]
     pub fn is_complete(&self, shard: ShardId, record: &ShardRecord, member: Member) -> bool {
@@ -224,7 +230,7 @@ impl<'a> Situation<'a> {
         let nodes = self.map.nodes().iter();
         let steady = nodes.filter(|(node, record)| {
             let well = self.health(record.member(**node)) == Health::Well;
-            states.contains(&record.state) && well
+            states.contains(&record.state) && well && !self.court.is_leaving(**node)
         });
         steady.filter_map(|(&node, _)| self.site(node)).collect()
     }

@@ -5,7 +5,7 @@ use cluster::{
     keys::Place,
     links,
     map::ClusterMap,
-    message::{CopyStatus, Heartbeat, Message, Report},
+    message::{CopyStatus, Heartbeat, Message, Report, Resigned},
     metadata::{Listing, RequestId, Revision},
     placement::{self, Site},
     record::{Addresses, NodeRecord, NodeState, Role, Settings, ShardRecord},
@@ -167,6 +167,7 @@ fn the_documents_figures_are_what_the_code_gives() {
         map: 0,
         store_answers: true,
         is_answer: false,
+        is_leaving: false,
         listens_to: 30,
         suspect_count: 0,
         suspects: Vec::new(),
@@ -180,6 +181,7 @@ fn the_documents_figures_are_what_the_code_gives() {
         writes_per_s: 0,
         complete: 0,
         unreachable: 0,
+        resigned: Resigned::No,
     };
     let report = |copies: u64| {
         let copies = vec![status; copies as usize];

@@ -104,6 +104,7 @@ impl Rig {
             let scene = Scene {
                 now: NOW,
                 shard: &mut self.shard,
+                others: &mut [],
                 server: &mut self.server,
                 clients: &mut self.clients,
                 connection: self.connection,

@@ -5,7 +5,8 @@ use crate::{Call, Failure, Flow, Ran};
 
 /// `DBSIZE`: keys whose deadline has passed count until they are removed, as in Redis.
 pub fn dbsize(call: &mut Call<'_>) -> Ran {
-    let keys = call.shard.count(call.db);
+    let db = call.db;
+    let keys: u64 = call.shards().map(|shard| shard.count(db)).sum();
     call.reply.integer(keys as i64);
     Ok(Flow::Done)
 }
@@ -13,7 +14,9 @@ pub fn dbsize(call: &mut Call<'_>) -> Ran {
 /// `FLUSHDB [ASYNC|SYNC]`. Takes the same time either way: what is in the log is freed later.
 pub fn flushdb(call: &mut Call<'_>) -> Ran {
     flush_mode(call)?;
-    call.shard.flush(call.now, Some(call.db))?;
+    let (now, db) = (call.now, call.db);
+    call.shards()
+        .try_for_each(|shard| shard.flush(now, Some(db)))?;
     call.reply.ok();
     Ok(Flow::Done)
 }
@@ -21,7 +24,8 @@ pub fn flushdb(call: &mut Call<'_>) -> Ran {
 /// `FLUSHALL [ASYNC|SYNC]`
 pub fn flushall(call: &mut Call<'_>) -> Ran {
     flush_mode(call)?;
-    call.shard.flush(call.now, None)?;
+    let now = call.now;
+    call.shards().try_for_each(|shard| shard.flush(now, None))?;
     call.reply.ok();
     Ok(Flow::Done)
 }

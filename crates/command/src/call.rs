@@ -1,8 +1,11 @@
 //! One command being run.
 
+use alloc::boxed::Box;
+
 use model::{ConnectionId, Db, Now};
 use resp::Reply;
 use shard::{Attempt, Shard};
+use store::Usage;
 
 use crate::failure::shown;
 use crate::table::Spec;
@@ -20,6 +23,8 @@ pub struct Call<'a> {
     pub reply: Reply<'a>,
     /// The data.
     pub shard: &'a mut Shard,
+    /// What else this node has; see [`Other`].
+    pub others: &'a mut [Other],
     /// The node: settings, counters, chance.
     pub server: &'a mut Server,
     /// All connections.
@@ -30,6 +35,17 @@ pub struct Call<'a> {
     pub db: Db,
     /// Whether the command runs for the first time, or again after it had to wait.
     pub attempt: Attempt,
+}
+
+/// One of several shards of a node: a command that names no key is about all of them for which the node answers, and its own shard
+/// is then one that holds nothing. A command with keys sees only theirs.
+pub struct Other {
+    /// Its number, which ascends from one to the next: cursors carry it.
+    pub number: u16,
+    /// Whether the node answers for it now.
+    pub answers: bool,
+    /// Its data.
+    pub shard: Box<Shard>,
 }
 
 /// What happens after a handler.
@@ -47,6 +63,21 @@ pub enum Flow {
 pub type Ran = Result<Flow, Failure>;
 
 impl Call<'_> {
+    /// All shards that a command without keys is about.
+    pub fn shards(&mut self) -> impl Iterator<Item = &mut Shard> {
+        let others = self.others.iter_mut().filter(|other| other.answers);
+        let others = others.map(|other| &mut *other.shard);
+        core::iter::once(&mut *self.shard).chain(others)
+    }
+
+    /// What the data of this node uses: of copies that answer nobody, too.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        self.server
+            .usage
+            .unwrap_or_else(|| self.shard.store().usage())
+    }
+
     /// The connection that sent the command.
     pub fn client(&mut self) -> &mut Client {
         self.clients.expect(self.connection)

@@ -220,7 +220,8 @@ pub fn unblock(call: &mut Call<'_>) -> Ran {
     // Either way the command that waits answers as if its time were over: what it says then is of more use than that
     // somebody ended the wait.
     let id = arguments.integer(2)?.cast_unsigned();
-    let waited = call.shard.stop_waiting(model::ConnectionId(id));
+    let connection = model::ConnectionId(id);
+    let waited = call.shards().any(|shard| shard.stop_waiting(connection));
     call.reply.integer(i64::from(waited));
     Ok(Flow::Done)
 }

@@ -8,10 +8,10 @@ use resp::Reply;
 use shard::{Attempt, Shard};
 use store::Refused;
 
-use crate::client::ReplyMode;
+use crate::client::{Client, ReplyMode};
 use crate::failure::shown;
 use crate::table::{self, Access, Flags, Found, Group, KeySpec, Keys, Spec};
-use crate::{Arguments, Call, Clients, Failure, Flow, Server, SlowEntry};
+use crate::{Arguments, Call, Clients, Failure, Flow, Other, Server, SlowEntry};
 
 /// A command that was looked up, before it runs: a node prepares a whole pipeline, fetching what the
 /// commands will need, and then runs it.
@@ -36,6 +36,8 @@ pub struct Scene<'a> {
     pub now: Now,
     /// The data.
     pub shard: &'a mut Shard,
+    /// What else a command without keys is about; nothing where a node has one shard.
+    pub others: &'a mut [Other],
     /// The node.
     pub server: &'a mut Server,
     /// All connections.
@@ -94,6 +96,7 @@ pub fn execute(
         arguments,
         reply: Reply::new(out, protocol),
         shard: scene.shard,
+        others: scene.others,
         server: scene.server,
         clients: scene.clients,
         connection: scene.connection,
@@ -306,6 +309,32 @@ fn unknown(found: Found, arguments: Arguments<'_>) -> String {
         text.push_str(&alloc::format!("'{}' ", shown(word, room)));
     }
     text
+}
+
+/// The keys of a command that was looked up.
+pub fn keys_of<'a>(prepared: Prepared, arguments: Arguments<'a>) -> impl Iterator<Item = &'a [u8]> {
+    let specs = spec_of(prepared).map_or(&[][..], |spec| spec.key_specs);
+    let indices = specs.iter().flat_map(move |keys| keys.indices(arguments));
+    indices.map(move |index| arguments.at(index))
+}
+
+/// Answers a command with an error before it runs.
+pub fn refuse(
+    server: &mut Server,
+    client: &mut Client,
+    prepared: Prepared,
+    text: &str,
+    out: &mut Vec<u8>,
+) {
+    if let Found::Entry(index) = prepared.command {
+        server.stats.commands[usize::from(index)].rejections += 1;
+    }
+    server.stats.count_error(text);
+    match client.reply {
+        ReplyMode::On => resp::write_error(out, text),
+        ReplyMode::SkipNext => client.reply = ReplyMode::On,
+        ReplyMode::Off => {}
+    }
 }
 
 /// The entry of a command that was looked up.

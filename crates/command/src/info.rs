@@ -5,6 +5,8 @@ use alloc::vec::Vec;
 use core::fmt::{Display, Write as _};
 
 use model::Db;
+use shard::Shard;
+use store::Store;
 
 use crate::connection::REDIS_VERSION;
 use crate::table::TABLE;
@@ -121,7 +123,7 @@ fn human(bytes: usize) -> String {
 }
 
 fn memory(call: &Call<'_>, text: &mut Text) {
-    let usage = call.shard.store().usage();
+    let usage = call.usage();
     let process = &call.server.process;
     let peak = call.server.stats.peak_memory.max(usage.used);
     let rss = process.rss_bytes as usize;
@@ -165,7 +167,7 @@ fn ratio(part: usize, whole: usize) -> String {
 }
 
 fn persistence(call: &Call<'_>, text: &mut Text) {
-    let usage = call.shard.store().usage();
+    let usage = call.usage();
     for (name, value) in [
         ("loading", "0"),
         ("async_loading", "0"),
@@ -185,7 +187,7 @@ fn persistence(call: &Call<'_>, text: &mut Text) {
 
 fn stats(call: &Call<'_>, text: &mut Text) {
     let stats = &call.server.stats;
-    let usage = call.shard.store().usage();
+    let usage = call.usage();
     for (name, count) in [
         ("total_connections_received", stats.connections),
         ("total_commands_processed", stats.calls),
@@ -285,7 +287,7 @@ fn cluster(_call: &Call<'_>, text: &mut Text) {
 }
 
 fn tenure(call: &Call<'_>, text: &mut Text) {
-    let usage = call.shard.store().usage();
+    let usage = call.usage();
     for (name, value) in [
         ("log_segments", usage.segments as u64),
         ("log_segment_bytes", usage.segment_bytes as u64),
@@ -306,11 +308,16 @@ fn tenure(call: &Call<'_>, text: &mut Text) {
 }
 
 fn keyspace(call: &Call<'_>, text: &mut Text) {
-    let store = call.shard.store();
+    let others = call.others.iter().filter(|other| other.answers);
+    let others = others.map(|other| &*other.shard);
+    let stores: Vec<&Store> = core::iter::once(&*call.shard)
+        .chain(others)
+        .map(Shard::store)
+        .collect();
     for db in Db::all() {
-        let keys = store.len(db);
+        let keys: u64 = stores.iter().map(|store| store.len(db)).sum();
         if keys > 0 {
-            let expires = store.len_with_deadline(db);
+            let expires: u64 = stores.iter().map(|store| store.len_with_deadline(db)).sum();
             let value = alloc::format!("keys={keys},expires={expires},avg_ttl=0");
             text.line(alloc::format!("db{}", db.number()), value);
         }

@@ -34,9 +34,11 @@ mod strings;
 pub mod table;
 
 pub use arguments::Arguments;
-pub use call::{Call, Flow, Ran};
+pub use call::{Call, Flow, Other, Ran};
 pub use client::{Client, Clients};
-pub use dispatch::{Ended, Prepared, Scene, execute, key_indices, name_of, prepare, spec_of};
+pub use dispatch::{
+    Ended, Prepared, Scene, execute, key_indices, keys_of, name_of, prepare, refuse, spec_of,
+};
 pub use failure::Failure;
 pub use glob::matches;
 pub use introspection::manual;

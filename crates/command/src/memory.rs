@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 
+use shard::Shard;
 use store::Usage;
 
 use crate::{Call, Failure, Flow, Ran};
@@ -38,8 +39,13 @@ fn percent(part: usize, whole: usize) -> f64 {
 
 /// `MEMORY STATS`: the names that Redis has too, then our own.
 pub fn stats(call: &mut Call<'_>) -> Ran {
-    let usage = call.shard.store().usage();
-    let keys: u64 = model::Db::all().map(|db| call.shard.store().len(db)).sum();
+    let usage = call.usage();
+    let of = |shard: &mut Shard| {
+        model::Db::all()
+            .map(|db| shard.store().len(db))
+            .sum::<u64>()
+    };
+    let keys: u64 = call.shards().map(of).sum();
     let overhead = usage.used.saturating_sub(usage.live_payload);
     let whole = [
         (
@@ -89,7 +95,7 @@ pub fn stats(call: &mut Call<'_>) -> Ran {
 
 /// `MEMORY DOCTOR`
 pub fn doctor(call: &mut Call<'_>) -> Ran {
-    let usage = call.shard.store().usage();
+    let usage = call.usage();
     call.reply.verbatim(advice(&usage).as_bytes());
     Ok(Flow::Done)
 }
@@ -113,7 +119,7 @@ fn advice(usage: &Usage) -> String {
 
 /// `MEMORY MALLOC-STATS`
 pub fn malloc_stats(call: &mut Call<'_>) -> Ran {
-    let usage = call.shard.store().usage();
+    let usage = call.usage();
     let text = alloc::format!(
         "limit {}\nused {}\nlive {}\nlive key and value bytes {}\nsegments {} of {} bytes\nindex {}\nsegment files {} of {} bytes\ncleaner moved {} entries of {} bytes, compacted {} segments, cleaned {} on disk\nexpired {} entries, {} segments whole\n",
         usage.limit,

@@ -4,8 +4,11 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use model::slot::Slot;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
+
+use store::Usage;
 
 use crate::SlowLog;
 use crate::histogram::Histogram;
@@ -167,6 +170,10 @@ pub struct Server {
     pub process: Process,
     /// `CLIENT PAUSE`, if it was asked for; may be over.
     pub pause: Option<Pause>,
+    /// What all copies of this node use together; `None` where there is one shard, which tells itself.
+    pub usage: Option<Usage>,
+    /// The slot of ids that are made here; `None` where any will do.
+    pub fresh_slot: Option<Slot>,
 }
 
 impl Server {
@@ -185,6 +192,8 @@ impl Server {
             slow_log: SlowLog::default(),
             process: Process::default(),
             pause: None,
+            usage: None,
+            fresh_slot: None,
         }
     }
 }

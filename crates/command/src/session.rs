@@ -61,7 +61,7 @@ pub fn create(call: &mut Call<'_>) -> Ran {
     let options = Options::read(call.arguments, 1, &words)?;
     let id = match options.id {
         Some(id) => Cow::Borrowed(id),
-        None => Cow::Owned(ids::fresh(&mut call.server.random)),
+        None => Cow::Owned(ids::fresh(call.server.fresh_slot, &mut call.server.random)),
     };
     let fence = call.shard.create_session(
         caller(call),

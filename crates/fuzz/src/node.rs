@@ -5,7 +5,7 @@ use model::{ConnectionId, Now, Position};
 use node::{Input, Node, Outbox};
 use shard::{Shard, ShardSettings};
 use sim::reply::Reply;
-use store::{DiskEvent, Store, StoreConfig, SyncMode};
+use store::{Store, StoreConfig, SyncMode};
 
 /// Whatever clients send, the node lives, its store is in order, and all that it answers are whole replies. A byte 0xff
 /// in the input changes to the other client, and lets a second pass.
@@ -82,9 +82,8 @@ impl Stage {
     fn finish_turn(&mut self, mut outbox: Outbox) {
         self.node.handle(self.now, Input::EndOfTurn, &mut outbox);
         while !outbox.disk.is_empty() {
-            for op in std::mem::take(&mut outbox.disk) {
-                let done = Input::Disk(DiskEvent { op, result: Ok(()) });
-                self.node.handle(self.now, done, &mut outbox);
+            for task in std::mem::take(&mut outbox.disk) {
+                self.node.handle(self.now, task.done(Ok(())), &mut outbox);
             }
             self.node.handle(self.now, Input::EndOfTurn, &mut outbox);
         }

@@ -11,6 +11,16 @@ const TAG_ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrst
 pub struct Slot(u16);
 
 impl Slot {
+    /// The slot with this number, if there is one.
+    #[must_use]
+    pub const fn new(number: u16) -> Option<Self> {
+        if number < SLOTS {
+            Some(Self(number))
+        } else {
+            None
+        }
+    }
+
     /// The slot that this key belongs to.
     #[must_use]
     pub fn of(key: &[u8]) -> Self {

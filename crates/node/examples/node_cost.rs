@@ -11,7 +11,7 @@ use command::Settings;
 use model::{ConnectionId, Now, Position};
 use node::{Input, Node, Outbox};
 use shard::{Shard, ShardSettings};
-use store::{DiskEvent, Store, StoreConfig, SyncMode};
+use store::{Store, StoreConfig, SyncMode};
 
 const NOW: Now = Now {
     unix_ms: 1_767_225_600_000,
@@ -57,12 +57,8 @@ impl Rig {
         self.node
             .handle(NOW, Input::Received { connection, bytes }, &mut self.outbox);
         self.node.handle(NOW, Input::EndOfTurn, &mut self.outbox);
-        for op in std::mem::take(&mut self.outbox.disk) {
-            self.node.handle(
-                NOW,
-                Input::Disk(DiskEvent { op, result: Ok(()) }),
-                &mut self.outbox,
-            );
+        for task in std::mem::take(&mut self.outbox.disk) {
+            self.node.handle(NOW, task.done(Ok(())), &mut self.outbox);
         }
         self.node.take_sendable(&mut self.outbox);
         self.outbox.send.clear();

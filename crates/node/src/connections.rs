@@ -9,11 +9,12 @@ use model::limits::{
     MAX_OUTPUT_BUFFER_BYTES, MAX_QUERY_BUFFER_BYTES, MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED,
     OUTPUT_PAUSE_BYTES,
 };
-use model::{ConnectionId, Now};
-use shard::Attempt;
+use model::{ConnectionId, Now, Position};
+use shard::{Attempt, Shard};
 
+use crate::member::Cluster;
 use crate::stream::{KEPT_BYTES, State, Stream};
-use crate::{Node, Outbox};
+use crate::{CopyId, Node, Outbox};
 
 /// What a connection that cannot run commands now may send ahead before it is no longer read.
 const READ_AHEAD_BYTES: usize = 256 << 10;
@@ -82,7 +83,7 @@ impl Node {
 
     /// What may be sent to the connection now.
     pub fn output(&mut self, connection: ConnectionId) -> &[u8] {
-        let committed = self.shard.committed();
+        let committed = committed(&self.shard, self.cluster.as_deref());
         match self
             .streams
             .get_mut(place(connection))
@@ -143,7 +144,7 @@ impl Node {
         };
         stream.ended = true;
         if stream.state == State::Waiting {
-            self.shard.connection_closed(connection);
+            self.leave_lines(connection);
             stream.state = State::Ready;
             stream.input.clear();
             self.clients.expect(connection).closing = true;
@@ -155,7 +156,7 @@ impl Node {
     /// Moves the connections that have something to send to `outbox`. Those that wait for a commit stay.
     pub fn take_sendable(&mut self, outbox: &mut Outbox) {
         self.unsent = false;
-        let committed = self.shard.committed();
+        let committed = committed(&self.shard, self.cluster.as_deref());
         let (streams, send) = (&mut self.streams, &mut outbox.send);
         self.dirty.retain(|&connection| {
             let Some(stream) = streams[place(connection)]
@@ -164,8 +165,8 @@ impl Node {
             else {
                 return false;
             };
-            let gated = stream.sendable(committed).len() < stream.backlog();
-            if !stream.sendable(committed).is_empty() {
+            let gated = stream.sendable(&committed).len() < stream.backlog();
+            if !stream.sendable(&committed).is_empty() {
                 send.push(connection);
             }
             stream.dirty = gated;
@@ -188,7 +189,10 @@ impl Node {
 
     pub(crate) fn run_woken(&mut self, now: Now) {
         loop {
-            let woken = self.shard.take_woken();
+            let woken = match &mut self.cluster {
+                None => self.shard.take_woken(),
+                Some(cluster) => cluster.take_woken(),
+            };
             if woken.is_empty() {
                 return;
             }
@@ -246,6 +250,11 @@ impl Node {
         if stream.state == State::WaitingForLog && !self.waiting_for_log.contains(&connection) {
             self.waiting_for_log.push(connection);
         }
+        if stream.state == State::WaitingForCopy
+            && let Some(cluster) = &mut self.cluster
+        {
+            cluster.wait(connection);
+        }
         if stream.state == State::Paused && !self.paused.contains(&connection) {
             self.paused.push(connection);
         }
@@ -295,9 +304,12 @@ impl Node {
             .map(|c| c.id)
             .collect();
         let waits = |id: &ConnectionId| {
-            self.streams[place(*id)]
-                .as_ref()
-                .is_some_and(|s| matches!(s.state, State::Waiting | State::Paused))
+            self.streams[place(*id)].as_ref().is_some_and(|s| {
+                matches!(
+                    s.state,
+                    State::Waiting | State::WaitingForCopy | State::Paused
+                )
+            })
         };
         let idle: Vec<_> = idle.into_iter().filter(|id| !waits(id)).collect();
         self.clients.to_close.extend(idle);
@@ -307,7 +319,24 @@ impl Node {
         if let Some(stream) = self.take_stream(connection) {
             self.buffered -= stream.counted;
             self.clients.remove(connection);
-            self.shard.connection_closed(connection);
+            self.leave_lines(connection);
         }
     }
+
+    /// The connection waits for nothing any more.
+    fn leave_lines(&mut self, connection: ConnectionId) {
+        match &mut self.cluster {
+            None => self.shard.connection_closed(connection),
+            Some(cluster) => cluster.connection_closed(connection),
+        }
+    }
+}
+
+/// Up to where each copy is committed.
+fn committed<'a>(
+    alone: &Shard,
+    cluster: Option<&'a Cluster>,
+) -> impl Fn(CopyId) -> Position + use<'a> {
+    let alone = alone.committed();
+    move |copy| cluster.map_or(alone, |cluster| cluster.committed(copy))
 }

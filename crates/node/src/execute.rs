@@ -13,8 +13,8 @@ use resp::{CommandSpan, Limits, Protocol, ProtocolError, Reply, Span};
 use shard::Attempt;
 use store::{Key, Store};
 
-use crate::Node;
 use crate::stream::{State, Stream};
+use crate::{CopyId, Node};
 
 /// Commands that are prepared together: enough to hide memory, few enough to stay in the first-level cache.
 pub const BATCH: usize = 32;
@@ -29,7 +29,7 @@ pub(crate) struct Batch {
 }
 
 impl Batch {
-    fn arguments<'a>(&'a self, buffer: &'a [u8], index: usize) -> Arguments<'a> {
+    pub(crate) fn arguments<'a>(&'a self, buffer: &'a [u8], index: usize) -> Arguments<'a> {
         let span = self.commands[index].0;
         Arguments::new(
             buffer,
@@ -43,6 +43,16 @@ impl Batch {
         let first = usize::try_from(spec.keys.first).ok()?;
         let key = self.arguments(buffer, index).get(first)?;
         (first > 0).then(|| (key, spec.only_reads()))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.commands.len()
+    }
+
+    /// Where a command ends, and what it is.
+    pub(crate) fn command(&self, index: usize) -> (usize, Prepared) {
+        let (span, prepared) = self.commands[index];
+        (span.end, prepared)
     }
 
     /// Where the last command ends.
@@ -178,7 +188,7 @@ impl Node {
 
     /// Asks for the memory that the batch will touch.
     fn fetch(&mut self, stream: &Stream, buffer: &[u8], batch: &Batch) {
-        if batch.commands.len() < 2 {
+        if batch.commands.len() < 2 || self.cluster.is_some() {
             return;
         }
         let db = self.clients.expect(stream.connection).db;
@@ -221,6 +231,33 @@ impl Node {
         batch: &Batch,
         start: usize,
     ) -> usize {
+        let used = if self.cluster.is_some() {
+            self.run_member_commands(now, stream, buffer, batch, start)
+        } else {
+            self.run_commands(now, stream, buffer, batch, start)
+        };
+        if batch
+            .commands
+            .last()
+            .is_some_and(|(span, _)| span.end == used)
+        {
+            // Behind the last command there may be lines that ask for nothing; the parser is past them.
+            return batch.end;
+        }
+        // The parser is ahead of what ran.
+        stream.parser = resp::Parser::default();
+        used
+    }
+
+    #[inline]
+    fn run_commands(
+        &mut self,
+        now: Now,
+        stream: &mut Stream,
+        buffer: &[u8],
+        batch: &Batch,
+        start: usize,
+    ) -> usize {
         let mut used = start;
         let gated_from = stream.output.len();
         self.shard.begin_command();
@@ -228,6 +265,7 @@ impl Node {
             let scene = Scene {
                 now,
                 shard: &mut self.shard,
+                others: &mut [],
                 server: &mut self.server,
                 clients: &mut self.clients,
                 connection: stream.connection,
@@ -259,18 +297,8 @@ impl Node {
         }
         // A command that has to wait has written nothing: then there is nothing to gate.
         if stream.output.len() > gated_from && self.shard.observed() > self.shard.committed() {
-            stream.gate(gated_from, self.shard.observed());
+            stream.gate(gated_from, CopyId::ALONE, self.shard.observed());
         }
-        if batch
-            .commands
-            .last()
-            .is_some_and(|(span, _)| span.end == used)
-        {
-            // Behind the last command there may be lines that ask for nothing; the parser is past them.
-            return batch.end;
-        }
-        // The parser is ahead of what ran.
-        stream.parser = resp::Parser::default();
         used
     }
 }

@@ -22,19 +22,26 @@ extern crate alloc;
 
 mod connections;
 mod execute;
+mod member;
 mod stream;
 
+use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use cluster::map::ClusterMap;
 use command::{Clients, Server, Settings};
 use model::time::SteadyClock;
-use model::{ConnectionId, Now};
+use model::{ConnectionId, NodeId, Now, ShardId};
 use shard::Shard;
 use store::{DiskEvent, DiskOp};
 
+pub use crate::member::{CopyId, DiskTask, FileTask, Membership, RestoredCopy};
+
 pub use crate::execute::BATCH;
 use crate::execute::Batch;
+use crate::member::Cluster;
 use crate::stream::Stream;
 
 /// What can happen to a node.
@@ -73,7 +80,26 @@ pub enum Input<'a> {
         connection: ConnectionId,
     },
     /// A disk op is done.
-    Disk(DiskEvent),
+    Disk {
+        /// Whose files it was about.
+        copy: CopyId,
+        /// What became of it.
+        event: DiskEvent,
+    },
+    /// An [`Outbox::files`] task of kind [`FileTask::Keep`] is done, and survives what the sync mode asks for.
+    Kept {
+        /// Whose.
+        copy: CopyId,
+        /// Which.
+        ticket: u64,
+    },
+    /// The cluster map as the agent has it, whole, after each change: who holds which shard, and where clients find him.
+    Map(Arc<ClusterMap>),
+    /// A message of [`Outbox::peers`] of another node has come over a link, whole and unharmed.
+    Peer {
+        /// The bytes.
+        bytes: &'a [u8],
+    },
     /// Everything that was there has been handed in.
     EndOfTurn,
 }
@@ -83,8 +109,16 @@ pub enum Input<'a> {
 pub struct Outbox {
     /// The answer to [`Input::Accepted`]: the connection's number, or what to send before closing it.
     pub accepted: Option<Result<ConnectionId, &'static [u8]>>,
-    /// What the disk shall do.
-    pub disk: Vec<DiskOp>,
+    /// What the disk shall do to segment files.
+    pub disk: Vec<DiskTask>,
+    /// What the disk shall do to the folders of copies, in this order and in that of [`Outbox::disk`] within a copy: a folder is
+    /// kept before segments are created in it, and removed after everything that was asked before.
+    pub files: Vec<FileTask>,
+    /// Messages to other nodes, in order. A link may lose any, and all after it.
+    pub peers: Vec<(NodeId, Vec<u8>)>,
+    /// Shards that this node has recovered, and in which epoch: for `cluster::agent::Input::Recovered`. What came of it is learnt
+    /// from the next map.
+    pub recovered: Vec<(ShardId, u32)>,
     /// Connections that have something to send.
     pub send: Vec<ConnectionId>,
     /// Connections whose bytes were left unread ([`Node::accepts_input`]) and are wanted again.
@@ -104,7 +138,10 @@ const MOST_DOUBLINGS: u64 = 3;
 
 /// See the crate.
 pub struct Node {
+    /// The data; of a member of a cluster, nothing.
     shard: Shard,
+    /// What makes it a member of a cluster.
+    cluster: Option<Box<Cluster>>,
     server: Server,
     clients: Clients,
     /// By [`command::client::place`].
@@ -121,6 +158,8 @@ pub struct Node {
     /// Connections whose command waits for the end of a pause.
     paused: Vec<ConnectionId>,
     batch: Batch,
+    /// Room for what a store wants of the disk, kept between turns.
+    ops: Vec<DiskOp>,
     /// See [`Node::ran`].
     ran: Vec<(ConnectionId, usize)>,
     clock: SteadyClock,
@@ -139,6 +178,7 @@ impl Node {
     pub fn new(shard: Shard, settings: Settings, seed: [u8; 32], now: Now) -> Self {
         Self {
             shard,
+            cluster: None,
             server: Server::new(settings, seed, now),
             clients: Clients::default(),
             streams: Vec::new(),
@@ -148,6 +188,7 @@ impl Node {
             waiting_for_log: Vec::new(),
             paused: Vec::new(),
             batch: Batch::default(),
+            ops: Vec::new(),
             ran: Vec::new(),
             clock: SteadyClock::new(now),
             next_sweep_us: now.mono_us,
@@ -172,7 +213,10 @@ impl Node {
             Input::Sent { connection, bytes } => self.sent(now, connection, bytes, outbox),
             Input::Ended { connection } => self.ended(now, connection),
             Input::Closed { connection } => self.forget(connection),
-            Input::Disk(event) => self.disk_event(now, event),
+            Input::Disk { copy, event } => self.disk_event(now, copy, event),
+            Input::Kept { copy, ticket } => self.kept(now, copy, ticket),
+            Input::Map(map) => self.follow_map(now, map),
+            Input::Peer { bytes } => self.hear(now, bytes),
             Input::EndOfTurn => self.end_turn(now, outbox),
         }
         if !self.paused.is_empty() && !self.server.is_paused(now) {
@@ -182,17 +226,26 @@ impl Node {
         }
         self.run_woken(now);
         self.close_marked(outbox);
+        if let Some(cluster) = &mut self.cluster {
+            cluster.give(outbox);
+        }
     }
 
     /// Bytes of a segment, as a [`DiskOp::Write`] names them.
     #[must_use]
-    pub fn segment_bytes(&self, op: &DiskOp) -> &[u8] {
-        match *op {
+    pub fn segment_bytes(&self, task: &DiskTask) -> &[u8] {
+        match task.op {
             DiskOp::Write {
                 segment,
                 offset,
                 len,
-            } => self.shard.store().segment_bytes(segment, offset, len),
+            } => {
+                let shard = match &self.cluster {
+                    None => Some(&self.shard),
+                    Some(cluster) => cluster.shard(task.copy),
+                };
+                shard.map_or(&[], |s| s.store().segment_bytes(segment, offset, len))
+            }
             DiskOp::Create { .. }
             | DiskOp::Sync { .. }
             | DiskOp::Close { .. }
@@ -208,7 +261,7 @@ impl Node {
         &self.ran
     }
 
-    /// The data, to look at.
+    /// The data, to look at; of a member, nothing: see [`Node::shards`].
     #[must_use]
     pub fn shard(&self) -> &Shard {
         &self.shard
@@ -248,11 +301,11 @@ impl Node {
     pub fn next_deadline_ms(&self) -> Option<u64> {
         let pause = self.server.pause.filter(|_| !self.paused.is_empty());
         let pause_ms = pause.map(|pause| pause.end_ms);
-        self.shard
-            .next_maintenance_ms()
-            .into_iter()
-            .chain(pause_ms)
-            .min()
+        let maintenance = match &self.cluster {
+            None => self.shard.next_maintenance_ms(),
+            Some(cluster) => cluster.next_maintenance_ms(),
+        };
+        maintenance.into_iter().chain(pause_ms).min()
     }
 
     /// From now on nobody is accepted, and connections are closed as they fall silent.
@@ -263,6 +316,9 @@ impl Node {
     /// Ends the log, so that a restart can tell any damage from an unfinished end. To be followed by turns until
     /// the disk has done what they ask for; nothing may be written afterwards.
     pub fn seal(&mut self) {
+        if let Some(cluster) = &mut self.cluster {
+            return cluster.seal();
+        }
         self.shard.store_mut().seal();
     }
 
@@ -274,7 +330,11 @@ impl Node {
             && self.streams.iter().flatten().all(|s| s.is_quiet())
     }
 
-    fn disk_event(&mut self, now: Now, event: DiskEvent) {
+    fn disk_event(&mut self, now: Now, copy: CopyId, event: DiskEvent) {
+        if self.cluster.is_some() {
+            return self.copy_disk_event(now, copy, event);
+        }
+        assert_eq!(copy, CopyId::ALONE, "there is one copy");
         self.shard.store_mut().disk_event(event);
         self.shard.advance_commit();
         for connection in core::mem::take(&mut self.waiting_for_log) {
@@ -283,13 +343,21 @@ impl Node {
     }
 
     fn end_turn(&mut self, now: Now, outbox: &mut Outbox) {
-        self.maintain(now);
         if now.mono_us >= self.next_sweep_us {
             self.next_sweep_us = now.mono_us + 1_000_000;
             self.close_idle(now);
         }
+        if self.cluster.is_some() {
+            return self.end_member_turn(now, outbox);
+        }
+        self.maintain(now);
         self.run_woken(now);
-        self.shard.store_mut().take_disk_ops(&mut outbox.disk);
+        self.shard.store_mut().take_disk_ops(&mut self.ops);
+        let alone = |op| DiskTask {
+            copy: CopyId::ALONE,
+            op,
+        };
+        outbox.disk.extend(self.ops.drain(..).map(alone));
         self.shard.advance_commit();
     }
 

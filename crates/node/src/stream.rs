@@ -7,11 +7,14 @@ use model::{ConnectionId, Position};
 use resp::Parser;
 use shard::Attempt;
 
+use crate::CopyId;
+
 /// Whether a connection's next command may run.
 ///
 /// ```text
 ///   Ready ──command waits──► Waiting ──woken──► Ready
 ///     ├──log is busy──► WaitingForLog ──disk event──► Ready
+///     ├──copy is not able to answer──► WaitingForCopy ──something has happened, or now and then──► Ready
 ///     └──CLIENT PAUSE──► Paused ──pause is over──► Ready
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ pub(crate) enum State {
     Waiting,
     /// No: the first command of `input` waits for the log.
     WaitingForLog,
+    /// No: the first command of `input` waits for a copy that does not answer at the moment.
+    WaitingForCopy,
     /// No: clients are paused.
     Paused,
 }
@@ -31,7 +36,7 @@ pub(crate) const KEPT_BYTES: usize = 64 << 10;
 
 /// See the module.
 ///
-/// Invariants: `sent <= output.len()`; `gates` ascend in both parts.
+/// Invariants: `sent <= output.len()`; `gates` ascend, those of one copy in position too.
 pub(crate) struct Stream {
     pub(crate) connection: ConnectionId,
     pub(crate) parser: Parser,
@@ -41,11 +46,13 @@ pub(crate) struct Stream {
     pub(crate) kept: Vec<u8>,
     pub(crate) output: Vec<u8>,
     sent: usize,
-    /// Output from this byte on may leave when this position is committed.
-    gates: VecDeque<(usize, Position)>,
+    /// Output from this byte on may leave when this position of this copy is committed.
+    gates: VecDeque<(usize, CopyId, Position)>,
     pub(crate) state: State,
     /// How the first command of `input` runs.
     pub(crate) attempt: Attempt,
+    /// Since when it waits for a copy, by the monotonic clock.
+    pub(crate) waits_since_us: Option<u64>,
     /// On the node's list of connections that may have something to send.
     pub(crate) dirty: bool,
     /// The shell was told not to read.
@@ -68,6 +75,7 @@ impl Stream {
             gates: VecDeque::new(),
             state: State::Ready,
             attempt: Attempt::First,
+            waits_since_us: None,
             dirty: false,
             unread: false,
             ended: false,
@@ -91,25 +99,34 @@ impl Stream {
     }
 
     /// Output from byte `start` on depends on `position`.
-    pub(crate) fn gate(&mut self, start: usize, position: Position) {
-        if self.gates.back().is_none_or(|&(_, last)| last < position) {
-            self.gates.push_back((start, position));
+    #[inline]
+    pub(crate) fn gate(&mut self, start: usize, copy: CopyId, position: Position) {
+        let later =
+            |&(_, gated, last): &(usize, CopyId, Position)| gated != copy || last < position;
+        if self.gates.back().is_none_or(later) {
+            self.gates.push_back((start, copy, position));
         }
     }
 
+    /// Whether anything that is written waits for this copy.
+    pub(crate) fn waits_for(&self, copy: CopyId) -> bool {
+        self.gates.iter().any(|&(_, gated, _)| gated == copy)
+    }
+
     /// What may be sent now.
-    pub(crate) fn sendable(&mut self, committed: Position) -> &[u8] {
+    #[inline]
+    pub(crate) fn sendable(&mut self, committed: impl Fn(CopyId) -> Position) -> &[u8] {
         while self
             .gates
             .front()
-            .is_some_and(|&(_, position)| position <= committed)
+            .is_some_and(|&(_, copy, position)| position <= committed(copy))
         {
             self.gates.pop_front();
         }
         let end = self
             .gates
             .front()
-            .map_or(self.output.len(), |&(start, _)| start.max(self.sent));
+            .map_or(self.output.len(), |&(start, ..)| start.max(self.sent));
         &self.output[self.sent..end]
     }
 

@@ -33,10 +33,10 @@ use std::path::{Path, PathBuf};
 
 use command::Settings;
 use model::{ConnectionId, Now, Position};
-use node::{Input, Node, Outbox};
+use node::{DiskTask, Input, Node, Outbox};
 use shard::sessions::{CapPolicy, UserCap};
 use shard::{Guard, Shard, ShardSettings};
-use store::{DiskEvent, DiskOp};
+use store::DiskOp;
 
 #[path = "support/files.rs"]
 mod files;
@@ -56,7 +56,7 @@ struct Stage {
     starts: u32,
     files: Files,
     /// While the disk waits, what it has been asked for.
-    waiting: Option<Vec<DiskOp>>,
+    waiting: Option<Vec<DiskTask>>,
     /// What `?name` stands for.
     bound: BTreeMap<String, String>,
 }
@@ -99,9 +99,9 @@ impl Stage {
 
     /// The disk does what it was asked for meanwhile.
     fn go_on(&mut self) {
-        for op in self.waiting.take().unwrap_or_default() {
-            self.files.done(&self.node, &op);
-            self.turn(Input::Disk(DiskEvent { op, result: Ok(()) }));
+        for task in self.waiting.take().unwrap_or_default() {
+            self.files.done(&self.node, &task);
+            self.turn(task.done(Ok(())));
         }
         self.turn(Input::EndOfTurn);
     }
@@ -112,20 +112,16 @@ impl Stage {
         self.node.handle(self.now, input, &mut outbox);
         self.node.handle(self.now, Input::EndOfTurn, &mut outbox);
         while !outbox.disk.is_empty() {
-            for op in std::mem::take(&mut outbox.disk) {
+            for task in std::mem::take(&mut outbox.disk) {
                 // New files are made all the same, so that commands do not wait for them.
                 if let Some(waiting) = self.waiting.as_mut()
-                    && !matches!(op, DiskOp::Create { .. })
+                    && !matches!(task.op, DiskOp::Create { .. })
                 {
-                    waiting.push(op);
+                    waiting.push(task);
                     continue;
                 }
-                self.files.done(&self.node, &op);
-                self.node.handle(
-                    self.now,
-                    Input::Disk(DiskEvent { op, result: Ok(()) }),
-                    &mut outbox,
-                );
+                self.files.done(&self.node, &task);
+                self.node.handle(self.now, task.done(Ok(())), &mut outbox);
             }
             self.node.handle(self.now, Input::EndOfTurn, &mut outbox);
         }

@@ -105,6 +105,10 @@ impl Peer {
         self.heard.1 > 0
     }
 
+    pub(crate) fn heard_us(&self) -> u64 {
+        self.heard.0
+    }
+
     pub(crate) fn acked(&self) -> Option<Position> {
         self.acked
     }

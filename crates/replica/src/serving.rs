@@ -51,23 +51,13 @@ impl Replica {
         time_ms: u64,
         bytes: &[u8],
     ) -> Result<(), Refusal> {
+        self.may_propose(bytes.len())?;
         let Role::Leading(Lead {
-            stage: Stage::Serving,
-            config,
-            hand_over,
-            floor_ms,
-            ..
+            config, floor_ms, ..
         }) = &mut self.role
         else {
             return Err(Refusal::NotServing);
         };
-        if hand_over.is_some() {
-            return Err(Refusal::HandingOver);
-        }
-        let waiting = self.log.bytes_beyond(self.committed);
-        if waiting > 0 && waiting + bytes.len() as u64 > self.settings.uncommitted_bytes as u64 {
-            return Err(Refusal::Full);
-        }
         let epoch = config.epoch();
         assert!(
             first.epoch() == epoch && last.epoch() == epoch,
@@ -84,6 +74,29 @@ impl Replica {
             time_ms,
             bytes: Box::from(bytes),
         });
+        Ok(())
+    }
+
+    /// Whether a batch of so many bytes would be taken now: for an owner that cannot take back what it has applied.
+    ///
+    /// # Errors
+    /// When it would not.
+    pub fn may_propose(&self, bytes: usize) -> Result<(), Refusal> {
+        let Role::Leading(Lead {
+            stage: Stage::Serving,
+            hand_over,
+            ..
+        }) = &self.role
+        else {
+            return Err(Refusal::NotServing);
+        };
+        if hand_over.is_some() {
+            return Err(Refusal::HandingOver);
+        }
+        let waiting = self.log.bytes_beyond(self.committed);
+        if waiting > 0 && waiting + bytes as u64 > self.settings.uncommitted_bytes as u64 {
+            return Err(Refusal::Full);
+        }
         Ok(())
     }
 
@@ -145,6 +158,19 @@ impl Replica {
             let acked = peer.acked().filter(|_| counts);
             let behind = acked.map(|acked| self.log.bytes_beyond(acked));
             (peer.member(), behind)
+        })
+    }
+
+    /// Of each standby of this primary: up to where it counts, and when what it has answered last was sent to it, by this node's monotonic
+    /// clock; 0 if it has answered nothing in this epoch.
+    pub fn heard(&self) -> impl Iterator<Item = (Member, Option<Position>, u64)> {
+        let peers = match &self.role {
+            Role::Leading(lead) => &lead.peers[..],
+            Role::Standby => &[][..],
+        };
+        peers.iter().map(|peer| {
+            let acked = peer.acked().filter(|_| !peer.is_joining());
+            (peer.member(), acked, peer.heard_us())
         })
     }
 

@@ -4,6 +4,7 @@
 //! asks, the node's thread is sent a message, copies its counters into a [`Snapshot`], and goes on; the text
 //! is written here.
 
+mod cluster;
 mod metrics;
 mod snapshot;
 
@@ -16,7 +17,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
@@ -36,6 +38,10 @@ pub struct Admin {
     pub mailbox: Mailbox,
     /// Where the server is in its life.
     pub phase: SharedPhase,
+    /// What whoever commands the cluster has to know, if anything.
+    pub secret: String,
+    /// Whether only this machine reaches the port.
+    pub is_private: bool,
 }
 
 /// Takes the address of the admin port.
@@ -48,11 +54,11 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(listener)
 }
 
-/// Starts the thread. Without a listener it only minds the signals.
+/// Starts the thread. Without a listener it only minds the signals. Returns its runtime, for others who wait for something.
 ///
 /// # Errors
 /// The thread or its runtime cannot be made.
-pub fn start(admin: Admin, listener: Option<TcpListener>) -> io::Result<()> {
+pub fn start(admin: Admin, listener: Option<TcpListener>) -> io::Result<Handle> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -64,14 +70,15 @@ pub fn start(admin: Admin, listener: Option<TcpListener>) -> io::Result<()> {
             signal(SignalKind::interrupt())?,
         )
     };
+    let handle = runtime.handle().clone();
     let work = move || {
         runtime.spawn(mind_signals(admin.clone(), signals));
         runtime.block_on(serve(admin, listener));
     };
     std::thread::Builder::new()
         .name("tenure-admin".into())
-        .spawn(work)
-        .map(drop)
+        .spawn(work)?;
+    Ok(handle)
 }
 
 type Signals = (tokio::signal::unix::Signal, tokio::signal::unix::Signal);
@@ -109,6 +116,8 @@ async fn serve(admin: Admin, listener: Option<TcpListener>) {
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics_text))
+        .route("/cluster", get(cluster::survey))
+        .route("/cluster/{command}/{number}", post(cluster::operate))
         .with_state(admin);
     if let Err(error) = axum::serve(listener, router).await {
         warn!(%error, "the admin port is gone");

@@ -5,6 +5,7 @@
 //! test of `docs/configuration.md` all read it. A key that is not in it is an error that names it, wherever it
 //! stands.
 
+pub mod cluster;
 mod guards;
 mod keys;
 mod suggest;
@@ -19,6 +20,7 @@ use std::path::{Path, PathBuf};
 
 use store::SyncMode;
 
+use cluster::ClusterConfig;
 pub use guards::Guard;
 pub use keys::{KEYS, Key, sync_name};
 pub use suggest::nearest;
@@ -78,6 +80,7 @@ pub struct Config {
     pub log_format: LogFormat,
     pub log_level: LogLevel,
     pub guards: Vec<Guard>,
+    pub cluster: ClusterConfig,
 }
 
 /// Why a configuration cannot be used: one line that says where and what to do.
@@ -134,6 +137,7 @@ impl Default for Config {
             log_format: LogFormat::Text,
             log_level: LogLevel::Info,
             guards: Vec::new(),
+            cluster: ClusterConfig::default(),
         };
         for key in KEYS {
             (key.set)(&mut config, key.default).expect("the table's defaults are valid");
@@ -281,7 +285,7 @@ impl Config {
                  or TENURE_PASSWORD, listen on a loopback address, or say allow-unauthenticated if the network itself keeps strangers out"
             )));
         }
-        Ok(())
+        self.cluster.check(self)
     }
 
     /// The configuration as a file that sets every key. The password is not in it.

@@ -3,6 +3,8 @@
 //! ```text
 //!   LOCK        locked by the server that uses the directory; holds its process number
 //!   FORMAT      which format the rest is in, and a random number that every segment of this directory bears
+//!   NODE        in a cluster: this node's number, and which life of its data this is (`identity`)
+//!   metadata.redb  the cluster map, with meta = embedded
 //!   EPOCH       the epoch of the last start: positions of a later start are greater
 //!   CLEAN       there after a clean shutdown: no file may then be torn
 //!   segments/   the log, one file a segment, named by the segment's number in hexadecimal
@@ -79,6 +81,11 @@ impl Directory {
             last_epoch,
             _lock: lock,
         })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Where the segment files are.
@@ -220,7 +227,7 @@ fn read_epoch(path: &Path) -> Result<u32, DirectoryError> {
 }
 
 /// Replaces a small file so that after a loss of power it is the old or the new one.
-fn replace(directory: &Path, name: &str, text: &str) -> io::Result<()> {
+pub fn replace(directory: &Path, name: &str, text: &str) -> io::Result<()> {
     let new = directory.join(format!("{name}.new"));
     let mut file = File::create(&new)?;
     file.write_all(text.as_bytes())?;

@@ -4,10 +4,15 @@ use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
+use cluster::AskId;
+use cluster::coordinator::Command;
+use cluster::metadata::Answer;
 use mio::{Poll, Token, Waker};
 
 use crate::admin::Snapshot;
 use crate::disk::Done;
+use crate::plane::Operated;
+use crate::survey::Survey;
 
 /// A message to the node's thread.
 #[derive(Debug)]
@@ -16,7 +21,13 @@ pub enum Message {
     Disk(Done),
     /// The admin port wants to know how things are.
     Observe(tokio::sync::oneshot::Sender<Snapshot>),
-    /// Stop accepting, finish, seal the log, end.
+    /// The metadata store says something.
+    Answered(AskId, Answer),
+    /// An operator wants something of the cluster.
+    Operate(Command, tokio::sync::oneshot::Sender<Operated>),
+    /// An operator wants to see the cluster. Only a member answers.
+    Survey(tokio::sync::oneshot::Sender<Survey>),
+    /// Have others lead what this node leads, stop accepting, finish, seal the log, end.
     Drain,
 }
 

@@ -9,6 +9,7 @@ use model::{Now, Position};
 use node::{Node, Outbox};
 use shard::Shard;
 use store::{Restore, Store, StoreConfig, Tuning};
+use tokio::runtime::Handle;
 use tracing::{info, warn};
 
 use crate::accept::Listener;
@@ -20,6 +21,7 @@ use crate::directory::Directory;
 use crate::disk::Disk;
 use crate::limits::raise_open_files;
 use crate::logs;
+use crate::membership::{self, Candidate};
 use crate::message::Mailbox;
 use crate::pages::MappedPages;
 use crate::phase::{Phase, SharedPhase};
@@ -32,6 +34,12 @@ use crate::turns::{LoopState, MESSAGES, Shell};
 /// Why a server does not start, or ended: one line, with what to do.
 #[derive(Debug)]
 pub struct StartError(String);
+
+impl StartError {
+    pub(crate) fn new(text: String) -> Self {
+        Self(text)
+    }
+}
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -56,15 +64,41 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
         Mailbox::new(&poll, MESSAGES).map_err(|error| system("make a mailbox", &error))?;
     let phase = SharedPhase::new();
     let listeners = bind_all(config)?;
-    let admin_address = start_admin(config, &mailbox, &phase)?;
+    let (admin_address, runtime) = start_admin(config, &mailbox, &phase)?;
+    let candidate = match &config.cluster.meta {
+        Some(_) => {
+            let client = listeners[0].address;
+            let new = Candidate::new(config, directory.as_ref(), client, admin_address, &runtime);
+            Some(new?)
+        }
+        None => None,
+    };
+    let me = match &candidate {
+        Some(candidate) => Some(candidate.settle(config, directory.as_ref(), &runtime)?),
+        None => None,
+    };
     let disk = match &directory {
-        Some(directory) => Disk::start(directory.segments_path(), mailbox, clock)
+        Some(directory) => Disk::start(directory.segments_path(), mailbox.clone(), clock)
             .map_err(|error| system("start the disk thread", &error))?,
         None => Disk::nowhere(),
     };
-    let node = start_node(config, max_clients, directory.as_ref(), &listeners, clock)?;
+    let node = match me {
+        Some(me) => membership::start_node(config, me, max_clients, listeners[0].address, clock)?,
+        None => start_node(config, max_clients, directory.as_ref(), &listeners, clock)?,
+    };
+    let about = candidate
+        .as_ref()
+        .zip(me)
+        .map_or_else(String::new, |(candidate, me)| candidate.about(config, me));
+    let plane = match candidate.zip(me) {
+        Some((candidate, me)) => {
+            Some(candidate.join(config, me, clock.now(), mailbox, &runtime)?)
+        }
+        None => None,
+    };
     let mut shell = Shell {
         node,
+        plane: plane.map(Box::new),
         clock,
         poll,
         listeners,
@@ -80,7 +114,7 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
         .listen()
         .map_err(|error| address_error("listen", &shell.addresses(), &error))?;
     shell.phase.set(Phase::Serving);
-    say_ready(config, &shell, admin_address);
+    say_ready(config, &shell, admin_address, &about);
     shell
         .run()
         .map_err(|error| system("wait for events", &error))?;
@@ -126,7 +160,7 @@ fn start_admin(
     config: &Config,
     mailbox: &Mailbox,
     phase: &SharedPhase,
-) -> Result<Option<std::net::SocketAddr>, StartError> {
+) -> Result<(Option<std::net::SocketAddr>, Handle), StartError> {
     let listener = match config.admin {
         Some(address) => {
             let bound = admin::bind(address);
@@ -138,9 +172,12 @@ fn start_admin(
     let admin = Admin {
         mailbox: mailbox.clone(),
         phase: phase.clone(),
+        secret: config.cluster.secret.clone(),
+        is_private: address.is_none_or(|address| address.ip().is_loopback()),
     };
-    admin::start(admin, listener).map_err(|error| system("start the admin thread", &error))?;
-    Ok(address)
+    let runtime =
+        admin::start(admin, listener).map_err(|error| system("start the admin thread", &error))?;
+    Ok((address, runtime))
 }
 
 fn start_node(
@@ -218,7 +255,7 @@ fn position_of_time(now: Now) -> Result<Position, StartError> {
     }
 }
 
-fn random<const N: usize>() -> Result<[u8; N], StartError> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], StartError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes)
         .map_err(|error| system("get random numbers from the system", &error))?;
@@ -264,10 +301,10 @@ fn restore_store(
 }
 
 /// The one line on standard output, for scripts and people.
-fn say_ready(config: &Config, shell: &Shell, admin: Option<std::net::SocketAddr>) {
+fn say_ready(config: &Config, shell: &Shell, admin: Option<std::net::SocketAddr>, about: &str) {
     let admin = admin.map_or_else(|| "off".to_owned(), |address| format!("http://{address}"));
     let line = format!(
-        "tenure ready on {} (admin {admin}, data {}, memory {}, sync {})\n",
+        "tenure ready on {} (admin {admin}, data {}, memory {}, sync {}{about})\n",
         shell.addresses(),
         config.dir_name(),
         size_rounded(config.memory_bytes),
@@ -278,11 +315,11 @@ fn say_ready(config: &Config, shell: &Shell, admin: Option<std::net::SocketAddr>
     let _ = out.write_all(line.as_bytes()).and_then(|()| out.flush());
 }
 
-fn system(what: &str, error: &dyn fmt::Display) -> StartError {
+pub(crate) fn system(what: &str, error: &dyn fmt::Display) -> StartError {
     StartError(format!("cannot {what}: {error}"))
 }
 
-fn address_error(key: &str, address: &str, error: &io::Error) -> StartError {
+pub(crate) fn address_error(key: &str, address: &str, error: &io::Error) -> StartError {
     let hints = [
         (
             io::ErrorKind::AddrInUse,

@@ -5,6 +5,8 @@
 //! told of a connection once, so a request of a busy connection costs one read and one write, and a share of
 //! one poll.
 
+mod member;
+
 use std::io;
 use std::sync::mpsc::Receiver;
 use std::time::Duration;
@@ -13,15 +15,17 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use model::{ConnectionId, Now};
-use node::{Input, Node, Outbox};
+use node::{CopyId, Input, Node, Outbox};
 use tracing::{debug, info, warn};
 
 use crate::accept::{Accepted, Listener};
 use crate::admin::Snapshot;
 use crate::clock::Clock;
 use crate::disk::Disk;
+use crate::links;
 use crate::message::Message;
 use crate::phase::SharedPhase;
+use crate::plane::Plane;
 use crate::process;
 use crate::sockets::Sockets;
 use crate::spin::{SPIN_US, Spin};
@@ -56,6 +60,8 @@ pub struct Shell {
     pub disk: Disk,
     pub phase: SharedPhase,
     pub sockets: Sockets,
+    /// There for a member of a cluster.
+    pub plane: Option<Box<Plane>>,
     pub outbox: Outbox,
     pub state: LoopState,
     /// The time, as of when the last events came or the last flush began.
@@ -102,7 +108,10 @@ impl Shell {
         for (index, listener) in self.listeners.iter_mut().enumerate() {
             listener.listen(self.poll.registry(), Token(LISTENERS + index))?;
         }
-        Ok(())
+        match &mut self.plane {
+            Some(plane) => plane.links.listen(self.poll.registry()),
+            None => Ok(()),
+        }
     }
 
     /// Turns until the node is drained.
@@ -119,7 +128,9 @@ impl Shell {
             }
             self.hand_in();
             self.read_again();
+            self.read_links_again();
             self.retry_accepting();
+            self.tick_plane();
             self.flush();
             self.look_at_process();
             self.state.spin.turned(self.state.turns, waited_us);
@@ -161,7 +172,7 @@ impl Shell {
         if self.node.is_busy() || !self.state.again.is_empty() {
             return Duration::ZERO;
         }
-        let mut timeout = LONGEST_WAIT;
+        let mut timeout = self.timeout_of_member();
         if let Some(deadline_ms) = self.node.next_deadline_ms() {
             let ms = deadline_ms.saturating_sub(self.clock.now().unix_ms);
             timeout = timeout.min(Duration::from_millis(ms));
@@ -178,8 +189,12 @@ impl Shell {
         let token = event.token();
         if token == MESSAGES {
             self.read_messages();
-        } else if token.0 >= LISTENERS {
-            self.accept(token.0 - LISTENERS);
+        } else if token.0 >= links::FIRST_TOKEN {
+            if token == links::LISTENER || token.0 < LISTENERS {
+                self.link_event(event);
+            } else {
+                self.accept(token.0 - LISTENERS);
+            }
         } else {
             let connection = ConnectionId(token.0 as u64);
             if event.is_writable() {
@@ -320,6 +335,10 @@ impl Shell {
     }
 
     fn received(&mut self, connection: ConnectionId, from: usize, count: usize) {
+        if self.plane.is_some() {
+            // A right to read that holds now held when the question was there.
+            self.now = self.clock.now();
+        }
         let bytes = &mut self.state.scratch[from..from + count];
         let input = Input::Received { connection, bytes };
         self.node.handle(self.now, input, &mut self.outbox);
@@ -376,12 +395,13 @@ impl Shell {
     fn flush(&mut self) {
         self.now = self.clock.now();
         self.handle(Input::EndOfTurn);
-        for op in std::mem::take(&mut self.outbox.disk) {
-            let done = self.disk.perform(op, self.node.segment_bytes(&op));
+        for task in std::mem::take(&mut self.outbox.disk) {
+            let done = self.disk.perform(task.op, self.node.segment_bytes(&task));
             if let Some(event) = done {
-                self.handle(Input::Disk(event));
+                self.handle(task.done(event.result));
             }
         }
+        self.flush_links();
         self.node.take_sendable(&mut self.outbox);
         let mut send = std::mem::take(&mut self.outbox.send);
         for connection in send.drain(..) {
@@ -434,13 +454,29 @@ impl Shell {
             match message {
                 Message::Disk(done) => {
                     let event = self.disk.done(done);
-                    self.handle(Input::Disk(event));
+                    self.handle(Input::Disk {
+                        copy: CopyId::ALONE,
+                        event,
+                    });
                 }
                 Message::Observe(answer) => {
                     // Whoever asked may have given up.
                     let _ = answer.send(self.snapshot());
                 }
-                Message::Drain => self.drain(),
+                Message::Answered(ask, answer) => {
+                    self.tell_agent(cluster::agent::Input::Answered(ask, answer));
+                }
+                Message::Operate(command, answer) => {
+                    let now = self.now;
+                    self.with_plane(|plane| plane.operate(now, command, answer));
+                }
+                Message::Survey(answer) => {
+                    if let Some(plane) = &self.plane {
+                        // As above.
+                        let _ = answer.send(plane.survey());
+                    }
+                }
+                Message::Drain => self.leave(),
             }
         }
     }

@@ -21,6 +21,10 @@ pub struct Commits {
     observed: Position,
     last_removal: Position,
     in_flight: VecDeque<(Position, LogPoint)>,
+    /// Everything up to here is persisted here.
+    persisted: Position,
+    /// The last position that was applied.
+    awaited: Position,
 }
 
 impl Commits {
@@ -31,6 +35,7 @@ impl Commits {
         Self {
             last_removal: last,
             in_flight: VecDeque::from([(last, log)]),
+            awaited: last,
             ..Self::default()
         }
     }
@@ -47,7 +52,7 @@ impl Commits {
     /// Whether anything is applied and not committed.
     #[inline]
     pub(crate) fn any_in_flight(&self) -> bool {
-        !self.in_flight.is_empty()
+        self.awaited > self.committed
     }
 
     pub(crate) fn observed(&self) -> Position {
@@ -64,6 +69,7 @@ impl Commits {
             self.last_removal = applied.last;
         }
         self.observed = self.observed.max(applied.last);
+        self.awaited = self.awaited.max(applied.last);
         match self.in_flight.back_mut() {
             // Only the last position up to a log point matters.
             Some(back) if back.1 == applied.log => back.0 = applied.last,
@@ -71,13 +77,44 @@ impl Commits {
         }
     }
 
+    /// Where nobody else is asked, what is persisted is committed.
     pub(crate) fn advance(&mut self, persisted: LogPoint) {
+        self.advance_persisted(persisted);
+        assert!(
+            self.persisted >= self.committed,
+            "the commit position went back"
+        );
+        self.committed = self.persisted;
+    }
+
+    /// Takes note of what the store has persisted. Returns up to which position that is.
+    pub(crate) fn advance_persisted(&mut self, persisted: LogPoint) -> Position {
         while let Some(&(position, log)) = self.in_flight.front()
             && log <= persisted
         {
-            assert!(position >= self.committed, "the commit position went back");
-            self.committed = position;
+            self.persisted = position;
             self.in_flight.pop_front();
         }
+        self.persisted
+    }
+
+    /// A copy that begins empty, or is emptied: its log goes on behind `base`.
+    pub(crate) fn behind(base: Position) -> Self {
+        Self {
+            persisted: base,
+            last_removal: base,
+            ..Self::default()
+        }
+    }
+
+    /// Enough copies have everything up to here.
+    pub(crate) fn commit_to(&mut self, position: Position) {
+        assert!(position >= self.committed, "the commit position went back");
+        self.committed = position;
+    }
+
+    /// From now on answers are given from here. What is no longer there was removed at the end of the log at the latest.
+    pub(crate) fn begin_to_serve(&mut self, last: Position) {
+        self.last_removal = last;
     }
 }

@@ -571,6 +571,12 @@ impl Shard {
     /// never served.
     pub fn rebuild(&mut self, now: Now) -> usize {
         let broken = self.remove_broken_hashes(now);
+        self.learn_sessions(now);
+        broken
+    }
+
+    /// See [`Shard::rebuild`].
+    pub(crate) fn learn_sessions(&mut self, now: Now) {
         let mut cursor = 0;
         loop {
             let (holds, users, marks) = (&mut self.holds, &mut self.users, &mut self.marks);
@@ -592,7 +598,7 @@ impl Shard {
                 }
             });
             if cursor == 0 {
-                return broken;
+                return;
             }
         }
     }

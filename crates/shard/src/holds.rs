@@ -183,6 +183,11 @@ impl Holds {
             + self.places.len() * (TREE_PLACE_BYTES + TIMER_BYTES)
     }
 
+    /// The connections that stand in a line or have a turn.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = ConnectionId> {
+        self.places.keys().copied()
+    }
+
     pub(crate) fn take_woken(&mut self) -> Vec<(ConnectionId, Attempt)> {
         core::mem::take(&mut self.woken)
     }

@@ -20,6 +20,7 @@ pub mod hash;
 pub mod holds;
 mod marks;
 pub mod record;
+mod replicated;
 mod session_key;
 pub mod sessions;
 pub mod users;
@@ -30,8 +31,10 @@ pub use effects::Unwritable;
 pub use guards::Guard;
 pub use hash::{Changed, FieldChange, Hash, Unchanged, WrongType};
 pub use record::{Meta, Record, Type};
+pub use replicated::{Chunk, News};
 pub use writes::{Change, Place};
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use model::{ConnectionId, Db, Now, Position};
@@ -39,6 +42,7 @@ use store::{Entry, Key, Refused, Space, Store};
 
 use crate::holds::{HoldCounts, Holds};
 use crate::marks::Marks;
+use crate::replicated::Replicated;
 use crate::sessions::UserCap;
 use crate::users::Users;
 
@@ -104,6 +108,10 @@ pub struct Shard {
     /// The connection whose command is writing; `None` when the shard writes by itself.
     pub(crate) writer: Option<ConnectionId>,
     pub(crate) settings: ShardSettings,
+    /// What makes it one of several copies; `None` where there is only this one.
+    copy: Option<Box<Replicated>>,
+    /// Bytes that others use of the memory that the store's limit is about.
+    beside: usize,
 }
 
 impl Shard {
@@ -122,6 +130,8 @@ impl Shard {
             marks: Marks::default(),
             writer: None,
             settings,
+            copy: None,
+            beside: 0,
         }
     }
 
@@ -290,6 +300,10 @@ impl Shard {
 
     /// Takes note of what the store has persisted. To be called after disk events.
     pub fn advance_commit(&mut self) {
+        assert!(
+            self.copy.is_none(),
+            "others have a say in what is committed"
+        );
         self.commits.advance(self.store.persisted());
     }
 
@@ -311,8 +325,7 @@ impl Shard {
         let more_due = self.holds.run_timers(now.unix_ms, TIMERS_AT_ONCE);
         let more_stored = self.maintain_store(now, budget_bytes);
         self.write_pending_marks(now);
-        self.store
-            .set_beside(self.holds.bytes() + self.users.bytes());
+        self.set_beside(self.beside);
         more_due || more_stored
     }
 
@@ -358,7 +371,10 @@ impl Shard {
     /// Hands a batch to the store under the next positions.
     fn apply_bare(&mut self, now: Now, ops: &[store::Op<'_>]) -> Result<Position, Refused> {
         let first = self.next;
-        let applied = self.store.apply(now.unix_ms, first, ops)?;
+        let applied = match &mut self.copy {
+            None => self.store.apply(now.unix_ms, first, ops)?,
+            Some(copy) => copy.apply(&mut self.store, now.unix_ms, first, ops)?,
+        };
         assert!(
             applied.last.plus(1) >= first,
             "a batch ends before it begins"

@@ -6,8 +6,8 @@ mod crash;
 
 use model::Now;
 use model::time::SteadyClock;
-use node::{Input, Node, Outbox};
-use store::{DiskEvent, DiskOp};
+use node::{CopyId, DiskTask, Input, Node, Outbox};
+use store::DiskEvent;
 
 use crate::client::Link;
 use crate::disk::{Crash, Disk};
@@ -357,9 +357,10 @@ impl World {
         }
     }
 
-    fn ask_disk(&mut self, ops: Vec<DiskOp>) {
-        for op in ops {
-            let bytes = self.node.segment_bytes(&op).to_vec();
+    fn ask_disk(&mut self, tasks: Vec<DiskTask>) {
+        for task in tasks {
+            let bytes = self.node.segment_bytes(&task).to_vec();
+            let op = task.op;
             self.trace.fold(&bytes);
             self.trace.numbers(&[op.segment().0, bytes.len() as u64]);
             self.trace.line(|| format!("disk is asked: {op:?}"));
@@ -378,7 +379,8 @@ impl World {
             .complete(segment, self.now.mono_us, &mut self.counts);
         if let Some(event) = event {
             self.tell_disk(&event);
-            self.give(Input::Disk(event), &mut Outbox::default())?;
+            let copy = CopyId::ALONE;
+            self.give(Input::Disk { copy, event }, &mut Outbox::default())?;
         }
         Ok(())
     }

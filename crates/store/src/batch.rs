@@ -4,6 +4,8 @@
 //! every older version of a key in some file expires no later than the current one, or is covered by a
 //! tombstone that lives at least as long as it does.
 
+use alloc::vec::Vec;
+
 use model::time::Deadline;
 use model::{Db, Position, Version};
 
@@ -12,9 +14,10 @@ use crate::disk::{LogPoint, SegmentId};
 use crate::entry::format::{self, Control, HEADER_BYTES, Header, Note, What};
 use crate::expiry::class_of;
 use crate::index::{CellAt, Reference};
+use crate::log::write_parts;
 use crate::segment::Stage;
 use crate::store::{Count, Store};
-use crate::{Applied, Key, Kind, Op, Refused, Space};
+use crate::{Applied, Key, Kind, Op, Refused, Space, told};
 
 /// Bytes of a `State` entry's value.
 pub(crate) const STATE_BYTES: usize = 8 * model::limits::DATABASES as usize;
@@ -26,11 +29,11 @@ const CLOCK_RETRY_MS: u64 = 100;
 
 /// What a batch needs.
 #[derive(Clone, Copy, Debug)]
-struct Plan {
+pub(crate) struct Plan {
     /// At most this many bytes.
-    bytes: usize,
+    pub(crate) bytes: usize,
     /// Its latest deadline: all of it goes to this class. `None` if it changes nothing.
-    deadline: Option<Deadline>,
+    pub(crate) deadline: Option<Deadline>,
     /// It may use the reserve.
     reserve: bool,
     /// Size of the largest entry that an op so far has made current: a later op of the batch may have to
@@ -47,12 +50,23 @@ impl Plan {
     }
 }
 
+/// Where a batch comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// The caller orders batches.
+    Own,
+    /// A store that this one follows: what that one has taken must fit here too.
+    Followed,
+    /// A snapshot of such a store: its entries stand at positions that the log has passed, or will come to.
+    Snapshot,
+}
+
 /// A batch being appended.
-struct Batch {
-    slot: usize,
+pub(crate) struct Batch {
+    pub(crate) slot: usize,
     /// Where it begins.
-    start: usize,
-    now_ms: u64,
+    pub(crate) start: usize,
+    pub(crate) now_ms: u64,
 }
 
 impl Store {
@@ -79,8 +93,19 @@ impl Store {
         ] = ops
         {
             let header = self.put_header(key, first, *kind, *version, *deadline, value);
-            return self.apply_put(now_ms, key, &header, value);
+            return self.apply_put(now_ms, key, &header, value, Source::Own);
         }
+        self.apply_all(now_ms, first, ops, None)
+    }
+
+    /// [`Store::apply`] of any batch. What has changed is written to `told`.
+    pub(crate) fn apply_all(
+        &mut self,
+        now_ms: u64,
+        first: Position,
+        ops: &[Op<'_>],
+        told: Option<&mut Vec<u8>>,
+    ) -> Result<Applied, Refused> {
         let plan = self.plan(now_ms, ops);
         let Some(deadline) = plan.deadline else {
             return Ok(Applied {
@@ -94,21 +119,32 @@ impl Store {
         }
         let class = class_of(deadline, now_ms);
         let slot = self.reserve(class, plan.bytes, plan.reserve)?;
-        Ok(self.append_batch(slot, now_ms, first, ops))
+        Ok(self.append_batch(slot, now_ms, first, ops, told))
     }
 
     /// What [`Store::apply`] does for a lone put, which most batches are: its key is looked up once.
-    fn apply_put(
+    pub(crate) fn apply_put(
         &mut self,
         now_ms: u64,
         key: &Key<'_>,
         header: &Header,
         value: &[&[u8]],
+        source: Source,
     ) -> Result<Applied, Refused> {
-        self.check_follows(header.position);
+        if source != Source::Snapshot {
+            self.check_follows(header.position);
+        }
         let found = self.find(key);
         let older = found.map(|(_, reference)| self.header_at(reference));
         let older = older.filter(|older| self.is_there(older, now_ms));
+        if let (Some((_, reference)), Some(older)) = (found, &older)
+            && self.may_overwrite(older, header)
+        {
+            if source != Source::Snapshot {
+                self.come_to(header.position);
+            }
+            return Ok(self.overwrite(reference, older, header, value));
+        }
         let older = older.map(|older| older.deadline);
         let tombstone = if older.is_some_and(|older| older > header.deadline) {
             TOMBSTONE_BYTES + key.bytes.len()
@@ -120,7 +156,7 @@ impl Store {
             return Err(Refused::BatchTooLarge);
         }
         let latest = older.map_or(header.deadline, |older| older.max(header.deadline));
-        let reserve = matches!(key.space, Space::Hold | Space::Mark);
+        let reserve = source != Source::Own || matches!(key.space, Space::Hold | Space::Mark);
         let moved = self.cleaner.moved_entries;
         let slot = self.reserve(class_of(latest, now_ms), bytes, reserve)?;
         // Making room may have moved what was found.
@@ -130,7 +166,9 @@ impl Store {
             self.find(key)
         };
         let start = self.segment(slot).tail;
-        self.come_to(header.position);
+        if source != Source::Snapshot {
+            self.come_to(header.position);
+        }
         let batch = Batch {
             slot,
             start,
@@ -145,8 +183,38 @@ impl Store {
         })
     }
 
+    /// Whether a put may be written over the entry that it replaces. A file needs the old bytes, and a later deadline is as good
+    /// in this segment as a touch to it.
     #[inline]
-    fn put_header(
+    fn may_overwrite(&self, older: &Header, header: &Header) -> bool {
+        !self.tuning.files && older.len == header.len && older.deadline <= header.deadline
+    }
+
+    /// Writes a put over the entry that it replaces: no memory is taken, nothing has to be cleaned.
+    fn overwrite(
+        &mut self,
+        at: Reference,
+        older: &Header,
+        header: &Header,
+        value: &[&[u8]],
+    ) -> Applied {
+        self.count_touch(older, header.deadline);
+        self.unlogged += 1;
+        let segment = self.segment_mut(at.slot());
+        segment.note(header);
+        let salt = segment.salt;
+        let entry = segment.entry_mut(at.offset());
+        header.write(entry);
+        write_parts(&mut entry[HEADER_BYTES + header.key_len..], value);
+        format::finish(entry, salt, true, false);
+        Applied {
+            last: header.position,
+            log: LogPoint(self.appended),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn put_header(
         &self,
         key: &Key<'_>,
         position: Position,
@@ -175,6 +243,7 @@ impl Store {
         now_ms: u64,
         first: Position,
         ops: &[Op<'_>],
+        mut told: Option<&mut Vec<u8>>,
     ) -> Applied {
         let start = self.segment(slot).tail;
         let batch = Batch {
@@ -186,7 +255,12 @@ impl Store {
         for op in ops {
             let before = (self.segment(slot).tail, self.unlogged);
             self.append_op(&batch, first.plus(taken), op);
-            taken += u64::from((self.segment(slot).tail, self.unlogged) != before);
+            if (self.segment(slot).tail, self.unlogged) != before {
+                if let Some(told) = told.as_deref_mut() {
+                    told::write(told, first.plus(taken), op);
+                }
+                taken += 1;
+            }
         }
         if taken > 0 {
             self.come_to(first.plus(taken - 1));
@@ -201,7 +275,7 @@ impl Store {
 
     /// A restart takes a missing position for a loss. Where there will be none, a store may begin anywhere.
     #[inline]
-    fn check_follows(&self, first: Position) {
+    pub(crate) fn check_follows(&self, first: Position) {
         let anywhere = !self.tuning.files && self.newest == Position::ZERO;
         let begins = first.epoch() > self.newest.epoch() && (first.sequence() == 1 || anywhere);
         let follows = first.raw() == self.newest.raw() + 1;
@@ -209,7 +283,7 @@ impl Store {
     }
 
     /// The log has come to this position. If an epoch has begun, the batch that did so tells where the one before ended.
-    fn come_to(&mut self, position: Position) {
+    pub(crate) fn come_to(&mut self, position: Position) {
         if position.epoch() > self.newest.epoch() {
             self.known.cuts.push(Cut {
                 last: self.newest,
@@ -220,7 +294,7 @@ impl Store {
         self.newest = position;
     }
 
-    fn plan(&self, now_ms: u64, ops: &[Op<'_>]) -> Plan {
+    pub(crate) fn plan(&self, now_ms: u64, ops: &[Op<'_>]) -> Plan {
         let mut plan = Plan {
             bytes: self.known.note_bytes(),
             deadline: None,
@@ -309,7 +383,7 @@ impl Store {
         file.stage == Stage::Open && reference.offset() >= file.emitted
     }
 
-    fn append_op(&mut self, batch: &Batch, position: Position, op: &Op<'_>) {
+    pub(crate) fn append_op(&mut self, batch: &Batch, position: Position, op: &Op<'_>) {
         match *op {
             Op::Put {
                 ref key,
@@ -334,7 +408,7 @@ impl Store {
     }
 
     /// `found` is what the key leads to so far.
-    fn put(
+    pub(crate) fn put(
         &mut self,
         batch: &Batch,
         key: &Key<'_>,
@@ -457,8 +531,10 @@ impl Store {
     }
 
     /// The end of a batch, or of an entry of the store's own, that began at `start`: checksums are computed, and
-    /// the disk gets to do.
+    /// the disk gets to do. Without files no restart has to tell which entries are one batch, and each stands alone: so
+    /// it can be written over.
     pub(crate) fn complete(&mut self, slot: usize, start: usize) {
+        let batches = self.tuning.files;
         let segment = self.segment_mut(slot);
         let (salt, tail) = (segment.salt, segment.tail);
         if start == tail {
@@ -469,7 +545,8 @@ impl Store {
         while at < tail {
             let entry = segment.entry_mut(at);
             let len = entry.len();
-            format::finish(entry, salt, at == start, at + len < tail);
+            let (first, more) = (at == start || !batches, batches && at + len < tail);
+            format::finish(entry, salt, first, more);
             at += len;
         }
         assert_eq!(at, tail, "a batch ends at the tail");
@@ -576,7 +653,13 @@ impl Store {
         self.append_control(slot, &header, key, &[]);
     }
 
-    fn append_control(&mut self, slot: usize, header: &Header, key: &[u8], value: &[&[u8]]) {
+    pub(crate) fn append_control(
+        &mut self,
+        slot: usize,
+        header: &Header,
+        key: &[u8],
+        value: &[&[u8]],
+    ) {
         self.append(slot, header, key, value);
         if let What::Control(control) = header.what {
             self.segment_mut(slot).count_control(control, header.len);

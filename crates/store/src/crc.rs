@@ -46,6 +46,12 @@ const fn byte_tables() -> [[u32; 256]; 8] {
 
 static BYTES: [[u32; 256]; 8] = byte_tables();
 
+/// CRC32C of these parts, one after the other: for whoever frames bytes.
+#[must_use]
+pub fn crc32c(parts: [&[u8]; 3]) -> u32 {
+    !chain(!0, parts)
+}
+
 /// What a register becomes after zero bytes, by its four bytes.
 type Advance = [[u32; 256]; 4];
 

@@ -20,6 +20,7 @@ mod disk;
 mod entry;
 mod expiry;
 mod files;
+mod follow;
 mod index;
 mod log;
 mod pages;
@@ -29,14 +30,17 @@ mod restore;
 mod scan;
 mod segment;
 mod store;
+mod told;
 mod tombstones;
 
+pub use crc::crc32c;
 pub use disk::{DiskError, DiskEvent, DiskOp, LogPoint, SegmentId, SyncMode};
 pub use entry::{Entry, Key, Kind, Space};
 pub use pages::{HeapPages, PAGE_BYTES, Pages, Region};
 pub use restore::{Restore, RestoreReport};
 pub use scan::{Range, ScannedSegment, Scanner};
 pub use store::{Store, Tuning};
+pub use told::{Damaged, Told};
 
 use model::time::Deadline;
 use model::{Db, Position, Version};

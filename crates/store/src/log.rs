@@ -157,13 +157,9 @@ impl Store {
         let start = segment.tail;
         let entry = &mut segment.region.bytes_mut()[start..start + header.len];
         header.write(entry);
-        let (into, mut rest) = entry[HEADER_BYTES..].split_at_mut(key.len());
+        let (into, rest) = entry[HEADER_BYTES..].split_at_mut(key.len());
         into.copy_from_slice(key);
-        for part in value {
-            let (into, after) = rest.split_at_mut(part.len());
-            into.copy_from_slice(part);
-            rest = after;
-        }
+        write_parts(rest, value);
         self.grow(slot, header);
         Reference::new(slot, start)
     }
@@ -221,10 +217,26 @@ impl Store {
         }
     }
 
+    /// The latest time that the log was told, in wall-clock milliseconds.
+    #[must_use]
+    pub fn latest_ms(&self) -> u64 {
+        self.clock_ms
+    }
+
     /// The newest position that was ever appended.
     #[must_use]
     pub fn newest(&self) -> Position {
         self.newest
+    }
+}
+
+/// Writes the parts of a value one after the other.
+#[inline]
+pub(crate) fn write_parts(mut into: &mut [u8], parts: &[&[u8]]) {
+    for part in parts {
+        let (place, after) = into.split_at_mut(part.len());
+        place.copy_from_slice(part);
+        into = after;
     }
 }
 

@@ -110,6 +110,8 @@ pub struct Store {
     pub(crate) now_ms: u64,
     /// The newest position.
     pub(crate) newest: Position,
+    /// The newest position that a snapshot has brought ([`Store::fill`]).
+    pub(crate) filled: Position,
     /// The newest position before the last restart.
     pub(crate) restored: Position,
     /// What the tombstones of before the last restart amount to.
@@ -168,6 +170,7 @@ impl Store {
             unlogged: 0,
             now_ms: 0,
             newest: Position::ZERO,
+            filled: Position::ZERO,
             restored: Position::ZERO,
             tombstones: Tombstones::default(),
             excess: 0,
@@ -457,8 +460,9 @@ impl Store {
     }
 
     /// Bytes that the memory limit applies to.
+    #[must_use]
     #[inline]
-    pub(crate) fn used(&self) -> usize {
+    pub fn used(&self) -> usize {
         self.resident
             + self.pool.bytes()
             + self.index.bytes()

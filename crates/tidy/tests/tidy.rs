@@ -10,15 +10,21 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("resp", &["model"]),
     ("store", &["model"]),
     ("replica", &["model"]),
-    ("shard", &["model", "store"]),
+    ("shard", &["model", "store", "replica"]),
     ("command", &["model", "resp", "store", "shard"]),
-    ("node", &["model", "resp", "store", "shard", "command"]),
-    ("replica", &["model"]),
+    (
+        "node",
+        &[
+            "model", "resp", "store", "shard", "command", "replica", "cluster",
+        ],
+    ),
     ("cluster", &["model"]),
     ("meta", &["model", "cluster"]),
     (
         "server",
-        &["model", "resp", "store", "shard", "command", "node"],
+        &[
+            "model", "resp", "store", "shard", "command", "node", "replica", "cluster", "meta",
+        ],
     ),
     ("bench", &["model"]),
     (

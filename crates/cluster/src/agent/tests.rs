@@ -119,6 +119,7 @@ fn whoever_calls_is_answered() {
         map: 0,
         store_answers: true,
         is_answer: false,
+        is_leaving: false,
         listens_to: 1,
         suspect_count: 0,
         suspects: vec![],

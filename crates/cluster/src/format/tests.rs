@@ -4,7 +4,7 @@ use model::{CopySet, Incarnation, Member, NodeId, Position, ShardConfig, ShardId
 
 use super::{Damage, Record, crc32c};
 use crate::{
-    message::{CopyStatus, Heartbeat, Message, Report},
+    message::{CopyStatus, Heartbeat, Message, Report, Resigned},
     metadata::RequestId,
     record::{Addresses, LossRecord, NodeRecord, NodeState, Role, Settings, ShardRecord},
 };
@@ -84,6 +84,7 @@ fn heartbeat() -> Message {
         map: 1_000,
         store_answers: true,
         is_answer: false,
+        is_leaving: true,
         listens_to: 5,
         suspect_count: 1,
         suspects: vec![(NodeId(2), member(2).incarnation)],
@@ -99,6 +100,7 @@ fn report() -> Message {
         writes_per_s: 1_000,
         complete: 0b101,
         unreachable: 0b010,
+        resigned: Resigned::InFavourOf(NodeId(6)),
     };
     Message::Report(Report {
         from: member(1),

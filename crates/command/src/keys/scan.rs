@@ -3,9 +3,10 @@
 use alloc::vec::Vec;
 
 use rand_chacha::rand_core::Rng as _;
+use shard::Record;
 
 use crate::glob::matches;
-use crate::{Call, Failure, Flow, Ran};
+use crate::{Call, Failure, Flow, Other, Ran};
 
 /// Entries that one step of `KEYS` visits.
 const KEYS_STEP: usize = 1 << 16;
@@ -81,21 +82,15 @@ pub fn scan(call: &mut Call<'_>) -> Ran {
     let cursor = scan_cursor(call.arguments.at(1))?;
     let options = scan_options(call, 2, false)?;
     let mut found: Vec<Vec<u8>> = Vec::new();
-    let next = call.shard.scan(
-        call.now,
-        call.db,
-        cursor,
-        options.count,
-        &mut |key, record| {
-            let named = options.pattern.is_none_or(|pattern| matches(pattern, key));
-            let typed = options
-                .r#type
-                .is_none_or(|name| name.eq_ignore_ascii_case(record.r#type.name().as_bytes()));
-            if named && typed {
-                found.push(key.to_vec());
-            }
-        },
-    );
+    let next = scan_shards(call, cursor, options.count, &mut |key, record| {
+        let named = options.pattern.is_none_or(|pattern| matches(pattern, key));
+        let typed = options
+            .r#type
+            .is_none_or(|name| name.eq_ignore_ascii_case(record.r#type.name().as_bytes()));
+        if named && typed {
+            found.push(key.to_vec());
+        }
+    });
     call.reply.array(2);
     call.reply.bulk_str(itoa::Buffer::new().format(next));
     call.reply.array(found.len());
@@ -105,20 +100,55 @@ pub fn scan(call: &mut Call<'_>) -> Ran {
     Ok(Flow::Done)
 }
 
+/// Bits of a cursor that say which of several shards it goes on in.
+const NUMBER_BITS: u32 = 12;
+const _: () = assert!(model::limits::MAX_SHARDS as usize <= 1 << NUMBER_BITS);
+
+/// Visits records of the shard that the cursor is about: of the only one, or, where a node has several, of one after the other. One
+/// that has left the node meanwhile is passed over.
+fn scan_shards(
+    call: &mut Call<'_>,
+    cursor: u64,
+    count: usize,
+    visit: &mut dyn FnMut(&[u8], Record<'_>),
+) -> u64 {
+    let (now, db) = (call.now, call.db);
+    if call.others.is_empty() {
+        return call.shard.scan(now, db, cursor, count, visit);
+    }
+    let number = (cursor & ((1 << NUMBER_BITS) - 1)) as u16;
+    let here = |other: &&mut Other| other.answers && other.number >= number;
+    let mut rest = call.others.iter_mut().filter(here);
+    let Some(other) = rest.next() else {
+        return 0;
+    };
+    let inner = if other.number == number {
+        cursor >> NUMBER_BITS
+    } else {
+        0
+    };
+    match other.shard.scan(now, db, inner, count, visit) {
+        0 => rest.next().map_or(0, |next| u64::from(next.number)),
+        inner => inner << NUMBER_BITS | u64::from(other.number),
+    }
+}
+
 /// `KEYS pattern`
 pub fn keys(call: &mut Call<'_>) -> Ran {
     let pattern = call.arguments.at(1);
-    let (mut cursor, mut found): (u64, Vec<Vec<u8>>) = (0, Vec::new());
-    loop {
-        cursor = call
-            .shard
-            .scan(call.now, call.db, cursor, KEYS_STEP, &mut |key, _| {
+    let (now, db) = (call.now, call.db);
+    let mut found: Vec<Vec<u8>> = Vec::new();
+    for shard in call.shards() {
+        let mut cursor = 0;
+        loop {
+            cursor = shard.scan(now, db, cursor, KEYS_STEP, &mut |key, _| {
                 if matches(pattern, key) {
                     found.push(key.to_vec());
                 }
             });
-        if cursor == 0 {
-            break;
+            if cursor == 0 {
+                break;
+            }
         }
     }
     call.reply.array(found.len());
@@ -131,7 +161,12 @@ pub fn keys(call: &mut Call<'_>) -> Ran {
 /// `RANDOMKEY`
 pub fn randomkey(call: &mut Call<'_>) -> Ran {
     let random = call.server.random.next_u64();
-    match call.shard.random_key(call.now, call.db, random) {
+    let (now, db) = (call.now, call.db);
+    let some: Vec<Vec<u8>> = call
+        .shards()
+        .filter_map(|shard| shard.random_key(now, db, random).map(<[u8]>::to_vec))
+        .collect();
+    match some.get((random >> 32) as usize % some.len().max(1)) {
         None => call.reply.null(),
         Some(key) => call.reply.bulk(key),
     }

@@ -18,10 +18,13 @@ const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 /// 160 random bits.
 const SECRET_BYTES: usize = 20;
 
-/// An id for a new session.
-pub(super) fn fresh(random: &mut impl Rng) -> Vec<u8> {
+/// An id for a new session, of this slot if it may not be any.
+pub(super) fn fresh(slot: Option<Slot>, random: &mut impl Rng) -> Vec<u8> {
     let tag = random.next_u32();
-    let tag = [0, 6, 12].map(|shift| ALPHABET[(tag >> shift) as usize % 64]);
+    let tag = match slot {
+        Some(slot) => slot.tag(u64::from(tag)),
+        None => [0, 6, 12].map(|shift| ALPHABET[(tag >> shift) as usize % 64]),
+    };
     made(b"", &tag, random)
 }
 
@@ -129,7 +132,7 @@ mod tests {
     #[test]
     fn a_fresh_id_has_32_characters_and_is_not_made_twice() {
         let mut random = ChaCha12Rng::from_seed([2; 32]);
-        let (one, two) = (fresh(&mut random), fresh(&mut random));
+        let (one, two) = (fresh(None, &mut random), fresh(None, &mut random));
         assert_eq!(one.len(), 32);
         assert_ne!(one, two);
         assert_eq!(Slot::of(&successor(&one, &mut random)), Slot::of(&one));

@@ -30,9 +30,11 @@ pub fn list(call: &mut Call<'_>) -> Ran {
         Some(_) => return Err(Failure::text("ERR invalid cursor")),
     };
     let count = options.count.unwrap_or(DEFAULT_COUNT) as usize;
-    let listed = call
-        .shard
-        .list_user(caller(call), user(&options)?, after, count);
+    let (caller, user) = (caller(call), user(&options)?);
+    let parts = call
+        .shards()
+        .map(|shard| shard.list_user(caller, user, after, count));
+    let listed = parts.reduce(|a, b| a.and(b, count)).unwrap_or_default();
     call.reply.array(2);
     match listed.next {
         Some(id) => call.reply.bulk_parts(&[&[AFTER], &id]),
@@ -48,12 +50,14 @@ pub fn list(call: &mut Call<'_>) -> Ran {
 /// `SESSION.REVOKE USER u [EXCEPT id]`
 pub fn revoke(call: &mut Call<'_>) -> Ran {
     let options = Options::read(call.arguments, 1, &[Word::User, Word::Except])?;
-    let except: Option<Vec<u8>> = options
-        .except
-        .map(|id| call.shard.session_id(call.now, call.db, id).into_owned());
-    let revoked = call
-        .shard
-        .revoke_user(caller(call), user(&options)?, except.as_deref())?;
+    let (caller, user) = (caller(call), user(&options)?);
+    let mut revoked = 0;
+    for shard in call.shards() {
+        let except: Option<Vec<u8>> = options
+            .except
+            .map(|id| shard.session_id(caller.now, caller.db, id).into_owned());
+        revoked += shard.revoke_user(caller, user, except.as_deref())?;
+    }
     call.reply.integer(revoked as i64);
     Ok(Flow::Done)
 }

@@ -289,6 +289,18 @@ pub struct Spec {
 }
 
 impl Spec {
+    /// Whether a command of so many words can be this one.
+    #[must_use]
+    pub fn fits(&self, words: usize) -> bool {
+        crate::dispatch::arity_fits(self.arity, words)
+    }
+
+    /// Whether it is about what is stored, and not only about the connection, the table or the process.
+    #[must_use]
+    pub fn is_about_data(&self) -> bool {
+        self.group != Group::Connection || self.name == "client|unblock"
+    }
+
     /// Whether it reads its keys and changes none.
     #[must_use]
     pub const fn only_reads(&self) -> bool {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use model::Now;
 use model::limits::SEGMENT_BYTES;
-use node::Node;
+use node::{DiskTask, Node};
 use store::{DiskOp, HeapPages, Restore, SegmentId, Store, StoreConfig, SyncMode, Tuning};
 
 /// What the operating system has of each segment.
@@ -35,9 +35,9 @@ pub fn empty_store() -> Store {
 
 impl Files {
     /// Does what the node asks for.
-    pub fn done(&mut self, node: &Node, op: &DiskOp) {
-        let bytes = node.segment_bytes(op);
-        match *op {
+    pub fn done(&mut self, node: &Node, task: &DiskTask) {
+        let bytes = node.segment_bytes(task);
+        match task.op {
             DiskOp::Create { segment } => {
                 self.images.insert(segment, vec![0; SEGMENT_BYTES]);
             }

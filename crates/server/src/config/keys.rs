@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use model::limits::{MAX_HOLD_MS, MAX_VALUE_BYTES, SEGMENT_BYTES};
 use store::SyncMode;
 
+use super::cluster;
 use super::units::{Share, duration_ms, duration_text, size, size_text};
 use super::{Cap, Config, LogFormat, LogLevel};
 
@@ -350,6 +351,224 @@ pub static KEYS: &[Key] = &[
                 LogLevel::Info => "info",
                 LogLevel::Debug => "debug",
             })
+        },
+    },
+    Key {
+        name: "meta",
+        value: "WHERE",
+        default: "",
+        summary: "Makes the server a member of a cluster, and says where the cluster map is kept: embedded (in the data directory), tenure://HOST:PORT (by another server, or `tenure meta`) or etcd://HOST:PORT,...",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.meta = cluster::meta(text)?;
+            Ok(())
+        },
+        show: |config| quoted(&cluster::meta_text(config.cluster.meta.as_ref()?)),
+    },
+    Key {
+        name: "meta-listen",
+        value: "ADDR",
+        default: "127.0.0.1:7390",
+        summary: "With meta = embedded: where peers reach the cluster map; port 0 lets the system choose",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.meta_listen = address(text)?;
+            Ok(())
+        },
+        show: |config| quoted(&config.cluster.meta_listen.to_string()),
+    },
+    Key {
+        name: "meta-user",
+        value: "NAME",
+        default: "",
+        summary: "User of etcd, if it wants one",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.meta_user = text.to_owned();
+            Ok(())
+        },
+        show: |config| {
+            (!config.cluster.meta_user.is_empty())
+                .then(|| config.cluster.meta_user.clone())
+                .and_then(|name| quoted(&name))
+        },
+    },
+    Key {
+        name: "meta-password",
+        value: "TEXT",
+        default: "",
+        summary: "Password of that user; better set by TENURE_META_PASSWORD",
+        is_secret: true,
+        set: |config, text| {
+            config.cluster.meta_password = text.to_owned();
+            Ok(())
+        },
+        show: |config| {
+            (!config.cluster.meta_password.is_empty()).then(|| String::from("(not shown)"))
+        },
+    },
+    Key {
+        name: "meta-ca",
+        value: "PATH",
+        default: "",
+        summary: "File with the certificate (PEM) of the authority that signed etcd's; with it etcd is reached over TLS",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.meta_ca = (!text.is_empty()).then(|| PathBuf::from(text));
+            Ok(())
+        },
+        show: |config| quoted(&config.cluster.meta_ca.as_ref()?.display().to_string()),
+    },
+    Key {
+        name: "meta-cert",
+        value: "PATH",
+        default: "",
+        summary: "File with the certificate (PEM) that this node shows to etcd",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.meta_cert = (!text.is_empty()).then(|| PathBuf::from(text));
+            Ok(())
+        },
+        show: |config| quoted(&config.cluster.meta_cert.as_ref()?.display().to_string()),
+    },
+    Key {
+        name: "meta-key",
+        value: "PATH",
+        default: "",
+        summary: "File with the key (PEM) of that certificate",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.meta_key = (!text.is_empty()).then(|| PathBuf::from(text));
+            Ok(())
+        },
+        show: |config| quoted(&config.cluster.meta_key.as_ref()?.display().to_string()),
+    },
+    Key {
+        name: "cluster",
+        value: "NAME",
+        default: "tenure",
+        summary: "Name of the cluster: nodes of another name are refused, and the map's keys in etcd begin with it",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.name = cluster::name(text)?;
+            Ok(())
+        },
+        show: |config| quoted(&config.cluster.name),
+    },
+    Key {
+        name: "cluster-secret",
+        value: "TEXT",
+        default: "",
+        summary: "What all nodes of the cluster, and those who command it, know; better set by TENURE_CLUSTER_SECRET",
+        is_secret: true,
+        set: |config, text| {
+            config.cluster.secret = cluster::secret(text)?;
+            Ok(())
+        },
+        show: |config| (!config.cluster.secret.is_empty()).then(|| String::from("(not shown)")),
+    },
+    Key {
+        name: "peer",
+        value: "ADDR",
+        default: "127.0.0.1:7381",
+        summary: "Where other nodes connect, in a cluster; port 0 lets the system choose",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.peer = address(text)?;
+            Ok(())
+        },
+        show: |config| quoted(&config.cluster.peer.to_string()),
+    },
+    Key {
+        name: "announce",
+        value: "HOST",
+        default: "",
+        summary: "Host name or address under which clients and peers reach this node; without it the addresses that are listened on",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.announce = cluster::host(text)?;
+            Ok(())
+        },
+        show: |config| {
+            (!config.cluster.announce.is_empty())
+                .then(|| config.cluster.announce.clone())
+                .and_then(|host| quoted(&host))
+        },
+    },
+    Key {
+        name: "node",
+        value: "N",
+        default: "auto",
+        summary: "Number of this node in the cluster; auto: the next free one, kept in the data directory",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.node = cluster::node(text)?;
+            Ok(())
+        },
+        show: |config| Some(cluster::auto_text(config.cluster.node.map(u64::from))),
+    },
+    Key {
+        name: "zone",
+        value: "N",
+        default: "0",
+        summary: "Number of the rack, room or zone that this node shares its fate with: copies of a shard are spread over zones",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.zone = cluster::zone(text)?;
+            Ok(())
+        },
+        show: |config| Some(config.cluster.zone.to_string()),
+    },
+    Key {
+        name: "shards",
+        value: "N",
+        default: "16",
+        summary: "Into how many shards a new cluster divides the slots",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.shards = cluster::shards(text)?;
+            Ok(())
+        },
+        show: |config| Some(config.cluster.shards.to_string()),
+    },
+    Key {
+        name: "copies",
+        value: "N",
+        default: "3",
+        summary: "How many nodes of a new cluster hold each shard",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.copies = cluster::copies(text)?;
+            Ok(())
+        },
+        show: |config| Some(config.cluster.copies.to_string()),
+    },
+    Key {
+        name: "quorum",
+        value: "N",
+        default: "auto",
+        summary: "How many copies have a write before it is acknowledged, in a new cluster; auto: more than half",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.quorum = cluster::quorum(text)?;
+            Ok(())
+        },
+        show: |config| Some(cluster::auto_text(config.cluster.quorum.map(u64::from))),
+    },
+    Key {
+        name: "initial-nodes",
+        value: "N",
+        default: "auto",
+        summary: "How many nodes a new cluster waits for before it creates its shards; auto: as many as copies",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.initial_nodes = cluster::initial_nodes(text)?;
+            Ok(())
+        },
+        show: |config| {
+            Some(cluster::auto_text(
+                config.cluster.initial_nodes.map(u64::from),
+            ))
         },
     },
 ];

@@ -34,6 +34,26 @@ pub struct ListedUser {
     pub next: Option<Vec<u8>>,
 }
 
+impl ListedUser {
+    /// This part and that of another shard, about `count` sessions of both.
+    #[must_use]
+    pub fn and(mut self, other: Self, count: usize) -> Self {
+        // Behind the earlier of two ends it is not known what there is.
+        let ends = self.next.into_iter().chain(other.next);
+        self.next = ends.min();
+        self.ids.extend(other.ids);
+        self.ids.sort_unstable();
+        if let Some(next) = &self.next {
+            self.ids.retain(|id| id <= next);
+        }
+        if self.ids.len() > count {
+            self.ids.truncate(count);
+            self.next = self.ids.last().cloned();
+        }
+        self
+    }
+}
+
 /// Sessions that one batch of a revocation removes: far more than a user has, and small enough for a batch.
 const REVOKED_AT_ONCE: usize = 4096;
 

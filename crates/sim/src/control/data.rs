@@ -5,7 +5,10 @@
 
 use std::collections::BTreeMap;
 
-use cluster::{message::CopyStatus, record::ShardRecord};
+use cluster::{
+    message::{CopyStatus, Resigned},
+    record::ShardRecord,
+};
 use model::{CopySet, Member, Phase, Position, ShardId};
 
 /// All copies of all lives of all nodes.
@@ -227,6 +230,7 @@ impl Data {
             } else {
                 0
             },
+            resigned: Resigned::No,
         })
     }
 

@@ -1,0 +1,131 @@
+use alloc::{vec, vec::Vec};
+
+use model::{CopySet, Incarnation, Member, NodeId, Position, ShardConfig, ShardId, Zone};
+
+use super::{Decision, Reason, decide};
+use crate::{
+    brake::Brake,
+    court::Court,
+    format::Record,
+    keys::Place,
+    map::ClusterMap,
+    message::{CopyStatus, Report, Resigned},
+    metadata::{Listing, RequestId, Revision},
+    record::{Addresses, NodeRecord, NodeState, Settings, ShardRecord},
+    reports::Reports,
+    situation::Situation,
+};
+
+const SHARD: ShardId = ShardId(0);
+const NOW_MS: u64 = 5_000;
+
+fn member(node: u32) -> Member {
+    Member {
+        node: NodeId(node),
+        incarnation: Incarnation(1),
+    }
+}
+
+/// Nodes 0, 1 and 2, and a shard that the first `copies` of them hold; node 0 leads it.
+fn map(copies: u32) -> ClusterMap {
+    let settings = Settings {
+        shards: 1,
+        copies: copies as u8,
+        write_quorum: copies as u8 / 2 + 1,
+        initial_nodes: 1,
+    };
+    let mut entries = vec![(Place::Cluster.key(), settings.encode())];
+    for node in 0..3 {
+        let record = NodeRecord {
+            incarnation: Incarnation(1),
+            state: NodeState::Active,
+            process: u64::from(node),
+            zone: Zone(0),
+            addresses: Addresses::default(),
+            request: RequestId(1),
+        };
+        entries.push((Place::Node(NodeId(node)).key(), record.encode()));
+    }
+    let members: Vec<Member> = (0..copies).map(member).collect();
+    let set = CopySet::new(&members, settings.quorum_of(members.len()));
+    let record = ShardRecord {
+        first_slot: 0,
+        last_slot: 16_383,
+        config: ShardConfig::create(set, NodeId(0)).published(),
+        request: RequestId(1),
+    };
+    entries.push((Place::Shard(SHARD).key(), record.encode()));
+    let revision = Revision(1);
+    ClusterMap::from_listing(&Listing { revision, entries })
+}
+
+/// Node 0 says that all copies are complete, and this of itself.
+fn reports(resigned: Resigned) -> Reports {
+    let status = CopyStatus {
+        shard: SHARD,
+        epoch: 1,
+        position: Position::new(1, 9),
+        bytes: 0,
+        writes_per_s: 0,
+        complete: 0b111,
+        unreachable: 0,
+        resigned,
+    };
+    let mut reports = Reports::default();
+    let report = Report {
+        from: member(0),
+        copies: vec![status],
+    };
+    reports.hear(&report, NOW_MS);
+    reports
+}
+
+fn decision(copies: u32, court: &Court, reports: &Reports) -> Option<Decision> {
+    let (map, brake) = (map(copies), Brake::default());
+    let situation = Situation::new(&map, court, &brake, reports, NOW_MS).expect("it was created");
+    decide(&situation, SHARD, &map.shards()[&SHARD])
+}
+
+fn successor(copies: u32, court: &Court, reports: &Reports) -> Option<(u32, Reason)> {
+    let decision = decision(copies, court, reports)?;
+    assert_eq!(decision.config.epoch(), 2);
+    Some((decision.config.primary().node.0, decision.reason))
+}
+
+#[test]
+fn nothing_changes_while_nothing_is_wrong() {
+    assert_eq!(decision(3, &Court::default(), &reports(Resigned::No)), None);
+}
+
+#[test]
+fn who_is_about_to_end_hands_over_to_somebody_who_stays() {
+    let mut court = Court::default();
+    court.note_leaving(NodeId(0), true);
+    court.note_leaving(NodeId(1), true);
+    let reports = reports(Resigned::No);
+    assert_eq!(successor(3, &court, &reports), Some((2, Reason::HandOver)));
+    court.note_leaving(NodeId(2), true);
+    assert_eq!(successor(3, &court, &reports), None, "nobody stays");
+    court.note_leaving(NodeId(2), false);
+    court.note_leaving(NodeId(0), false);
+    assert_eq!(successor(3, &court, &reports), None, "the primary stays");
+}
+
+#[test]
+fn who_resigns_is_followed_by_the_one_it_names() {
+    let court = Court::default();
+    let reports = |resigned| reports(resigned);
+    let named = reports(Resigned::InFavourOf(NodeId(2)));
+    assert_eq!(successor(3, &court, &named), Some((2, Reason::Failover)));
+    let any = reports(Resigned::Yes);
+    assert_eq!(successor(3, &court, &any), Some((1, Reason::Failover)));
+}
+
+#[test]
+fn a_sole_copy_that_resigns_leads_in_the_next_epoch() {
+    let court = Court::default();
+    assert_eq!(
+        successor(1, &court, &reports(Resigned::Yes)),
+        Some((0, Reason::Failover))
+    );
+}

@@ -1,0 +1,180 @@
+//! Which copy a command is for, or who else has it.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use cluster::map::ClusterMap;
+use cluster::record::ShardRecord;
+use command::{Arguments, Prepared};
+use model::slot::{SLOTS, Slot};
+use model::{NodeId, Now, ShardId};
+
+use super::Cluster;
+
+/// Whose a slot is.
+#[derive(Default)]
+pub(super) struct Route {
+    /// By slot; [`NOBODY`] where no shard has it. Empty before there is a map.
+    shards: Vec<u16>,
+}
+
+const NOBODY: u16 = u16::MAX;
+
+impl Route {
+    pub(super) fn of(map: &ClusterMap) -> Self {
+        let mut shards = vec![NOBODY; usize::from(SLOTS)];
+        for (shard, record) in map.shards() {
+            for slot in record.first_slot..=record.last_slot {
+                if let Some(owner) = shards.get_mut(usize::from(slot)) {
+                    *owner = shard.0;
+                }
+            }
+        }
+        Self { shards }
+    }
+
+    fn shard(&self, slot: Slot) -> Option<ShardId> {
+        let shard = self.shards.get(usize::from(slot.number())).copied();
+        shard.filter(|shard| *shard != NOBODY).map(ShardId)
+    }
+}
+
+/// Where a command goes.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// To the copy at this place.
+    Copy(usize),
+    /// To every copy that this node answers for.
+    All,
+    /// To none: it is about the connection or the server.
+    Nobody,
+    /// Nowhere: this is the answer.
+    Refused(String),
+    /// To a copy that may be able to answer in a moment; if not, this is the answer.
+    Later(&'static str),
+}
+
+const CROSS_SLOT: &str = "CROSSSLOT Keys in request don't hash to the same slot";
+const DOWN: &str = "CLUSTERDOWN The cluster is down";
+const UNBOUND: &str = "CLUSTERDOWN Hash slot not served";
+pub(super) const NO_QUORUM: &str =
+    "NOQUORUM Too few copies of this shard can be reached: try again";
+const NOT_YET: &str = "TRYAGAIN The shard is being taken over by this node";
+
+impl Cluster {
+    /// Where this command goes.
+    pub(super) fn aim(&self, now: Now, prepared: Prepared, arguments: Arguments<'_>) -> Aim {
+        let mut keys = command::keys_of(prepared, arguments);
+        let Some(first) = keys.next() else {
+            return aim_without_key(prepared, arguments).unwrap_or_else(|| self.aim_anywhere(now));
+        };
+        let slot = Slot::of(first);
+        if keys.any(|key| Slot::of(key) != slot) {
+            return Aim::Refused(CROSS_SLOT.into());
+        }
+        self.aim_at(now, slot)
+    }
+
+    fn aim_at(&self, now: Now, slot: Slot) -> Aim {
+        let Some(shard) = self.route.shard(slot) else {
+            let text = if self.route.shards.is_empty() {
+                DOWN
+            } else {
+                UNBOUND
+            };
+            return Aim::Refused(text.into());
+        };
+        match self.place(shard) {
+            Some(place) if self.leads(place) => self.aim_at_leader(now, place),
+            Some(_) | None => self.aim_elsewhere(shard, slot),
+        }
+    }
+
+    /// Whether this copy serves, or says of itself that it does: the map may be behind.
+    fn leads(&self, place: usize) -> bool {
+        self.shards[place].shard.replica().is_serving()
+    }
+
+    fn aim_at_leader(&self, now: Now, place: usize) -> Aim {
+        match self.shards[place].shard.replica().read_right(now) {
+            Some(_) => Aim::Copy(place),
+            None => Aim::Later(NO_QUORUM),
+        }
+    }
+
+    fn aim_elsewhere(&self, shard: ShardId, slot: Slot) -> Aim {
+        let Some(record) = self.map.shards().get(&shard) else {
+            return Aim::Refused(UNBOUND.into());
+        };
+        let primary = record.config.primary();
+        if primary == self.terms.me {
+            return Aim::Later(NOT_YET);
+        }
+        // Its map says so too, as soon as it is the one that was decided on.
+        if self.knows_better(shard, record) {
+            return Aim::Later(NOT_YET);
+        }
+        match self.address(primary.node) {
+            Some(address) => Aim::Refused(format!("MOVED {} {address}", slot.number())),
+            None => Aim::Refused(UNBOUND.into()),
+        }
+    }
+
+    /// Whether a copy here follows a later epoch than the map shows: whoever led in the shown one does no more.
+    fn knows_better(&self, shard: ShardId, record: &ShardRecord) -> bool {
+        self.place(shard).is_some_and(|place| {
+            self.shards[place].shard.replica().vows().promised > record.config.epoch()
+        })
+    }
+
+    fn address(&self, node: NodeId) -> Option<&str> {
+        let record = self.map.nodes().get(&node)?;
+        let address = record.addresses.client.as_str();
+        (!address.is_empty()).then_some(address)
+    }
+
+    /// A session whose id the server makes begins where this node answers.
+    fn aim_anywhere(&self, now: Now) -> Aim {
+        let own = (0..self.shards.len()).filter(|place| self.leads(*place));
+        let may = |place: &usize| {
+            self.shards[*place]
+                .shard
+                .replica()
+                .read_right(now)
+                .is_some()
+        };
+        let own: Vec<usize> = own.filter(may).collect();
+        match own.get(now.mono_us as usize % own.len().max(1)) {
+            Some(place) => Aim::Copy(*place),
+            None => Aim::Refused(UNBOUND.into()),
+        }
+    }
+
+    /// Some slot of the shard at this place.
+    pub(super) fn slot_at(&self, now: Now, place: usize) -> Option<Slot> {
+        let shard = ShardId(self.shards[place].number);
+        let record = self.map.shards().get(&shard)?;
+        let slots = u64::from(record.last_slot - record.first_slot) + 1;
+        Slot::new(record.first_slot + (now.mono_us % slots) as u16)
+    }
+}
+
+/// Where a command without a key goes; `None` for one that makes one.
+fn aim_without_key(prepared: Prepared, arguments: Arguments<'_>) -> Option<Aim> {
+    let spec = command::spec_of(prepared);
+    let name = spec.map_or("", |spec| spec.name);
+    // The arity is looked at first: too few words may be why there is no key.
+    let fits = spec.is_some_and(|spec| spec.fits(arguments.len()));
+    if !fits || !spec.is_some_and(|spec| spec.is_about_data()) {
+        return Some(Aim::Nobody);
+    }
+    match name {
+        "session.create" => None,
+        "swapdb" => Some(Aim::Refused(
+            "ERR SWAPDB is not allowed in cluster mode".into(),
+        )),
+        _ => Some(Aim::All),
+    }
+}

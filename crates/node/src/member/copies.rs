@@ -1,0 +1,250 @@
+//! What the owner of a copy does: it hands the replica what has happened, and does what the replica wants done.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use cluster::message::Resigned;
+use model::{ConnectionId, Now, Position, ShardId};
+use replica::wire::{self, Body, Message};
+use replica::{Effect, Input, Outbox, Ticket, Vows, Want};
+use shard::{Attempt, News};
+use store::Told;
+
+use super::note::Note;
+use super::{Cluster, CopyId};
+use crate::Node;
+
+/// What a replica is handed after the input that caused it.
+enum Next {
+    Saved(Ticket),
+    News(News),
+    Read(Want),
+}
+
+impl Node {
+    /// A message of another node.
+    pub(crate) fn hear(&mut self, now: Now, bytes: &[u8]) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        // What cannot be understood is as good as lost.
+        let Some(message) = wire::decode(bytes).filter(is_whole) else {
+            return;
+        };
+        if cluster.place(message.shard).is_some() {
+            self.perform(now, message.shard, Input::Message(message));
+        } else if let Some((to, bytes)) = replica::answer_without_copy(&message, cluster.me()) {
+            cluster.out.peers.push((to.node, bytes));
+        }
+    }
+
+    /// Vows are kept.
+    pub(crate) fn kept(&mut self, now: Now, id: CopyId, ticket: u64) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        let Some(place) = cluster.place_of(id) else {
+            return;
+        };
+        let shard = ShardId(cluster.shards[place].number);
+        let saving = &mut cluster.copies[place].saving;
+        let mut saved = None;
+        while let Some((_, given)) = saving.pop_front_if(|(kept, _)| *kept <= ticket) {
+            saved = Some(given);
+        }
+        if let Some(saved) = saved {
+            self.perform(now, shard, Input::Saved(saved));
+        }
+    }
+
+    /// Gives a copy an input, does what it wants, and goes on until it wants nothing more.
+    pub(crate) fn perform(&mut self, now: Now, shard: ShardId, input: Input<'_>) {
+        let mut next = VecDeque::new();
+        self.hand_in(now, shard, input, &mut next);
+        loop {
+            if next.is_empty() {
+                next.extend(self.news_of(shard).map(Next::News));
+            }
+            let Some(one) = next.pop_front() else {
+                return;
+            };
+            match one {
+                Next::Saved(ticket) => self.hand_in(now, shard, Input::Saved(ticket), &mut next),
+                Next::News(News::Persisted(position)) => {
+                    self.hand_in(now, shard, Input::Persisted(position), &mut next);
+                }
+                Next::News(News::Installed { attempt, step }) => {
+                    self.hand_in(now, shard, Input::Installed { attempt, step }, &mut next);
+                }
+                Next::Read(want) => self.read(now, shard, want, &mut next),
+            }
+        }
+    }
+
+    /// What has become of what the copy has asked for.
+    fn news_of(&mut self, shard: ShardId) -> Option<News> {
+        let cluster = self.cluster.as_mut()?;
+        let place = cluster.place(shard)?;
+        cluster.shards[place].shard.take_news()
+    }
+
+    fn hand_in(&mut self, now: Now, shard: ShardId, input: Input<'_>, next: &mut VecDeque<Next>) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        let Some(place) = cluster.place(shard) else {
+            return;
+        };
+        let mut out = Outbox::default();
+        let data = &mut cluster.shards[place].shard;
+        data.replica_mut().handle(now, input, &mut out);
+        for effect in out.effects {
+            self.carry_out(now, shard, effect, next);
+        }
+        if let Some(cluster) = &mut self.cluster {
+            let messages = out.messages.into_iter();
+            let messages = messages.map(|(to, bytes)| (to.node, bytes));
+            cluster.out.peers.extend(messages);
+        }
+    }
+
+    fn read(&mut self, now: Now, shard: ShardId, want: Want, next: &mut VecDeque<Next>) {
+        let cluster = self.cluster.as_ref();
+        let place = cluster.and_then(|cluster| cluster.place(shard));
+        let (Some(cluster), Some(place)) = (cluster, place) else {
+            return;
+        };
+        let chunk = cluster.shards[place].shard.read_chunk(want.cursor);
+        let input = Input::Read {
+            want,
+            at: chunk.at,
+            bytes: &chunk.bytes,
+            next: chunk.next,
+        };
+        self.hand_in(now, shard, input, next);
+    }
+
+    fn carry_out(&mut self, now: Now, shard: ShardId, effect: Effect, next: &mut VecDeque<Next>) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        let Some(place) = cluster.place(shard) else {
+            return;
+        };
+        let data = &mut cluster.shards[place].shard;
+        match effect {
+            Effect::Save(vows, ticket) => cluster.save(place, vows, ticket, next),
+            Effect::Accepted { after, .. } => data.on_accepted(after),
+            Effect::Committed(position) => {
+                data.on_committed(position);
+                cluster.stirred = true;
+            }
+            Effect::Reset { base, .. } => self.empty(now, place, base),
+            Effect::Install {
+                attempt,
+                step,
+                bytes,
+            } => data.on_install(attempt, step, bytes),
+            Effect::Read(want) => next.push_back(Next::Read(want)),
+            Effect::Publish(config) => cluster.out.recovered.push((shard, config.epoch())),
+            Effect::Serve { epoch, floor_ms } => {
+                data.begin_to_serve(now, epoch, floor_ms);
+                cluster.shards[place].answers = true;
+                cluster.stirred = true;
+            }
+            Effect::StepDown => self.step_down(now, place),
+            Effect::Resign { in_favour_of } => {
+                cluster.copies[place].resigned =
+                    in_favour_of.map_or(Resigned::Yes, |member| Resigned::InFavourOf(member.node));
+            }
+            // The agent hears of lives that are over, and has primaries handed over, by itself.
+            Effect::Gone(_) | Effect::HandOverReady(_) => {}
+            Effect::Retire => {
+                self.step_down(now, place);
+                self.retire(place);
+            }
+        }
+    }
+
+    /// Whoever waits for this copy in a line asks again, and is told where.
+    fn step_down(&mut self, now: Now, place: usize) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        cluster.stirred = true;
+        cluster.shards[place].answers = false;
+        for connection in cluster.shards[place].shard.stop_serving() {
+            self.ask_again(now, connection);
+        }
+    }
+
+    fn ask_again(&mut self, now: Now, connection: ConnectionId) {
+        if self.clients.get(connection).is_some() {
+            self.clients.expect(connection).waits = false;
+        }
+        self.resume(now, connection, Some(Attempt::First));
+    }
+
+    /// The copy begins anew behind `base`, with nothing. What it had said to nobody yet, nobody will hear.
+    fn empty(&mut self, now: Now, place: usize, base: Position) {
+        self.step_down(now, place);
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        let id = cluster.new_copy();
+        let old = core::mem::replace(&mut cluster.copies[place].id, id);
+        cluster.copies[place].saving.clear();
+        let note = Note {
+            shard: ShardId(cluster.shards[place].number),
+            vows: cluster.shards[place].shard.replica().vows(),
+        };
+        cluster.keep_note(id, note);
+        cluster.remove_folder(old);
+        let store = cluster.new_store(id);
+        cluster.shards[place].shard.on_reset(store, base);
+        self.close_gated(old);
+    }
+
+    fn retire(&mut self, place: usize) {
+        if let Some(cluster) = &mut self.cluster {
+            let old = cluster.remove(place);
+            self.close_gated(old);
+        }
+    }
+
+    /// Replies that wait for a copy which is no more can never leave: their outcome is unknown.
+    fn close_gated(&mut self, copy: CopyId) {
+        let streams = self.streams.iter().flatten();
+        let gated = streams.filter(|stream| stream.waits_for(copy));
+        let gated: Vec<ConnectionId> = gated.map(|stream| stream.connection).collect();
+        self.clients.to_close.extend(gated);
+    }
+}
+
+impl Cluster {
+    fn save(&mut self, place: usize, vows: Vows, ticket: Ticket, next: &mut VecDeque<Next>) {
+        let (id, shard) = (self.copies[place].id, ShardId(self.shards[place].number));
+        match self.keep_note(id, Note { shard, vows }) {
+            Some(kept) => self.copies[place].saving.push_back((kept, ticket)),
+            // Memory is all that this copy claims to have.
+            None => next.push_back(Next::Saved(ticket)),
+        }
+    }
+}
+
+/// Whether everything in a message that would become part of a copy is what a store has told.
+fn is_whole(message: &Message<'_>) -> bool {
+    let told = |bytes: &[u8]| Told::check(bytes).is_ok();
+    match message.body {
+        Body::Append(append) => append.batches.iter().all(|batch| told(batch.bytes)),
+        Body::Tail { batches, .. } => batches.iter().all(|batch| told(batch.bytes)),
+        Body::Chunk(chunk) => told(chunk.bytes),
+        Body::Ack(_)
+        | Body::Refused { .. }
+        | Body::Seal { .. }
+        | Body::Testimony(_)
+        | Body::Unknown
+        | Body::Fetch { .. }
+        | Body::Join { .. } => true,
+    }
+}

@@ -1,0 +1,113 @@
+//! What is told of the copies: to the agent, which tells the coordinator.
+
+use alloc::vec::Vec;
+
+use cluster::message::{CopyStatus, Resigned};
+use model::{Member, Now, Phase, Position, ShardConfig, ShardId};
+use replica::Standing;
+
+use super::{Cluster, Told};
+use crate::Node;
+
+/// A standby that has not answered for so many leases cannot be reached.
+const UNREACHABLE_LEASES: u64 = 2;
+
+impl Node {
+    /// The state of all copies, for `cluster::agent::Input::Copies`: to be told before each of the agent's ticks, or every 100 ms.
+    #[must_use]
+    pub fn copies(&mut self, now: Now) -> Vec<CopyStatus> {
+        let Some(cluster) = &mut self.cluster else {
+            return Vec::new();
+        };
+        let places = 0..cluster.shards.len();
+        places
+            .filter_map(|place| cluster.status(now, place))
+            .collect()
+    }
+}
+
+impl Cluster {
+    /// `None` for a copy that has not been told a configuration yet.
+    fn status(&mut self, now: Now, place: usize) -> Option<CopyStatus> {
+        let shard = &self.shards[place].shard;
+        let replica = shard.replica();
+        let config = self.copies[place].config?;
+        let before = self.copies[place].told;
+        let last = replica.last();
+        let told = Told {
+            committed: replica.committed(),
+            last,
+            at_us: now.mono_us,
+            writes_per_s: writes_per_s(before, last, now),
+        };
+        let status = CopyStatus {
+            shard: ShardId(self.shards[place].number),
+            epoch: config.epoch(),
+            position: last,
+            bytes: shard.store().usage().live as u64,
+            writes_per_s: told.writes_per_s,
+            complete: self.bits(place, &config, |_, acked, _| {
+                acked.is_some_and(|acked| acked >= before.committed)
+            }),
+            unreachable: self.bits(place, &config, |me, _, heard_us| {
+                let lease_us = self.terms.replica.lease_us;
+                !me && now.mono_us >= heard_us + UNREACHABLE_LEASES * lease_us
+            }),
+            resigned: self.resigned(now, place, &config),
+        };
+        self.copies[place].told = told;
+        Some(status)
+    }
+
+    /// Of a copy that serves: a bit for each member of which this holds, given whether it is this one, up to where it counts and when
+    /// it was heard of.
+    fn bits(
+        &self,
+        place: usize,
+        config: &ShardConfig,
+        holds: impl Fn(bool, Option<Position>, u64) -> bool,
+    ) -> u8 {
+        let replica = self.shards[place].shard.replica();
+        if !replica.is_serving() {
+            return 0;
+        }
+        let of = |member: &Member| {
+            if *member == self.me() {
+                return holds(true, Some(replica.last()), u64::MAX);
+            }
+            let heard = replica.heard().find(|(other, ..)| other == member);
+            heard.is_some_and(|(_, acked, heard_us)| holds(false, acked, heard_us))
+        };
+        let members = config.copies().members().iter().enumerate();
+        members.fold(0, |bits, (at, member)| bits | u8::from(of(member)) << at)
+    }
+
+    /// Whether the copy should lead and does not.
+    fn resigned(&self, now: Now, place: usize, config: &ShardConfig) -> Resigned {
+        let replica = self.shards[place].shard.replica();
+        let names_me = config.primary() == self.me();
+        if !names_me {
+            return Resigned::No;
+        }
+        match (self.copies[place].resigned, replica.standing(now)) {
+            // It has heard of a later epoch than it was told of.
+            (Resigned::No, Standing::Standby) if config.phase() == Phase::Serving => Resigned::Yes,
+            (resigned, Standing::Standby) => resigned,
+            (_, Standing::Recovering | Standing::Serving { .. }) => Resigned::No,
+        }
+    }
+}
+
+/// A mean over about a second.
+fn writes_per_s(before: Told, last: Position, now: Now) -> u32 {
+    let passed_us = now.mono_us.saturating_sub(before.at_us).max(1);
+    let written = if last.epoch() == before.last.epoch() {
+        last.raw().saturating_sub(before.last.raw())
+    } else {
+        last.sequence()
+    };
+    let rate = u64::from(u32::MAX).min(written * 1_000_000 / passed_us);
+    let weight = passed_us.min(1_000_000);
+    let mean = u64::from(before.writes_per_s) * (1_000_000 - weight) + rate * weight;
+    (mean / 1_000_000) as u32
+}

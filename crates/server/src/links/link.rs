@@ -1,0 +1,165 @@
+//! One connection with another node: its socket, its buffers, how far it is.
+
+use std::io::{self, Read as _, Write as _};
+
+use mio::net::TcpStream;
+use model::NodeId;
+
+use super::frame::{self, Kind};
+
+/// Bytes that may wait for a peer to take them. A primary has a window of a few MiB on its way to each standby of each of its shards;
+/// a peer that lets more than this pile up does not read, and its link is dropped.
+const MAX_OUTPUT_BYTES: usize = 64 << 20;
+/// An output buffer that grew beyond this is given back when it is empty.
+const KEPT_OUTPUT_BYTES: usize = 1 << 20;
+
+/// Reads that a farewell waits for.
+const DISCARDED_READS: usize = 16;
+
+/// How far a connection is.
+///
+/// ```text
+///   opened:   Connecting ── the socket is connected: hello ──► Greeting ── the other's hello ──► Up
+///   accepted:                                                  Greeting ── the other's hello: hello ──► Up
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The system is making the connection.
+    Connecting,
+    /// The other end has not said who it is.
+    Greeting,
+    /// Messages go both ways.
+    Up {
+        /// With whom.
+        peer: NodeId,
+        /// In which run of his process.
+        run: u64,
+    },
+}
+
+/// Who opened it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// This node, to reach that one.
+    Opened(NodeId),
+    /// The other end.
+    Accepted,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Link {
+    pub stream: TcpStream,
+    pub side: Side,
+    pub stage: Stage,
+    /// When anything was last heard on it, or when it was made, in microseconds of the monotonic clock.
+    pub heard_us: u64,
+    /// The beginning of a frame whose rest is under way.
+    pub partial: Vec<u8>,
+    output: Vec<u8>,
+    /// How much of `output` was sent.
+    sent: usize,
+    /// The system takes no more for now, and will say when.
+    blocked: bool,
+}
+
+impl Link {
+    pub fn new(stream: TcpStream, side: Side, now_us: u64) -> Self {
+        // A failure costs only time.
+        let _ = stream.set_nodelay(true);
+        Self {
+            stream,
+            side,
+            stage: match side {
+                Side::Opened(_) => Stage::Connecting,
+                Side::Accepted => Stage::Greeting,
+            },
+            heard_us: now_us,
+            partial: Vec::new(),
+            output: Vec::new(),
+            sent: 0,
+            blocked: false,
+        }
+    }
+
+    /// With whom, once that is known.
+    pub fn peer(&self) -> Option<NodeId> {
+        match self.stage {
+            Stage::Up { peer, .. } => Some(peer),
+            Stage::Connecting | Stage::Greeting => None,
+        }
+    }
+
+    /// Reads once. `None`: nothing is there.
+    pub fn read(&mut self, scratch: &mut [u8]) -> io::Result<Option<usize>> {
+        loop {
+            match self.stream.read(scratch) {
+                Ok(count) => return Ok(Some(count)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Puts a frame behind what waits to be sent. Whether there was room for it.
+    pub fn queue(&mut self, kind: Kind, body: &[u8]) -> bool {
+        let waiting = self.output.len() - self.sent;
+        if waiting + body.len() > MAX_OUTPUT_BYTES {
+            return false;
+        }
+        frame::write(kind, body, &mut self.output);
+        true
+    }
+
+    /// Whether there is something to send and the system may take it.
+    pub fn is_ready(&self) -> bool {
+        !self.blocked && self.sent < self.output.len()
+    }
+
+    /// The system takes bytes again.
+    pub fn unblock(&mut self) {
+        self.blocked = false;
+    }
+
+    /// Sends what the system takes.
+    pub fn write(&mut self) -> io::Result<()> {
+        while self.is_ready() {
+            match self.stream.write(&self.output[self.sent..]) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.blocked = true,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.tidy();
+        Ok(())
+    }
+
+    /// Takes out of the buffer what was sent.
+    fn tidy(&mut self) {
+        if self.sent == self.output.len() {
+            self.output.clear();
+            self.output.shrink_to(KEPT_OUTPUT_BYTES);
+            self.sent = 0;
+        } else if self.sent > self.output.len() / 2 {
+            self.output.drain(..self.sent);
+            self.sent = 0;
+        }
+    }
+
+    /// Says farewell and closes. Closing with unread bytes makes the system reset the connection, which can overtake the farewell: so
+    /// what has arrived is taken out first. Best effort: at worst the other end takes it for a reset.
+    pub fn leave(mut self, scratch: &mut [u8]) {
+        if self.stage == Stage::Connecting || !self.queue(Kind::Farewell, &[]) {
+            return;
+        }
+        for _ in 0..DISCARDED_READS {
+            match self.read(scratch) {
+                Ok(Some(count)) if count > 0 => {}
+                Ok(Some(_) | None) | Err(_) => break,
+            }
+        }
+        let _ = self.write();
+    }
+}

@@ -1,0 +1,232 @@
+//! Becoming a member of a cluster at a start: who this node is, where its cluster map is, what it has to say of itself.
+
+use std::net::{SocketAddr, ToSocketAddrs as _};
+
+use cluster::agent;
+use cluster::record::Addresses;
+use model::{Member, Now, Zone};
+use node::{Membership, Node};
+use store::SyncMode;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use crate::accept::Listener;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::cluster::Meta;
+use crate::directory::Directory;
+use crate::identity::{self, Identity};
+use crate::links::{Introduction, Links};
+use crate::message::Mailbox;
+use crate::metadata;
+use crate::pages::MappedPages;
+use crate::plane::Plane;
+use crate::process;
+use crate::serve::{StartError, address_error, random, system};
+use crate::settings;
+
+/// Questions to the metadata store that may wait to be carried. The agent asks each again that is not answered.
+const ASKS: usize = 256;
+
+/// What a member starts with, before it knows its number.
+pub struct Candidate {
+    listener: Listener,
+    store: metadata::Store,
+    identity: Identity,
+    addresses: Addresses,
+    process: u64,
+    /// Where this process keeps the metadata store, if it does.
+    pub keeps_at: Option<SocketAddr>,
+}
+
+impl Candidate {
+    /// Takes the peer address, begins to keep the metadata store if this process does, and looks who this node is.
+    ///
+    /// # Errors
+    /// One of these cannot be had.
+    pub fn new(
+        config: &Config,
+        directory: Option<&Directory>,
+        client: SocketAddr,
+        admin: Option<SocketAddr>,
+        runtime: &Handle,
+    ) -> Result<Self, StartError> {
+        let cluster = &config.cluster;
+        let listener = Listener::bind(cluster.peer)
+            .map_err(|error| address_error("peer", &cluster.peer.to_string(), &error))?;
+        let addresses = addresses(&cluster.announce, client, listener.address, admin)?;
+        let keeps_at = keep(config, directory, runtime)?;
+        let _inside = runtime.enter();
+        let store = metadata::connect(cluster, keeps_at)
+            .map_err(|error| system("reach the metadata store", &error))?;
+        let identity = Identity::take(directory, config.sync)
+            .and_then(|identity| identity.renewed())
+            .map_err(|error| system("tell which node this is", &error))?;
+        let process = match directory {
+            Some(directory) => directory.id,
+            None => u64::from_le_bytes(random()?),
+        };
+        Ok(Self {
+            listener,
+            store,
+            identity,
+            addresses,
+            process,
+            keeps_at,
+        })
+    }
+
+    /// Gets a number. Waits for the metadata store if this node has none yet.
+    ///
+    /// # Errors
+    /// The data directory belongs to a node with another number.
+    pub fn settle(
+        &self,
+        config: &Config,
+        directory: Option<&Directory>,
+        runtime: &Handle,
+    ) -> Result<Member, StartError> {
+        let zone = config.cluster.zone;
+        let record = identity::record(
+            self.identity.life,
+            self.process,
+            zone,
+            self.addresses.clone(),
+        );
+        let settle = self
+            .identity
+            .settle(config.cluster.node, directory, &self.store, &record);
+        runtime
+            .block_on(settle)
+            .map_err(|error| system("become a member", &error))
+    }
+
+    /// What the ready line says of it.
+    pub fn about(&self, config: &Config, me: Member) -> String {
+        let meta = self
+            .keeps_at
+            .map_or_else(String::new, |address| format!(", meta tenure://{address}"));
+        let peer = self.listener.address;
+        format!(
+            ", cluster {}, node {}, peer {peer}{meta}",
+            config.cluster.name, me.node.0
+        )
+    }
+
+    /// The agent with its links; its questions are carried on the runtime.
+    ///
+    /// # Errors
+    /// The system gives no random numbers.
+    pub fn join(
+        self,
+        config: &Config,
+        me: Member,
+        now: Now,
+        mailbox: Mailbox,
+        runtime: &Handle,
+    ) -> Result<Plane, StartError> {
+        let cluster = &config.cluster;
+        let identity = agent::Identity {
+            me,
+            process: self.process,
+            zone: Zone(cluster.zone),
+            addresses: self.addresses,
+            settings: cluster.settings(),
+        };
+        let introduction = Introduction {
+            me,
+            cluster: cluster.name.clone(),
+            secret: cluster.secret.clone().into_bytes(),
+            run: u64::from_le_bytes(random()?),
+        };
+        let (asks, asked) = mpsc::channel(ASKS);
+        runtime.spawn(metadata::carry(self.store, asked, mailbox));
+        let links = Links::new(introduction, self.listener);
+        let agent = agent::Agent::new(identity, now);
+        Ok(Plane::new(agent, links, cluster.name.clone(), asks))
+    }
+}
+
+/// A node that is a member: it holds nothing until the map says so.
+///
+/// # Errors
+/// The system gives no random numbers.
+pub fn start_node(
+    config: &Config,
+    me: Member,
+    max_clients: usize,
+    client: SocketAddr,
+    clock: Clock,
+) -> Result<Node, StartError> {
+    let seed = u64::from_le_bytes(random()?);
+    let membership = Membership {
+        me,
+        replica: replica::Settings::default(),
+        memory_bytes: settings::of_store(config, seed).memory_bytes,
+        sync: SyncMode::None,
+        directory: None,
+        pages: || Box::new(MappedPages),
+        shard: settings::of_shard(config, u64::from_le_bytes(random()?)),
+        seed,
+    };
+    let commands = settings::of_commands(config, max_clients, client.to_string());
+    let now = clock.now();
+    let mut node = Node::new_member(membership, Vec::new(), commands, random()?, now);
+    node.server_mut().process = process::identity();
+    Ok(node)
+}
+
+fn keep(
+    config: &Config,
+    directory: Option<&Directory>,
+    runtime: &Handle,
+) -> Result<Option<SocketAddr>, StartError> {
+    let (Some(Meta::Embedded), Some(directory)) = (&config.cluster.meta, directory) else {
+        return Ok(None);
+    };
+    let (listen, secret) = (config.cluster.meta_listen, &config.cluster.secret);
+    let kept = metadata::keep(directory.path(), listen, secret, runtime);
+    kept.map(Some)
+        .map_err(|error| address_error("meta-listen", &listen.to_string(), &error))
+}
+
+/// Where others reach this node.
+fn addresses(
+    announce: &str,
+    client: SocketAddr,
+    peer: SocketAddr,
+    admin: Option<SocketAddr>,
+) -> Result<Addresses, StartError> {
+    let admin = match admin {
+        Some(admin) => text(announce, admin)?,
+        None => String::new(),
+    };
+    Ok(Addresses {
+        client: text(announce, client)?,
+        forwarding: String::new(),
+        peer: resolved(announce, peer)?.to_string(),
+        admin,
+    })
+}
+
+fn text(announce: &str, address: SocketAddr) -> Result<String, StartError> {
+    let port = address.port();
+    match announce.parse() {
+        Ok(ip) => Ok(SocketAddr::new(ip, port).to_string()),
+        Err(_) if !announce.is_empty() => Ok(format!("{announce}:{port}")),
+        Err(_) if address.ip().is_unspecified() => Err(StartError::new(format!(
+            "{address} is no address that others could use: say with --announce under which name or address they reach this machine"
+        ))),
+        Err(_) => Ok(address.to_string()),
+    }
+}
+
+/// As [`text`], with the name looked up: links are opened on the node's own thread, which waits for nobody.
+fn resolved(announce: &str, address: SocketAddr) -> Result<SocketAddr, StartError> {
+    let text = text(announce, address)?;
+    let found = text
+        .to_socket_addrs()
+        .ok()
+        .and_then(|mut addresses| addresses.next());
+    found.ok_or_else(|| StartError::new(format!("announce {announce}: no such host is known here")))
+}

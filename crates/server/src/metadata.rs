@@ -1,0 +1,140 @@
+//! The metadata store, as this server reaches it, and as it keeps it for its peers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+
+use cluster::AskId;
+use cluster::metadata::{Ask, Listing, Outcome, Revision, Transaction};
+use meta::embedded::{Client, Keeper, Server};
+use meta::etcd::{self, Etcd};
+use meta::{MetaStore, Watch};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tracing::{error, info};
+
+use crate::config::cluster::{ClusterConfig, Meta};
+use crate::message::{Mailbox, Message};
+
+/// The file of an embedded store, in the data directory.
+const FILE: &str = "metadata.redb";
+/// Answers that may wait to be sent on.
+const ANSWERS: usize = 256;
+
+/// A metadata store of either kind.
+#[derive(Debug)]
+pub enum Store {
+    /// One process keeps it.
+    Tenure(Client),
+    /// etcd.
+    Etcd(Etcd),
+}
+
+impl MetaStore for Store {
+    async fn transact(&self, transaction: &Transaction) -> Outcome {
+        match self {
+            Self::Tenure(client) => client.transact(transaction).await,
+            Self::Etcd(etcd) => etcd.transact(transaction).await,
+        }
+    }
+
+    async fn list(&self) -> Option<Listing> {
+        match self {
+            Self::Tenure(client) => client.list().await,
+            Self::Etcd(etcd) => etcd.list().await,
+        }
+    }
+
+    async fn watch(&self, after: Revision) -> Watch {
+        match self {
+            Self::Tenure(client) => client.watch(after).await,
+            Self::Etcd(etcd) => etcd.watch(after).await,
+        }
+    }
+}
+
+/// The store that the configuration names. `kept_at` is where this process keeps it, if it does. To be called where a runtime is.
+///
+/// # Errors
+/// A file cannot be read, or an address or a certificate cannot be understood.
+pub fn connect(config: &ClusterConfig, kept_at: Option<SocketAddr>) -> io::Result<Store> {
+    let secret = config.secret.as_bytes();
+    let client = |address: &str| Store::Tenure(Client::new(address, secret));
+    match (&config.meta, kept_at) {
+        (_, Some(address)) => Ok(client(&address.to_string())),
+        (Some(Meta::Tenure(address)), None) => Ok(client(address)),
+        (Some(Meta::Etcd(members)), None) => {
+            let etcd = Etcd::new(etcd_settings(config, members)?).map_err(io::Error::other)?;
+            Ok(Store::Etcd(etcd))
+        }
+        (Some(Meta::Embedded) | None, None) => {
+            unreachable!("an embedded store is kept before it is asked, and only members ask")
+        }
+    }
+}
+
+fn etcd_settings(config: &ClusterConfig, members: &[String]) -> io::Result<etcd::Settings> {
+    let read = |path: &Option<std::path::PathBuf>| match path {
+        Some(path) => std::fs::read(path).map(Some).map_err(|error| {
+            io::Error::other(format!("{}: cannot read it: {error}", path.display()))
+        }),
+        None => Ok(None),
+    };
+    let authority = read(&config.meta_ca)?;
+    let scheme = if authority.is_some() { "https" } else { "http" };
+    let login = (config.meta_user.clone(), config.meta_password.clone());
+    Ok(etcd::Settings {
+        endpoints: members
+            .iter()
+            .map(|member| format!("{scheme}://{member}"))
+            .collect(),
+        prefix: format!("/tenure/{}/", config.name),
+        login: (!config.meta_user.is_empty()).then_some(login),
+        identity: read(&config.meta_cert)?.zip(read(&config.meta_key)?),
+        authority,
+    })
+}
+
+/// Keeps an embedded store in this directory and serves it, on the runtime. Returns where.
+///
+/// # Errors
+/// The file is in use or damaged, or the address cannot be listened on.
+pub fn keep(
+    directory: &Path,
+    listen: SocketAddr,
+    secret: &str,
+    runtime: &Handle,
+) -> io::Result<SocketAddr> {
+    let path = directory.join(FILE);
+    let (keeper, thread) = Keeper::open(&path)
+        .map_err(|error| io::Error::other(format!("{}: {error}", path.display())))?;
+    std::thread::Builder::new()
+        .name("tenure-meta".into())
+        .spawn(move || {
+            let _ = thread.join();
+            error!("the metadata store's disk has failed: it answers nothing any more; mend the disk and start this process again");
+        })?;
+    let settings = meta::embedded::Settings {
+        listen,
+        secret: secret.as_bytes().to_vec(),
+    };
+    let server = runtime.block_on(Server::bind(settings, keeper))?;
+    let address = server.address()?;
+    info!(%address, "keeping the metadata store");
+    runtime.spawn(server.run());
+    Ok(address)
+}
+
+/// Carries the agent's questions to the store, and the answers to the node's thread, until there are no more.
+pub async fn carry(store: Store, asks: mpsc::Receiver<(AskId, Ask)>, mailbox: Mailbox) {
+    let (answers, mut answered) = mpsc::channel(ANSWERS);
+    let tell = async move {
+        while let Some((ask, answer)) = answered.recv().await {
+            if !mailbox.send(Message::Answered(ask, answer)) {
+                return;
+            }
+        }
+    };
+    tokio::join!(meta::courier::carry(Arc::new(store), asks, answers), tell);
+}

@@ -1,0 +1,352 @@
+//! A shard that is one of several copies: the one place where the store and the replica meet.
+//!
+//! ```text
+//!   primary   apply ──► store (which tells what changed) ──► replica::propose ──► other copies
+//!   standby   Accepted ──► store.follow          a part of a snapshot ──► store.fill
+//!   both      what the store has persisted ──► News ──► replica: Persisted, Installed
+//!             Committed ──► gates open
+//! ```
+//!
+//! A standby knows no holds, users and marks: they are learnt from the entries when it begins to serve, as at a restart
+//! ([`Shard::rebuild`]). What was said by an earlier time is not taken back: a copy's time never goes back, and what is answered by a
+//! later time than the replica vouches for depends on a batch that tells it.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+
+use model::{ConnectionId, Now, Position};
+use replica::{Batch, Replica};
+use store::{Applied, LogPoint, Op, Refused, Store, Told};
+
+use crate::commit::Commits;
+use crate::holds::Holds;
+use crate::marks::Marks;
+use crate::users::Users;
+use crate::{Shard, ShardSettings};
+
+/// Bytes of a part of a snapshot, about.
+const CHUNK_BYTES: usize = 128 << 10;
+/// By how much a standby looks for expired entries later than the primary: what follows from an expiry is written by the primary, and
+/// must not be lost if it dies before.
+const SWEEP_LATER_MS: u64 = 5_000;
+
+/// What has become of what a replica has asked for, to be handed to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// [`replica::Input::Persisted`].
+    Persisted(Position),
+    /// [`replica::Input::Installed`].
+    Installed {
+        /// As asked.
+        attempt: u32,
+        /// As asked.
+        step: u32,
+    },
+}
+
+/// A part of a snapshot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chunk {
+    /// Where the log was when it was read.
+    pub at: Position,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+    /// Where to go on; `None` at the end.
+    pub next: Option<u64>,
+}
+
+/// What a standby's log is still to take, in this order.
+enum Pending {
+    Batch(Batch),
+    Part(Asked, Vec<u8>),
+}
+
+/// Names a part of a snapshot.
+#[derive(Clone, Copy)]
+struct Asked {
+    attempt: u32,
+    step: u32,
+}
+
+/// What a copy has besides what any shard has.
+pub(crate) struct Replicated {
+    pub(crate) replica: Replica,
+    /// Room for what a batch tells.
+    told: Vec<u8>,
+    /// What the log could not take yet.
+    pending: VecDeque<Pending>,
+    /// A part of a snapshot that is in the log, up to there.
+    filled: Option<(Asked, LogPoint)>,
+    /// Up to where the replica knows what is persisted.
+    known: Position,
+    /// The latest time that anything here may depend on.
+    time_ms: u64,
+    /// The time of the last batch.
+    told_ms: u64,
+    /// Something was proposed since [`Shard::take_proposed`].
+    proposed: bool,
+}
+
+impl Replicated {
+    /// Applies a batch of the primary's own, and proposes it.
+    pub(crate) fn apply(
+        &mut self,
+        store: &mut Store,
+        now_ms: u64,
+        first: Position,
+        ops: &[Op<'_>],
+    ) -> Result<Applied, Refused> {
+        let most = ops.iter().map(Op::told_bytes).sum();
+        self.check_room(most)?;
+        let now_ms = self.time_ms.max(now_ms);
+        self.told.clear();
+        let applied = store.apply_and_tell(now_ms, first, ops, &mut self.told)?;
+        self.propose(now_ms, first, applied);
+        Ok(applied)
+    }
+
+    /// What the replica does not take now is tried again when something has happened, as where the log is busy.
+    fn check_room(&self, bytes: usize) -> Result<(), Refused> {
+        self.replica
+            .may_propose(bytes)
+            .map_err(|_| Refused::LogBusy)
+    }
+
+    fn propose(&mut self, now_ms: u64, first: Position, applied: Applied) {
+        if applied.last < first {
+            return;
+        }
+        (self.time_ms, self.told_ms, self.proposed) = (now_ms, now_ms, true);
+        self.replica
+            .propose(first, applied.last, now_ms, &self.told)
+            .expect("it has said that it would take it");
+    }
+
+    /// Applies what waits, until the log takes no more for now.
+    fn catch_up(&mut self, store: &mut Store, commits: &mut Commits) {
+        while let Some(front) = self.pending.front() {
+            match front {
+                Pending::Batch(batch) => {
+                    let Ok(applied) = follow(store, batch) else {
+                        return;
+                    };
+                    commits.applied(applied, true);
+                    self.told_ms = batch.time_ms;
+                }
+                Pending::Part(asked, bytes) => {
+                    let Ok(log) = store.fill(self.told_ms, Told::trusted(bytes)) else {
+                        return;
+                    };
+                    self.filled = Some((*asked, log));
+                }
+            }
+            self.pending.pop_front();
+        }
+    }
+}
+
+fn follow(store: &mut Store, batch: &Batch) -> Result<Applied, Refused> {
+    let told = Told::trusted(&batch.bytes);
+    store.follow(batch.time_ms, (batch.first, batch.last), told)
+}
+
+impl Shard {
+    /// A copy of a shard over a store that has come to where the replica is. It serves when [`Shard::begin_to_serve`] says so.
+    /// `time_ms` is no earlier than anything that it may have said.
+    #[must_use]
+    pub fn as_copy(store: Store, replica: Replica, time_ms: u64, settings: ShardSettings) -> Self {
+        let last = replica.last();
+        let mut shard = Self::new(store, last.plus(1), settings);
+        shard.commits = Commits::after_restart(last.plus(1), shard.store.appended());
+        shard.copy = Some(Box::new(Replicated {
+            replica,
+            told: Vec::new(),
+            pending: VecDeque::new(),
+            filled: None,
+            known: last,
+            time_ms,
+            told_ms: time_ms,
+            proposed: false,
+        }));
+        shard
+    }
+
+    fn replicated(&mut self) -> &mut Replicated {
+        self.copy.as_mut().expect("it is one of several copies")
+    }
+
+    /// The replica.
+    ///
+    /// # Panics
+    /// If it is no copy.
+    #[must_use]
+    pub fn replica(&self) -> &Replica {
+        &self
+            .copy
+            .as_ref()
+            .expect("it is one of several copies")
+            .replica
+    }
+
+    /// The replica, to be handed inputs. What it wants done is done by the functions below.
+    ///
+    /// # Panics
+    /// As all of them: if it is no copy.
+    pub fn replica_mut(&mut self) -> &mut Replica {
+        &mut self.replicated().replica
+    }
+
+    /// [`replica::Effect::Accepted`].
+    pub fn on_accepted(&mut self, after: Position) {
+        let copy = self.copy.as_mut().expect("it is one of several copies");
+        let batches = copy.replica.batches_after(after);
+        let batches = batches.expect("what was just accepted is still there");
+        for batch in batches {
+            let now = copy
+                .pending
+                .is_empty()
+                .then(|| follow(&mut self.store, batch));
+            if let Some(Ok(applied)) = now {
+                self.commits.applied(applied, true);
+                copy.told_ms = batch.time_ms;
+            } else {
+                copy.pending.push_back(Pending::Batch(batch.clone()));
+            }
+        }
+    }
+
+    /// [`replica::Effect::Committed`].
+    pub fn on_committed(&mut self, position: Position) {
+        self.commits.commit_to(position);
+    }
+
+    /// [`replica::Effect::Install`]. The bytes have passed [`Told::check`].
+    pub fn on_install(&mut self, attempt: u32, step: u32, bytes: Vec<u8>) {
+        let asked = Asked { attempt, step };
+        self.replicated()
+            .pending
+            .push_back(Pending::Part(asked, bytes));
+    }
+
+    /// [`replica::Effect::Read`]: a part of a snapshot from `cursor` on.
+    #[must_use]
+    pub fn read_chunk(&self, cursor: u64) -> Chunk {
+        let mut bytes = Vec::new();
+        let next = self.store.tell_all(cursor, CHUNK_BYTES, &mut bytes);
+        let at = self.replica().last();
+        Chunk { at, bytes, next }
+    }
+
+    /// [`replica::Effect::Reset`]: the copy goes on behind `base` with an empty store.
+    pub fn on_reset(&mut self, mut store: Store, base: Position) {
+        store.begin_behind(base);
+        self.store = store;
+        self.commits = Commits::behind(base);
+        self.forget_sessions();
+        let copy = self.replicated();
+        copy.pending.clear();
+        (copy.filled, copy.known) = (None, base);
+        self.set_beside(self.beside);
+    }
+
+    /// [`replica::Effect::Serve`]: from now on it orders writes.
+    pub fn begin_to_serve(&mut self, now: Now, epoch: u32, floor_ms: u64) {
+        let copy = self.replicated();
+        assert!(copy.pending.is_empty(), "what it serves is in its store");
+        copy.time_ms = copy.time_ms.max(floor_ms).max(now.unix_ms);
+        copy.told_ms = 0;
+        let (last, time_ms) = (copy.replica.last(), copy.time_ms);
+        self.next = Position::new(epoch, 1);
+        self.commits.begin_to_serve(last);
+        self.forget_sessions();
+        self.learn_sessions(now.not_before(time_ms));
+    }
+
+    /// [`replica::Effect::StepDown`], or it is to be emptied: whoever waits in a line is to ask elsewhere.
+    pub fn stop_serving(&mut self) -> Vec<ConnectionId> {
+        let mut waiting: Vec<ConnectionId> = self.holds.waiting().collect();
+        waiting.extend(
+            self.holds
+                .take_woken()
+                .into_iter()
+                .map(|(connection, _)| connection),
+        );
+        self.forget_sessions();
+        waiting
+    }
+
+    fn forget_sessions(&mut self) {
+        self.holds = Holds::new(self.settings.seed);
+        self.users = Users::default();
+        self.marks = Marks::default();
+        self.writer = None;
+    }
+
+    /// What has become of what the replica has asked for. To be called after disk events, and after a turn.
+    pub fn take_news(&mut self) -> Option<News> {
+        let copy = self.copy.as_mut().expect("it is one of several copies");
+        copy.catch_up(&mut self.store, &mut self.commits);
+        let log = self.store.persisted();
+        let persisted = self.commits.advance_persisted(log);
+        if let Some((Asked { attempt, step }, _)) = copy.filled.take_if(|(_, end)| *end <= log) {
+            return Some(News::Installed { attempt, step });
+        }
+        (persisted > copy.known).then(|| {
+            copy.known = persisted;
+            News::Persisted(persisted)
+        })
+    }
+
+    /// Whether anything was proposed since the last time.
+    pub fn take_proposed(&mut self) -> bool {
+        core::mem::take(&mut self.replicated().proposed)
+    }
+
+    /// By which time a command runs that comes now: a copy's time never goes back.
+    pub fn time(&mut self, now: Now) -> Now {
+        let copy = self.replicated();
+        copy.time_ms = copy.time_ms.max(now.unix_ms);
+        now.not_before(copy.time_ms)
+    }
+
+    /// Tells the time in a batch of its own, unless a batch has told it since `after_ms`.
+    ///
+    /// # Errors
+    /// [`Refused`]: not now.
+    pub fn tell_time(&mut self, now: Now, after_ms: u64) -> Result<(), Refused> {
+        let first = self.next;
+        let copy = self.copy.as_mut().expect("it is one of several copies");
+        if copy.told_ms > after_ms {
+            return Ok(());
+        }
+        copy.check_room(Op::TOLD_HEADER_BYTES)?;
+        let now_ms = copy.time_ms.max(now.unix_ms);
+        copy.told.clear();
+        let applied = self.store.tell_nothing(now_ms, first, &mut copy.told)?;
+        copy.propose(now_ms, first, applied);
+        self.next = applied.last.plus(1);
+        self.commits.applied(applied, false);
+        Ok(())
+    }
+
+    /// A bounded step of a standby's maintenance: what has expired is freed. Returns whether there is more to do at once.
+    pub fn maintain_standby(&mut self, budget_bytes: usize) -> bool {
+        let now_ms = self.replicated().told_ms.saturating_sub(SWEEP_LATER_MS);
+        self.set_beside(self.beside);
+        self.store.maintain(now_ms, budget_bytes, &mut |_| {})
+    }
+
+    /// Bytes that others use of the memory that the store's limit is about: they count towards it.
+    pub fn set_beside(&mut self, bytes: usize) {
+        self.beside = bytes;
+        self.store
+            .set_beside(bytes + self.holds.bytes() + self.users.bytes());
+    }
+
+    /// Bytes that this shard uses of that memory.
+    #[must_use]
+    pub fn used_bytes(&self) -> usize {
+        self.store.used() - self.beside
+    }
+}
