@@ -72,6 +72,10 @@ struct ClusterArgs {
     #[arg(long, default_value = "256MiB", value_name = "SIZE")]
     memory: String,
 
+    /// Nodes write nothing to disk (Tenure)
+    #[arg(long)]
+    in_memory: bool,
+
     /// Cores that all nodes share, as `taskset` takes them
     #[arg(long, value_name = "LIST")]
     cores: Option<String>,
@@ -221,6 +225,7 @@ fn plan(args: &ClusterArgs, disk_mib: Option<u64>) -> Result<Plan> {
         metadata: args.meta,
         metadata_program: beside("tenure-meta")?,
         node_timeout_ms: args.node_timeout,
+        in_memory: args.in_memory,
         disk_mib,
         memory: args.memory.clone(),
         cores: args.cores.clone(),

@@ -47,6 +47,8 @@ pub struct Plan {
     pub metadata_program: PathBuf,
     /// After how long a silent node is suspected (Redis).
     pub node_timeout_ms: u64,
+    /// Whether nodes write nothing to disk (Tenure; the others never do).
+    pub in_memory: bool,
     /// Each node's disk, if it is a small one.
     pub disk_mib: Option<u64>,
     /// Each node's memory.

@@ -6,28 +6,36 @@ use std::process::Command;
 use super::peer::Metadata;
 use super::{Cluster, Node, Plan};
 
+/// What all processes of a cluster know.
+const SECRET: &str = "chaos";
+
 /// The command that runs a node.
-pub fn command(plan: &Plan, node: &Node, metadata: &[Node], _number: usize) -> Command {
+pub fn command(plan: &Plan, node: &Node, metadata: &[Node], number: usize) -> Command {
     let mut command = plan.command(&node.site);
     let addresses: Vec<String> = metadata.iter().map(|m| m.addr.to_string()).collect();
     let store = match plan.metadata {
         Metadata::Embedded => format!("tenure://{}", addresses.join(",")),
         Metadata::Etcd => format!("etcd://{}", addresses.join(",")),
     };
-    let data = node.directory.join("data");
+    let data = match plan.in_memory {
+        true => "off".into(),
+        false => node.directory.join("data").to_string_lossy().into_owned(),
+    };
     let all = [
         ("listen", node.addr.to_string()),
         ("peer", node.bus.to_string()),
         ("admin", node.admin.to_string()),
         ("meta", store),
-        ("dir", data.to_string_lossy().into_owned()),
+        ("dir", data),
         ("memory", plan.memory.clone()),
         ("copies", plan.copies.to_string()),
         ("shards", plan.shards.to_string()),
-        ("password", String::new()),
+        ("initial-nodes", plan.nodes.to_string()),
+        ("node", (number + 1).to_string()),
+        ("allow-unauthenticated", "true".into()),
     ];
-    command.arg("serve");
-    for (name, value) in all.iter().filter(|(_, value)| !value.is_empty()) {
+    command.arg("serve").env("TENURE_CLUSTER_SECRET", SECRET);
+    for (name, value) in &all {
         command.arg(format!("--{name}")).arg(value);
     }
     command
@@ -44,6 +52,7 @@ pub fn metadata_command(plan: &Plan, metadata: &[Node], number: usize) -> Comman
 fn embedded(plan: &Plan, node: &Node) -> Command {
     let mut command = node.site.command(&plan.metadata_program);
     command
+        .env("TENURE_META_SECRET", SECRET)
         .arg(node.directory.join("meta.redb"))
         .arg(node.addr.to_string());
     command
