@@ -202,6 +202,12 @@ impl Agent {
         self.court.standing(node)
     }
 
+    /// Whether a node has said that it is about to end.
+    #[must_use]
+    pub fn is_leaving(&self, node: NodeId) -> bool {
+        self.court.is_leaving(node)
+    }
+
     /// Whether the metadata store answers, as far as this node has asked it anything.
     #[must_use]
     pub fn store_answers(&self) -> bool {

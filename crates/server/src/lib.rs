@@ -38,4 +38,5 @@ mod spin;
 pub mod survey;
 mod turns;
 
+pub use metadata::keep_alone as keep_metadata;
 pub use serve::{StartError, serve};

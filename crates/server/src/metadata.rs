@@ -1,5 +1,6 @@
 //! The metadata store, as this server reaches it, and as it keeps it for its peers.
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -16,6 +17,7 @@ use tracing::{error, info};
 
 use crate::config::cluster::{ClusterConfig, Meta};
 use crate::message::{Mailbox, Message};
+use crate::serve::{StartError, address_error};
 
 /// The file of an embedded store, in the data directory.
 const FILE: &str = "metadata.redb";
@@ -124,6 +126,40 @@ pub fn keep(
     info!(%address, "keeping the metadata store");
     runtime.spawn(server.run());
     Ok(address)
+}
+
+/// Keeps an embedded store and does nothing else, for ever. `ready` is told where.
+///
+/// # Errors
+/// The file is in use or damaged, the address cannot be listened on, or later the disk fails.
+pub fn keep_alone(
+    file: &Path,
+    listen: SocketAddr,
+    secret: &str,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<Infallible, StartError> {
+    let failed =
+        |error: &dyn std::fmt::Display| StartError::new(format!("{}: {error}", file.display()));
+    let (keeper, thread) = Keeper::open(file).map_err(|error| failed(&error))?;
+    let settings = meta::embedded::Settings {
+        listen,
+        secret: secret.as_bytes().to_vec(),
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| failed(&error))?;
+    let bound = runtime.block_on(Server::bind(settings, keeper));
+    let server = bound.map_err(|error| address_error("listen", &listen.to_string(), &error))?;
+    ready(server.address().map_err(|error| failed(&error))?);
+    // The keeper ends only when its disk fails.
+    let keeper = runtime.spawn_blocking(move || thread.join().is_ok());
+    runtime.block_on(async {
+        tokio::select! {
+            served = server.run() => Err(failed(&format_args!("nothing can be accepted any more: {served:?}"))),
+            _ = keeper => Err(failed(&"the disk has failed: mend it and start again")),
+        }
+    })
 }
 
 /// Carries the agent's questions to the store, and the answers to the node's thread, until there are no more.

@@ -18,6 +18,7 @@ use std::time::Duration;
 
 use cluster::agent::{Agent, AskId, Effect, Event, Input};
 use cluster::coordinator::{Command, Refusal};
+use cluster::court::Standing;
 use cluster::message::Message;
 use cluster::metadata::Ask;
 use cluster::timing::{REPORT_MS, TICK_MS};
@@ -232,18 +233,20 @@ impl Plane {
     }
 
     fn leads_what_others_could(&self) -> bool {
-        let me: Member = self.agent.me();
+        let me = self.agent.me();
         let mut shards = self.agent.map().shards().values();
         shards.any(|record| {
-            let others = record
-                .config
-                .copies()
-                .members()
-                .iter()
-                .filter(|m| **m != me);
-            let present = others.filter(|m| self.agent.map().is_present(**m));
-            record.config.primary() == me && present.count() > 0
+            let members = record.config.copies().members();
+            let mut others = members.iter().filter(|m| **m != me);
+            record.config.primary() == me && others.any(|other| self.stays(*other))
         })
+    }
+
+    fn stays(&self, member: Member) -> bool {
+        let agent = &self.agent;
+        agent.map().is_present(member)
+            && agent.standing(member.node) == Standing::Well
+            && !agent.is_leaving(member.node)
     }
 }
 

@@ -144,6 +144,26 @@ impl Survey {
     }
 }
 
+impl Survey {
+    /// Whether all shards are there and served.
+    #[must_use]
+    pub fn is_served(&self) -> bool {
+        let served = self.shards.iter().filter(|shard| shard.phase == "serving");
+        self.shard_count > 0 && served.count() == usize::from(self.shard_count)
+    }
+
+    /// Whether besides that every member of every shard has everything, and there are as many as there should be.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        let mut shards = self.shards.iter();
+        let whole = |shard: &ShardRow| {
+            let complete = shard.members.iter().all(|m| m.complete == Some(true));
+            complete && shard.members.len() == usize::from(self.copies)
+        };
+        self.is_served() && shards.all(whole)
+    }
+}
+
 fn node_row(agent: &Agent, node: NodeId, record: &NodeRecord, linked: bool) -> NodeRow {
     let shards = agent.map().shards().values();
     let holds = |record: &&ShardRecord| {

@@ -1,5 +1,9 @@
 //! The `tenure` command line.
 
+mod cluster;
+mod dev;
+mod http;
+mod meta;
 mod serve;
 
 use std::fmt::Display;
@@ -18,6 +22,8 @@ Examples:
   tenure serve --memory 2GiB --sync always         acknowledge a write when it is on disk
   TENURE_PASSWORD=... tenure serve --listen 0.0.0.0:6379
   tenure serve --config /etc/tenure.toml --print-config
+  tenure dev                                       a cluster of three nodes on this machine
+  tenure cluster status                            is a cluster well?
   tenure bench --help                              put load on a server and measure it
 ";
 
@@ -29,6 +35,9 @@ fn main() -> ExitCode {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(serve::command())
+        .subcommand(dev::command())
+        .subcommand(cluster::command())
+        .subcommand(meta::command())
         .subcommand(BenchArgs::augment_args(Command::new("bench")));
     let matches = match command.try_get_matches() {
         Ok(matches) => matches,
@@ -36,6 +45,9 @@ fn main() -> ExitCode {
     };
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
+        Some(("dev", matches)) => dev::run(matches),
+        Some(("cluster", matches)) => cluster::run(matches),
+        Some(("meta", matches)) => meta::run(matches),
         Some(("bench", matches)) => run_bench(matches),
         Some(_) | None => unreachable!("clap knows every subcommand and demands one"),
     }
@@ -57,6 +69,12 @@ fn usage(error: &clap::Error) -> ExitCode {
     // Nobody may be listening, which is no reason for another error.
     let _ = error.print();
     ExitCode::from(if error.use_stderr() { USAGE } else { 0 })
+}
+
+/// Lines on standard output. Nobody may be listening.
+fn say(text: &dyn Display) {
+    let mut out = std::io::stdout().lock();
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
 /// One line on standard error.

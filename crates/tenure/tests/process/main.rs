@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::print_stdout)]
 
 mod clients;
+mod cluster;
 mod disk_full;
 mod kill9;
 mod lifecycle;

@@ -179,7 +179,7 @@ fn collect(from: impl std::io::Read + Send + 'static, log: Arc<Mutex<String>>) -
     })
 }
 
-fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
+pub fn between<'a>(text: &'a str, before: &str, after: &str) -> &'a str {
     let rest = text
         .split_once(before)
         .unwrap_or_else(|| panic!("no `{before}` in {text}"))

@@ -1,0 +1,238 @@
+//! The cluster as tables for people.
+
+use std::fmt::Write as _;
+
+use server::survey::{NodeRow, ShardRow, Survey};
+
+/// Whether everything is served, with as many complete copies as there should be, and everybody answers.
+pub fn is_well(survey: &Survey) -> bool {
+    survey.is_whole() && survey.store_answers && survey.nodes.iter().all(is_node_well)
+}
+
+fn is_node_well(node: &NodeRow) -> bool {
+    node.state == "gone" || (node.state == "active" && node.standing == "well")
+}
+
+/// A few lines.
+pub fn status(survey: &Survey) -> String {
+    let nodes = survey.nodes.iter();
+    let well = nodes.filter(|node| is_node_well(node)).count();
+    let served = survey
+        .shards
+        .iter()
+        .filter(|shard| shard.phase == "serving")
+        .count();
+    let (missing, filling) = copies(survey);
+    let coordinator = survey.coordinator.map_or_else(
+        || "nobody yet".into(),
+        |node| format!("node {node}, term {}", survey.term),
+    );
+    let store = if survey.store_answers {
+        "answers"
+    } else {
+        "does not answer: the cluster serves on as it is, without failover"
+    };
+    let mut text = format!(
+        "cluster {}: {}\n\
+         nodes        {well} of {} well\n\
+         shards       {served} of {} served, {missing} copies missing, {filling} being filled\n\
+         coordinator  {coordinator}\n\
+         map          {store}\n",
+        survey.cluster,
+        if is_well(survey) { "well" } else { "NOT WELL" },
+        survey.nodes.len(),
+        survey.shard_count,
+    );
+    for node in survey.nodes.iter().filter(|node| !is_node_well(node)) {
+        let _ = writeln!(
+            text,
+            "  node {}: {}, {}",
+            node.node, node.state, node.standing
+        );
+    }
+    for shard in survey
+        .shards
+        .iter()
+        .filter(|shard| shard.phase != "serving")
+    {
+        let _ = writeln!(
+            text,
+            "  shard {}: {} under node {}",
+            shard.shard, shard.phase, shard.primary
+        );
+    }
+    for loss in &survey.losses {
+        let _ = writeln!(
+            text,
+            "  shard {}, epoch {}: recovered from node {} alone; what {:?} had more is lost",
+            loss.shard, loss.epoch, loss.survivor, loss.missing
+        );
+    }
+    text
+}
+
+/// Copies that are missing, and that are not complete. Unknown ones count as complete.
+pub fn copies(survey: &Survey) -> (usize, usize) {
+    let target = usize::from(survey.copies);
+    let missing = |shard: &ShardRow| target.saturating_sub(shard.members.len());
+    let filling = |shard: &ShardRow| {
+        let members = shard.members.iter();
+        members
+            .filter(|member| member.complete == Some(false))
+            .count()
+    };
+    let shards = &survey.shards;
+    (
+        shards.iter().map(missing).sum(),
+        shards.iter().map(filling).sum(),
+    )
+}
+
+/// One line a node.
+pub fn nodes(survey: &Survey) -> String {
+    let mut text = format!(
+        "{:>4}  {:<9} {:<10} {:>5} {:>6} {:>4}  {:<21} {:<21} {}\n",
+        "node", "state", "standing", "leads", "copies", "zone", "client", "peer", "admin"
+    );
+    for node in &survey.nodes {
+        let role = if Some(node.node) == survey.coordinator {
+            "  coordinator"
+        } else {
+            ""
+        };
+        let _ = writeln!(
+            text,
+            "{:>4}  {:<9} {:<10} {:>5} {:>6} {:>4}  {:<21} {:<21} {}{role}",
+            node.node,
+            node.state,
+            node.standing,
+            node.primaries,
+            node.copies,
+            node.zone,
+            node.client,
+            node.peer,
+            node.admin
+        );
+    }
+    text
+}
+
+/// One line a shard; `*` marks a copy that is not complete, `-` a member whose life is over.
+pub fn shards(survey: &Survey) -> String {
+    let mut text = format!(
+        "{:>5}  {:<11} {:>6}  {:<10} {:>7}  {:<16} {:>11} {:>8}\n",
+        "shard", "slots", "epoch", "phase", "primary", "copies", "bytes", "writes/s"
+    );
+    for shard in &survey.shards {
+        let slots = format!("{}-{}", shard.first_slot, shard.last_slot);
+        let bytes = shard
+            .bytes
+            .map_or_else(|| "?".into(), |bytes| bytes.to_string());
+        let writes = shard
+            .writes_per_s
+            .map_or_else(|| "?".into(), |writes| writes.to_string());
+        let _ = writeln!(
+            text,
+            "{:>5}  {slots:<11} {:>6}  {:<10} {:>7}  {:<16} {bytes:>11} {writes:>8}",
+            shard.shard,
+            shard.epoch,
+            shard.phase,
+            shard.primary,
+            members(shard)
+        );
+    }
+    text
+}
+
+fn members(shard: &ShardRow) -> String {
+    let members = shard.members.iter().map(|member| {
+        let mark = match (member.present, member.complete) {
+            (false, _) => "-",
+            (true, Some(false)) => "*",
+            (true, Some(true) | None) => "",
+        };
+        format!("{}{mark}", member.node)
+    });
+    members.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use server::survey::{MemberRow, NodeRow, ShardRow, Survey};
+
+    use super::{is_well, shards, status};
+
+    fn survey() -> Survey {
+        let node = |node| NodeRow {
+            node,
+            state: "active".into(),
+            standing: "well".into(),
+            ..NodeRow::default()
+        };
+        let member = |node| MemberRow {
+            node,
+            present: true,
+            complete: Some(true),
+        };
+        Survey {
+            cluster: "shop".into(),
+            node: 1,
+            coordinator: Some(1),
+            term: 3,
+            store_answers: true,
+            copies: 2,
+            quorum: 2,
+            shard_count: 1,
+            nodes: vec![node(1), node(2)],
+            shards: vec![ShardRow {
+                last_slot: 16_383,
+                epoch: 4,
+                phase: "serving".into(),
+                primary: 1,
+                quorum: 2,
+                members: vec![member(1), member(2)],
+                bytes: Some(7),
+                writes_per_s: Some(1),
+                ..ShardRow::default()
+            }],
+            losses: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn anything_that_is_wrong_is_not_well_and_is_named() {
+        let well = survey();
+        assert!(is_well(&well) && status(&well).starts_with("cluster shop: well\n"));
+        let wrong: [(fn(&mut Survey), &str); 5] = [
+            (|s| s.store_answers = false, "without failover"),
+            (
+                |s| s.nodes[1].standing = "convicted".into(),
+                "node 2: active, convicted",
+            ),
+            (
+                |s| s.shards[0].phase = "recovering".into(),
+                "shard 0: recovering under node 1",
+            ),
+            (
+                |s| s.shards[0].members[1].complete = Some(false),
+                "1 being filled",
+            ),
+            (|s| s.shards[0].members.truncate(1), "1 copies missing"),
+        ];
+        for (change, named) in wrong {
+            let mut survey = survey();
+            change(&mut survey);
+            let text = status(&survey);
+            assert!(!is_well(&survey) && text.contains("NOT WELL"), "{named}");
+            assert!(text.contains(named), "{text}");
+        }
+    }
+
+    #[test]
+    fn marks_tell_copies_apart() {
+        let mut survey = survey();
+        survey.shards[0].members[0].complete = Some(false);
+        survey.shards[0].members[1].present = false;
+        assert!(shards(&survey).contains(" 1* 2- "), "{}", shards(&survey));
+    }
+}

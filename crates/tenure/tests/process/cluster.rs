@@ -1,0 +1,7 @@
+//! Clusters of real processes.
+
+mod dev;
+mod failover;
+mod members;
+mod metadata;
+mod rig;

@@ -1,0 +1,85 @@
+//! A primary dies, or is stopped.
+
+use std::time::Instant;
+
+use super::rig::{Cluster, ClusterClient};
+use crate::wire::Reply;
+
+const KEYS: usize = 200;
+
+fn keys() -> Vec<String> {
+    (0..KEYS).map(|n| format!("key-{n}")).collect()
+}
+
+fn write_all(client: &mut ClusterClient, value: &str) {
+    for key in keys() {
+        let reply = client.until_answered(&key, &["SET", &key, value]);
+        assert!(reply.is_ok(), "{key}: {reply:?}");
+    }
+}
+
+fn read_all(client: &mut ClusterClient, value: &str) {
+    for key in keys() {
+        let reply = client.until_answered(&key, &["GET", &key]);
+        assert_eq!(reply, Reply::Bulk(Some(value.into())), "{key}");
+    }
+}
+
+/// The node that leads most of the shards.
+fn busiest(cluster: &Cluster) -> u32 {
+    let survey = cluster.survey();
+    let busiest = survey.nodes.iter().max_by_key(|node| node.primaries);
+    busiest.expect("there are nodes").node
+}
+
+#[test]
+fn a_killed_primary_is_followed_by_one_that_has_every_acknowledged_write() {
+    let mut cluster = Cluster::start(3, &[]);
+    let mut client = cluster.client();
+    write_all(&mut client, "before");
+    let victim = busiest(&cluster);
+    let address = cluster.nodes[&victim].address.clone();
+    let lost = keys().into_iter().find(|key| client.home(key) == address);
+    let lost = lost.expect("it leads something");
+    cluster.kill(victim);
+    let began = Instant::now();
+    assert!(
+        client
+            .until_answered(&lost, &["SET", &lost, "before"])
+            .is_ok()
+    );
+    println!("the first write after {} ms", began.elapsed().as_millis());
+    read_all(&mut client, "before");
+    write_all(&mut client, "after");
+    cluster.start_node(victim);
+    cluster.until("the node is filled again", |survey| {
+        survey.is_whole() && survey.nodes.iter().all(|node| node.copies == 8)
+    });
+    read_all(&mut client, "after");
+}
+
+#[test]
+fn a_stopped_node_hands_over_first_and_every_request_is_answered_or_redirected() {
+    let mut cluster = Cluster::start(3, &[]);
+    let mut client = cluster.client();
+    write_all(&mut client, "before");
+    let node = busiest(&cluster);
+    let stopping = cluster.nodes.remove(&node).unwrap();
+    stopping.signal("TERM");
+    // Whoever writes meanwhile is answered, redirected, or told so: only a connection that was closed leaves him in doubt.
+    write_all(&mut client, "during");
+    let (status, log) = stopping.wait();
+    assert!(status.success(), "{status}: {log}");
+    assert!(log.contains("leaving") && log.contains("stopped"), "{log}");
+    read_all(&mut client, "during");
+    let survey = cluster.until("others lead", |survey| {
+        survey.is_served() && survey.shards.iter().all(|shard| shard.primary != node)
+    });
+    assert!(
+        survey.shards.iter().all(|shard| shard.members.len() == 3),
+        "its copies wait for it"
+    );
+    cluster.start_node(node);
+    cluster.until("it is back", |survey| survey.is_whole());
+    read_all(&mut client, "during");
+}
