@@ -298,6 +298,13 @@ impl Node {
         Some(ShardId(cluster.shards[place].number))
     }
 
+    /// The copies of a member, in the order of [`Node::shards`].
+    #[must_use]
+    pub fn copy_ids(&self) -> Vec<CopyId> {
+        let copies = self.cluster.iter().flat_map(|cluster| &cluster.copies);
+        copies.map(|copy| copy.id).collect()
+    }
+
     /// All copies of a member, by shard: to look at.
     pub fn shards(&self) -> impl Iterator<Item = (ShardId, &Shard)> {
         self.cluster.iter().flat_map(|cluster| cluster.shards())

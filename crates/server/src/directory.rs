@@ -8,6 +8,7 @@
 //!   EPOCH       the epoch of the last start: positions of a later start are greater
 //!   CLEAN       there after a clean shutdown: no file may then be torn
 //!   segments/   the log, one file a segment, named by the segment's number in hexadecimal
+//!   copies/     of a member of a cluster: a folder for each copy, with its segments/ and, in NOTE, what it has promised
 //!   quarantine/ damaged segment files that were replaced: for the operator to look at, never read again
 //! ```
 
@@ -15,6 +16,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use node::CopyId;
 use store::SegmentId;
 use tracing::warn;
 
@@ -101,6 +103,108 @@ impl Directory {
     /// Records that everything is written and synced, and nobody will write any more.
     pub fn mark_clean(&self) -> io::Result<()> {
         replace(&self.path, "CLEAN", "")
+    }
+}
+
+/// Where the files of copies are.
+#[derive(Clone, Debug, Default)]
+pub struct Folders {
+    directory: PathBuf,
+}
+
+/// The file that holds the note of a copy.
+const NOTE: &str = "NOTE";
+
+impl Folders {
+    /// Those of a data directory.
+    #[must_use]
+    pub fn of(directory: &Directory) -> Self {
+        Self {
+            directory: directory.path.clone(),
+        }
+    }
+
+    fn all(&self) -> PathBuf {
+        self.directory.join("copies")
+    }
+
+    fn folder(&self, copy: CopyId) -> PathBuf {
+        match copy {
+            CopyId::ALONE => self.directory.clone(),
+            CopyId(number) => self.all().join(format!("{number:08x}")),
+        }
+    }
+
+    /// Where the segment files of a copy are.
+    pub fn segments(&self, copy: CopyId) -> PathBuf {
+        self.folder(copy).join("segments")
+    }
+
+    /// Makes the folder if it is not there, and replaces its note.
+    pub fn keep_note(&self, copy: CopyId, note: &[u8], syncs: bool) -> io::Result<()> {
+        let folder = self.folder(copy);
+        if !folder.join("segments").exists() {
+            fs::create_dir_all(folder.join("segments"))?;
+            sync_directory(&folder)?;
+            sync_directory(&self.all())?;
+            sync_directory(&self.directory)?;
+        }
+        replace_bytes(&folder, NOTE, note, syncs)
+    }
+
+    /// Removes a folder with all that is in it. Its note goes first: without it nothing else counts.
+    pub fn remove(&self, copy: CopyId) -> io::Result<()> {
+        let folder = self.folder(copy);
+        match fs::remove_file(folder.join(NOTE)) {
+            Ok(()) => sync_directory(&folder)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Makes all notes survive a loss of power.
+    pub fn sync_notes(&self) -> io::Result<()> {
+        for (copy, _) in self.notes()? {
+            let folder = self.folder(copy);
+            File::open(folder.join(NOTE))?.sync_all()?;
+            sync_directory(&folder)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the folders of all copies: what they had is none of this life of the node.
+    pub fn remove_all(&self) -> io::Result<()> {
+        for (copy, _) in self.notes()? {
+            self.remove(copy)?;
+        }
+        Ok(())
+    }
+
+    /// All copies that have a folder, with their notes; `None` for one that has none. The newest first.
+    pub fn notes(&self) -> io::Result<Vec<(CopyId, Option<Vec<u8>>)>> {
+        let mut found = Vec::new();
+        let entries = match fs::read_dir(self.all()) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
+            entries => entries?,
+        };
+        for entry in entries {
+            let name = entry?.file_name();
+            let number = name
+                .to_str()
+                .and_then(|name| u32::from_str_radix(name, 16).ok());
+            let Some(copy) = number.map(CopyId) else {
+                warn!(name = %name.display(), "not the folder of a copy; it is left alone");
+                continue;
+            };
+            let note = fs::read(self.folder(copy).join(NOTE));
+            found.push((copy, note.ok()));
+        }
+        found.sort_unstable_by_key(|(copy, _)| std::cmp::Reverse(*copy));
+        Ok(found)
     }
 }
 
@@ -228,12 +332,22 @@ fn read_epoch(path: &Path) -> Result<u32, DirectoryError> {
 
 /// Replaces a small file so that after a loss of power it is the old or the new one.
 pub fn replace(directory: &Path, name: &str, text: &str) -> io::Result<()> {
+    replace_bytes(directory, name, text.as_bytes(), true)
+}
+
+/// As [`replace`]; unless it `syncs`, a loss of power may leave anything, and only the death of the process does not.
+fn replace_bytes(directory: &Path, name: &str, bytes: &[u8], syncs: bool) -> io::Result<()> {
     let new = directory.join(format!("{name}.new"));
     let mut file = File::create(&new)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
+    file.write_all(bytes)?;
+    if syncs {
+        file.sync_all()?;
+    }
     fs::rename(&new, directory.join(name))?;
-    sync_directory(directory)
+    if syncs {
+        sync_directory(directory)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

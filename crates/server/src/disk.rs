@@ -8,29 +8,50 @@
 //!
 //! Ops on one file are done in order: a write to a file that is still being created waits its turn in that thread, and so do
 //! those after it until it is done.
+//!
+//! A member of a cluster has many copies, each with a folder of its own ([`Folders`]); one thread serves them all, so a folder is there
+//! before anything is created in it, and goes after everything that was asked of it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use model::limits::SEGMENT_BYTES;
+use node::{CopyId, DiskTask, FileTask, Input};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use store::{DiskError, DiskEvent, DiskOp, SegmentId};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::directory::{quarantine, segment_path, sync_directory};
+use crate::directory::{Folders, quarantine, segment_path, sync_directory};
 use crate::message::{Mailbox, Message};
 
-/// An op that the disk thread has done.
+/// What the disk thread has done.
 #[derive(Debug)]
-pub struct Done {
+pub enum Done {
+    /// Something to a segment file.
+    Segment(SegmentDone),
+    /// The note of a copy is kept.
+    Kept {
+        /// Whose.
+        copy: CopyId,
+        /// Which.
+        ticket: u64,
+    },
+    /// A folder is removed, or what was left of it will be at the next start.
+    Removed,
+}
+
+/// An op on a segment file that the disk thread has done.
+#[derive(Debug)]
+pub struct SegmentDone {
+    copy: CopyId,
     event: DiskEvent,
     /// The file that was created.
     file: Option<Arc<File>>,
@@ -38,14 +59,23 @@ pub struct Done {
     took_us: u64,
 }
 
-/// An op for the disk thread, with the file that it is about.
-struct Job {
-    op: DiskOp,
+/// Something for the disk thread to do.
+enum Job {
+    Segment(SegmentJob),
+    Folder(FileTask),
+}
+
+/// An op on a segment file, with the file that it is about.
+struct SegmentJob {
+    task: DiskTask,
     /// `None`: it is opened, if the op needs it.
     file: Option<Arc<File>>,
     /// What to write.
     bytes: Vec<u8>,
 }
+
+/// A segment of a copy.
+type Segment = (CopyId, SegmentId);
 
 /// Counters of the disk, since the start.
 #[derive(Clone, Copy, Debug, Default)]
@@ -91,14 +121,14 @@ impl Durations {
 
 /// The disk of one node.
 pub struct Disk {
-    /// The directory of the segment files.
-    segments: PathBuf,
+    /// Where the segment files are.
+    folders: Folders,
     /// Files that are open for writing.
-    files: BTreeMap<SegmentId, Arc<File>>,
+    files: BTreeMap<Segment, Arc<File>>,
     /// Segments whose files are being created.
-    creating: BTreeSet<SegmentId>,
+    creating: BTreeSet<Segment>,
     /// Writes that wait in the thread, by segment.
-    waiting: BTreeMap<SegmentId, usize>,
+    waiting: BTreeMap<Segment, usize>,
     /// `None`: there is no disk, and every op is done as soon as it is asked for.
     jobs: Option<Sender<Job>>,
     /// Ops that the thread has and has not answered.
@@ -112,18 +142,31 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// A disk whose files lie in `segments`, and whose events go to `mailbox`.
+    /// A disk whose files lie in `folders`, each created with `segment_bytes` of space, and whose events go to `mailbox`. `syncs_notes` is
+    /// whether a note must survive a loss of power to be kept.
     ///
     /// # Errors
     /// The thread cannot be started.
-    pub fn start(segments: PathBuf, mailbox: Mailbox, clock: Clock) -> io::Result<Self> {
+    pub fn start(
+        folders: Folders,
+        segment_bytes: usize,
+        syncs_notes: bool,
+        mailbox: Mailbox,
+        clock: Clock,
+    ) -> io::Result<Self> {
         let (jobs, queue) = channel();
-        let directory = segments.clone();
+        let worker = Worker {
+            folders: folders.clone(),
+            segment_bytes,
+            syncs_notes,
+            mailbox,
+            clock,
+        };
         let thread = std::thread::Builder::new()
             .name("tenure-disk".into())
-            .spawn(move || work(&directory, &queue, &mailbox, clock))?;
+            .spawn(move || worker.work(&queue))?;
         Ok(Self {
-            segments,
+            folders,
             jobs: Some(jobs),
             _thread: Some(thread),
             ..Self::nowhere()
@@ -134,7 +177,7 @@ impl Disk {
     #[must_use]
     pub fn nowhere() -> Self {
         Self {
-            segments: PathBuf::new(),
+            folders: Folders::default(),
             files: BTreeMap::new(),
             creating: BTreeSet::new(),
             waiting: BTreeMap::new(),
@@ -148,13 +191,14 @@ impl Disk {
 
     /// Does a write at once and says how it ended; has any other op done, which [`Disk::done`] will say.
     /// `bytes` is what to write.
-    pub fn perform(&mut self, op: DiskOp, bytes: &[u8]) -> Option<DiskEvent> {
+    pub fn perform(&mut self, task: DiskTask, bytes: &[u8]) -> Option<DiskEvent> {
+        let op = task.op;
         if self.jobs.is_none() {
             return Some(DiskEvent { op, result: Ok(()) });
         }
-        let segment = op.segment();
-        let mut job = Job {
-            op,
+        let segment = (task.copy, op.segment());
+        let mut job = SegmentJob {
+            task,
             file: self.files.get(&segment).cloned(),
             bytes: Vec::new(),
         };
@@ -179,30 +223,54 @@ impl Disk {
                 self.files.remove(&segment);
             }
         }
-        self.underway += 1;
-        if let Some(jobs) = &self.jobs {
-            jobs.send(job)
-                .expect("the disk thread ends only after its queue");
-        }
+        self.ask(Job::Segment(job));
         None
     }
 
-    /// Takes note of what the thread did.
-    pub fn done(&mut self, done: Done) -> DiskEvent {
+    /// Has something done to the folder of a copy. [`Disk::done`] says when.
+    pub fn tend_folder(&mut self, task: FileTask) {
+        if let FileTask::Remove { copy } = &task {
+            self.files.retain(|(of, _), _| of != copy);
+        }
+        self.ask(Job::Folder(task));
+    }
+
+    fn ask(&mut self, job: Job) {
+        if let Some(jobs) = &self.jobs {
+            self.underway += 1;
+            jobs.send(job)
+                .expect("the disk thread ends only after its queue");
+        }
+    }
+
+    /// Takes note of what the thread did, and says what the node is to hear of it.
+    pub fn done(&mut self, done: Done) -> Option<Input<'static>> {
         self.underway -= 1;
+        match done {
+            Done::Segment(done) => Some(Input::Disk {
+                copy: done.copy,
+                event: self.segment_done(done),
+            }),
+            Done::Kept { copy, ticket } => Some(Input::Kept { copy, ticket }),
+            Done::Removed => None,
+        }
+    }
+
+    fn segment_done(&mut self, done: SegmentDone) -> DiskEvent {
+        let copy = done.copy;
         match done.event.op {
             DiskOp::Create { segment } => {
                 self.stats.creates += 1;
-                self.creating.remove(&segment);
+                self.creating.remove(&(copy, segment));
                 if let Some(file) = done.file {
-                    self.files.insert(segment, file);
+                    self.files.insert((copy, segment), file);
                 }
             }
             DiskOp::Sync { .. } | DiskOp::Close { .. } => self.stats.syncs.note(done.took_us),
             DiskOp::Delete { .. } => self.stats.deletes += 1,
             DiskOp::Quarantine { .. } => self.stats.quarantines += 1,
             DiskOp::Write { segment, len, .. } => {
-                self.has_written(segment);
+                self.has_written((copy, segment));
                 self.stats.writes += 1;
                 self.stats.written_bytes += u64::from(len);
             }
@@ -212,7 +280,7 @@ impl Disk {
     }
 
     /// The thread has done a write that had to wait.
-    fn has_written(&mut self, segment: SegmentId) {
+    fn has_written(&mut self, segment: Segment) {
         if let Some(left) = self.waiting.get_mut(&segment) {
             *left -= 1;
             if *left == 0 {
@@ -226,7 +294,7 @@ impl Disk {
         self.underway == 0
     }
 
-    fn write(&mut self, segment: SegmentId, offset: u32, bytes: &[u8]) -> Result<(), DiskError> {
+    fn write(&mut self, segment: Segment, offset: u32, bytes: &[u8]) -> Result<(), DiskError> {
         let written = self
             .file(segment)
             .and_then(|file| file.write_all_at(bytes, u64::from(offset)));
@@ -263,55 +331,101 @@ impl Disk {
     }
 
     /// The segment's file, open for writing. One from before this start is opened when it is first needed.
-    fn file(&mut self, segment: SegmentId) -> io::Result<Arc<File>> {
+    fn file(&mut self, segment: Segment) -> io::Result<Arc<File>> {
         if let Some(file) = self.files.get(&segment) {
             return Ok(file.clone());
         }
-        let file = open(&self.segments, segment)?;
+        let file = open(&self.folders.segments(segment.0), segment.1)?;
         self.files.insert(segment, file.clone());
         Ok(file)
     }
 }
 
-/// The disk thread: does jobs in order until there can be no more.
-fn work(segments: &Path, queue: &Receiver<Job>, mailbox: &Mailbox, clock: Clock) {
-    for job in queue {
-        let began = clock.elapsed();
-        let (file, result) = match carry_out(segments, &job) {
+/// The disk thread.
+struct Worker {
+    folders: Folders,
+    segment_bytes: usize,
+    syncs_notes: bool,
+    mailbox: Mailbox,
+    clock: Clock,
+}
+
+impl Worker {
+    /// Does jobs in order until there can be no more.
+    fn work(&self, queue: &Receiver<Job>) {
+        for job in queue {
+            let done = match job {
+                Job::Segment(job) => Done::Segment(self.segment(job)),
+                Job::Folder(task) => self.folder(task),
+            };
+            if !self.mailbox.send(Message::Disk(done)) {
+                return;
+            }
+        }
+    }
+
+    fn segment(&self, job: SegmentJob) -> SegmentDone {
+        let began = self.clock.elapsed();
+        let (file, result) = match self.carry_out(&job) {
             Ok(file) => (file, Ok(())),
             Err(error) => (None, Err(disk_error(&error))),
         };
-        let took_us = (clock.elapsed() - began).as_micros() as u64;
-        let event = DiskEvent { op: job.op, result };
-        if !mailbox.send(Message::Disk(Done {
-            event,
+        let took_us = (self.clock.elapsed() - began).as_micros() as u64;
+        let DiskTask { copy, op } = job.task;
+        SegmentDone {
+            copy,
+            event: DiskEvent { op, result },
             file,
             took_us,
-        })) {
-            return;
+        }
+    }
+
+    fn carry_out(&self, job: &SegmentJob) -> io::Result<Option<Arc<File>>> {
+        let segments = self.folders.segments(job.task.copy);
+        let file = || match &job.file {
+            Some(file) => Ok(file.clone()),
+            None => open(&segments, job.task.op.segment()),
+        };
+        match job.task.op {
+            DiskOp::Create { segment } => {
+                let file = create(&segments, segment, self.segment_bytes)?;
+                return Ok(Some(Arc::new(file)));
+            }
+            DiskOp::Write { offset, .. } => file()?.write_all_at(&job.bytes, u64::from(offset))?,
+            DiskOp::Sync { .. } => file()?.sync_data()?,
+            DiskOp::Close { len, .. } => {
+                let file = file()?;
+                file.set_len(u64::from(len))?;
+                file.sync_data()?;
+            }
+            DiskOp::Delete { segment } => delete(&segments, segment)?,
+            DiskOp::Quarantine { segment } => quarantine(&segments, segment)?,
+        }
+        Ok(None)
+    }
+
+    /// A note that cannot be kept is tried again: nothing that rests on it may be said before.
+    fn folder(&self, task: FileTask) -> Done {
+        match task {
+            FileTask::Keep { copy, ticket, note } => {
+                while let Err(error) = self.folders.keep_note(copy, &note, self.syncs_notes) {
+                    error!(%error, copy = copy.0, "cannot keep what this node has promised; trying again");
+                    std::thread::park_timeout(NOTE_RETRY);
+                }
+                Done::Kept { copy, ticket }
+            }
+            FileTask::Remove { copy } => {
+                if let Err(error) = self.folders.remove(copy) {
+                    warn!(%error, copy = copy.0, "cannot remove the folder of a copy that is not needed any more");
+                }
+                Done::Removed
+            }
         }
     }
 }
 
-fn carry_out(segments: &Path, job: &Job) -> io::Result<Option<Arc<File>>> {
-    let file = || match &job.file {
-        Some(file) => Ok(file.clone()),
-        None => open(segments, job.op.segment()),
-    };
-    match job.op {
-        DiskOp::Create { segment } => return create(segments, segment).map(|f| Some(Arc::new(f))),
-        DiskOp::Write { offset, .. } => file()?.write_all_at(&job.bytes, u64::from(offset))?,
-        DiskOp::Sync { .. } => file()?.sync_data()?,
-        DiskOp::Close { len, .. } => {
-            let file = file()?;
-            file.set_len(u64::from(len))?;
-            file.sync_data()?;
-        }
-        DiskOp::Delete { segment } => delete(segments, segment)?,
-        DiskOp::Quarantine { segment } => quarantine(segments, segment)?,
-    }
-    Ok(None)
-}
+/// How long it is waited before a note is tried again.
+const NOTE_RETRY: Duration = Duration::from_millis(200);
 
 /// The file of a segment that exists, for writing.
 fn open(segments: &Path, segment: SegmentId) -> io::Result<Arc<File>> {
@@ -330,20 +444,19 @@ fn delete(segments: &Path, segment: SegmentId) -> io::Result<()> {
 }
 
 /// Creates a segment's file with all its space, and makes its name survive a loss of power.
-fn create(segments: &Path, segment: SegmentId) -> io::Result<File> {
+fn create(segments: &Path, segment: SegmentId, bytes: usize) -> io::Result<File> {
     let path = segment_path(segments, segment);
     let file = OpenOptions::new()
         .write(true)
         .create(true)
         .truncate(true)
         .open(&path)?;
-    let reserved =
-        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, SEGMENT_BYTES as u64) {
-            // A file system that cannot reserve: a write may then find it full, which is handled too.
-            Err(Errno::OPNOTSUPP) => file.set_len(SEGMENT_BYTES as u64),
-            Err(error) => Err(error.into()),
-            Ok(()) => Ok(()),
-        };
+    let reserved = match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, bytes as u64) {
+        // A file system that cannot reserve: a write may then find it full, which is handled too.
+        Err(Errno::OPNOTSUPP) => file.set_len(bytes as u64),
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(()),
+    };
     let synced = reserved.and_then(|()| sync_directory(segments));
     if let Err(error) = synced {
         // The half-made file would only take space that is missing.

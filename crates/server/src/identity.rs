@@ -40,6 +40,8 @@ pub struct Identity {
     pub node: Option<NodeId>,
     /// The life.
     pub life: Incarnation,
+    /// Whether it goes on: the copies in the data directory are its own.
+    pub goes_on: bool,
 }
 
 impl Identity {
@@ -55,7 +57,10 @@ impl Identity {
             Some((known, boot)) => {
                 let kept = directory.was_clean || sync == SyncMode::Always || boot == boot_id();
                 if kept {
-                    known
+                    Self {
+                        goes_on: true,
+                        ..known
+                    }
                 } else {
                     warn!(
                         "the machine stopped before everything was on disk: this node begins a new life, and is filled by the others"
@@ -69,12 +74,14 @@ impl Identity {
         Ok(identity)
     }
 
-    /// The same node in another life: nothing of the old one is left.
+    /// The same node in another life: something of the old one is lost.
     ///
     /// # Errors
-    /// The system gives no random numbers.
-    pub fn renewed(&self) -> io::Result<Self> {
-        Self::new_life(self.node)
+    /// The system gives no random numbers, or it cannot be written down.
+    pub fn renewed(&self, directory: &Directory) -> io::Result<Self> {
+        let identity = Self::new_life(self.node)?;
+        identity.keep(Some(directory))?;
+        Ok(identity)
     }
 
     fn new_life(node: Option<NodeId>) -> io::Result<Self> {
@@ -83,6 +90,7 @@ impl Identity {
         Ok(Self {
             node,
             life: Incarnation(u128::from_le_bytes(bytes)),
+            goes_on: false,
         })
     }
 
@@ -201,7 +209,12 @@ fn parse(text: &str) -> Option<(Identity, String)> {
         None => None,
     };
     let life = Incarnation(u128::from_str_radix(find("life")?, 16).ok()?);
-    Some((Identity { node, life }, find("boot")?.to_owned()))
+    let identity = Identity {
+        node,
+        life,
+        goes_on: false,
+    };
+    Some((identity, find("boot")?.to_owned()))
 }
 
 /// Tells one start of the machine from the next; empty where the system does not say, which no other is equal to.

@@ -1,20 +1,22 @@
 //! Becoming a member of a cluster at a start: who this node is, where its cluster map is, what it has to say of itself.
 
+use std::io;
 use std::net::{SocketAddr, ToSocketAddrs as _};
 
 use cluster::agent;
 use cluster::record::Addresses;
-use model::{Member, Now, Zone};
-use node::{Membership, Node};
-use store::SyncMode;
+use model::{Incarnation, Member, NodeId, Now, Zone};
+use node::{Membership, Node, RestoredCopy};
+use store::{StoreConfig, Tuning};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tracing::warn;
 
 use crate::accept::Listener;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::cluster::Meta;
-use crate::directory::Directory;
+use crate::directory::{Directory, Folders};
 use crate::identity::{self, Identity};
 use crate::links::{Introduction, Links};
 use crate::message::Mailbox;
@@ -22,6 +24,7 @@ use crate::metadata;
 use crate::pages::MappedPages;
 use crate::plane::Plane;
 use crate::process;
+use crate::restore;
 use crate::serve::{StartError, address_error, random, system};
 use crate::settings;
 
@@ -33,6 +36,8 @@ pub struct Candidate {
     listener: Listener,
     store: metadata::Store,
     identity: Identity,
+    /// What the data directory has of this life.
+    copies: Vec<RestoredCopy>,
     addresses: Addresses,
     process: u64,
     /// Where this process keeps the metadata store, if it does.
@@ -50,6 +55,7 @@ impl Candidate {
         client: SocketAddr,
         admin: Option<SocketAddr>,
         runtime: &Handle,
+        clock: Clock,
     ) -> Result<Self, StartError> {
         let cluster = &config.cluster;
         let listener = Listener::bind(cluster.peer)
@@ -59,9 +65,8 @@ impl Candidate {
         let _inside = runtime.enter();
         let store = metadata::connect(cluster, keeps_at)
             .map_err(|error| system("reach the metadata store", &error))?;
-        let identity = Identity::take(directory, config.sync)
-            .and_then(|identity| identity.renewed())
-            .map_err(|error| system("tell which node this is", &error))?;
+        let (identity, copies) = who_and_what(config, directory, clock)
+            .map_err(|error| system("tell which node this is, and what it holds", &error))?;
         let process = match directory {
             Some(directory) => directory.id,
             None => u64::from_le_bytes(random()?),
@@ -70,10 +75,16 @@ impl Candidate {
             listener,
             store,
             identity,
+            copies,
             addresses,
             process,
             keeps_at,
         })
+    }
+
+    /// The copies that it still has.
+    pub fn take_copies(&mut self) -> Vec<RestoredCopy> {
+        std::mem::take(&mut self.copies)
     }
 
     /// Gets a number. Waits for the metadata store if this node has none yet.
@@ -147,31 +158,83 @@ impl Candidate {
     }
 }
 
-/// A node that is a member: it holds nothing until the map says so.
+/// Who this node is, and the copies that it still has. If any of them has lost something, a new life begins, and all are given up.
+fn who_and_what(
+    config: &Config,
+    directory: Option<&Directory>,
+    clock: Clock,
+) -> io::Result<(Identity, Vec<RestoredCopy>)> {
+    let identity = Identity::take(directory, config.sync)?;
+    let Some(directory) = directory else {
+        return Ok((identity, Vec::new()));
+    };
+    let folders = Folders::of(directory);
+    if identity.goes_on {
+        let terms = terms_of_stores(config, Some(directory));
+        let threads = restore::threads(config);
+        if let Some(copies) = restore::restore_copies(terms, &folders, threads, clock)? {
+            return Ok((identity, copies));
+        }
+    }
+    // The new life is written down before the old one's copies go: a life without its copies would speak for what it has not.
+    let identity = if identity.goes_on {
+        warn!("this node begins a new life, and is filled by the others");
+        identity.renewed(directory)?
+    } else {
+        identity
+    };
+    folders.remove_all()?;
+    Ok((identity, Vec::new()))
+}
+
+/// How the stores of copies are made.
+fn terms_of_stores(config: &Config, directory: Option<&Directory>) -> (StoreConfig, Tuning) {
+    let terms = membership(config, directory, NOBODY, 0);
+    (terms.store(), terms.tuning())
+}
+
+/// Bytes of a segment of a copy.
+#[must_use]
+pub fn segment_bytes(config: &Config, directory: &Directory) -> usize {
+    terms_of_stores(config, Some(directory)).1.segment_bytes
+}
+
+/// Stands for a member where it does not matter who it is.
+const NOBODY: Member = Member {
+    node: NodeId(0),
+    incarnation: Incarnation(0),
+};
+
+fn membership(config: &Config, directory: Option<&Directory>, me: Member, seed: u64) -> Membership {
+    let limits = settings::of_store(config, seed);
+    Membership {
+        me,
+        replica: replica::Settings::default(),
+        memory_bytes: limits.memory_bytes,
+        sync: limits.sync,
+        directory: directory.map(|directory| directory.id),
+        pages: || Box::new(MappedPages),
+        shard: settings::of_shard(config, seed),
+        seed,
+    }
+}
+
+/// A node that is a member, with the copies that it still has.
 ///
 /// # Errors
 /// The system gives no random numbers.
 pub fn start_node(
     config: &Config,
-    me: Member,
+    (me, copies): (Member, Vec<RestoredCopy>),
+    directory: Option<&Directory>,
     max_clients: usize,
     client: SocketAddr,
     clock: Clock,
 ) -> Result<Node, StartError> {
-    let seed = u64::from_le_bytes(random()?);
-    let membership = Membership {
-        me,
-        replica: replica::Settings::default(),
-        memory_bytes: settings::of_store(config, seed).memory_bytes,
-        sync: SyncMode::None,
-        directory: None,
-        pages: || Box::new(MappedPages),
-        shard: settings::of_shard(config, u64::from_le_bytes(random()?)),
-        seed,
-    };
+    let membership = membership(config, directory, me, u64::from_le_bytes(random()?));
     let commands = settings::of_commands(config, max_clients, client.to_string());
     let now = clock.now();
-    let mut node = Node::new_member(membership, Vec::new(), commands, random()?, now);
+    let mut node = Node::new_member(membership, copies, commands, random()?, now);
     node.server_mut().process = process::identity();
     Ok(node)
 }

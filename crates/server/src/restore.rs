@@ -14,12 +14,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use model::limits::SEGMENT_BYTES;
-use store::{Range, Region, Restore, RestoreReport, ScannedSegment, Scanner, SegmentId, Store};
+use node::RestoredCopy;
+use store::{
+    Range, Region, Restore, RestoreReport, ScannedSegment, Scanner, SegmentId, Store, StoreConfig,
+    Tuning,
+};
 use tracing::{error, info, warn};
 
 use crate::clock::{Clock, unix_ms};
-use crate::directory::segment_files;
+use crate::config::Config;
+use crate::directory::{Folders, segment_files};
+use crate::pages::MappedPages;
 
 /// Segments that each thread may be ahead of the store.
 const AHEAD: usize = 2;
@@ -80,6 +85,43 @@ pub fn restore(
     Ok((store, report))
 }
 
+/// Threads that read files at a start.
+#[must_use]
+pub fn threads(config: &Config) -> usize {
+    match config.restore_threads {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        threads => threads as usize,
+    }
+}
+
+/// The copies of a member that are whole; `None` if any has lost something: then nothing that this life of the node has said can be
+/// relied on any more.
+///
+/// # Errors
+/// A file cannot be read, or there is no memory.
+pub fn restore_copies(
+    (config, tuning): (StoreConfig, Tuning),
+    folders: &Folders,
+    threads: usize,
+    clock: Clock,
+) -> io::Result<Option<Vec<RestoredCopy>>> {
+    let mut copies = Vec::new();
+    for (copy, note) in folders.notes()? {
+        let Some(note) = note else {
+            folders.remove(copy)?;
+            continue;
+        };
+        let begun = Restore::new(config, tuning, Box::new(MappedPages));
+        let (store, report) = restore(begun, &folders.segments(copy), threads, clock)?;
+        if !(report.damaged.is_empty() && report.foreign.is_empty() && report.missing.is_empty()) {
+            error!(copy = copy.0, "a copy has lost something");
+            return Ok(None);
+        }
+        copies.push(RestoredCopy { copy, note, store });
+    }
+    Ok(Some(copies))
+}
+
 /// Keeps the threads busy, and takes in what they found.
 fn feed(
     restore: &mut Restore,
@@ -137,10 +179,11 @@ fn work(
 fn read(mut job: Job, scanner: Scanner) -> io::Result<ScannedSegment> {
     let file = File::open(&job.path)?;
     let len = file.metadata()?.len();
-    if len > SEGMENT_BYTES as u64 {
+    let most = job.region.bytes().len();
+    if len > most as u64 {
         warn!(file = %job.path.display(), len, "longer than a segment; what is behind is not read");
     }
-    let len = len.min(SEGMENT_BYTES as u64) as usize;
+    let len = len.min(most as u64) as usize;
     file.read_exact_at(&mut job.region.bytes_mut()[..len], 0)?;
     Ok(scanner.scan(job.id, job.region, len))
 }

@@ -4,11 +4,12 @@ use std::fmt;
 use std::io::{self, Write as _};
 
 use mio::Poll;
+use model::limits::SEGMENT_BYTES;
 use model::position::{MAX_EPOCH, MAX_SEQUENCE};
 use model::{Now, Position};
 use node::{Node, Outbox};
 use shard::Shard;
-use store::{Restore, Store, StoreConfig, Tuning};
+use store::{Restore, Store, StoreConfig, SyncMode, Tuning};
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
@@ -17,7 +18,7 @@ use crate::admin::{self, Admin};
 use crate::clock::Clock;
 use crate::config::units::size_rounded;
 use crate::config::{Config, sync_name};
-use crate::directory::Directory;
+use crate::directory::{Directory, Folders};
 use crate::disk::Disk;
 use crate::limits::raise_open_files;
 use crate::logs;
@@ -65,10 +66,11 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
     let phase = SharedPhase::new();
     let listeners = bind_all(config)?;
     let (admin_address, runtime) = start_admin(config, &mailbox, &phase)?;
-    let candidate = match &config.cluster.meta {
+    let mut candidate = match &config.cluster.meta {
         Some(_) => {
             let client = listeners[0].address;
-            let new = Candidate::new(config, directory.as_ref(), client, admin_address, &runtime);
+            let directory = directory.as_ref();
+            let new = Candidate::new(config, directory, client, admin_address, &runtime, clock);
             Some(new?)
         }
         None => None,
@@ -78,12 +80,29 @@ pub fn serve(config: &Config) -> Result<(), StartError> {
         None => None,
     };
     let disk = match &directory {
-        Some(directory) => Disk::start(directory.segments_path(), mailbox.clone(), clock)
-            .map_err(|error| system("start the disk thread", &error))?,
+        Some(directory) => {
+            let segment_bytes = match &candidate {
+                Some(_) => membership::segment_bytes(config, directory),
+                None => SEGMENT_BYTES,
+            };
+            let syncs = config.sync == SyncMode::Always;
+            Disk::start(
+                Folders::of(directory),
+                segment_bytes,
+                syncs,
+                mailbox.clone(),
+                clock,
+            )
+            .map_err(|error| system("start the disk thread", &error))?
+        }
         None => Disk::nowhere(),
     };
-    let node = match me {
-        Some(me) => membership::start_node(config, me, max_clients, listeners[0].address, clock)?,
+    let held = me.zip(candidate.as_mut().map(Candidate::take_copies));
+    let node = match held {
+        Some(held) => {
+            let client = listeners[0].address;
+            membership::start_node(config, held, directory.as_ref(), max_clients, client, clock)?
+        }
         None => start_node(config, max_clients, directory.as_ref(), &listeners, clock)?,
     };
     let about = candidate
@@ -131,8 +150,9 @@ fn finish(shell: &mut Shell, directory: &Directory) -> Result<(), StartError> {
         warn!("the disk had errors: the data directory is not marked as clean");
         return Ok(());
     }
-    directory
-        .mark_clean()
+    Folders::of(directory)
+        .sync_notes()
+        .and_then(|()| directory.mark_clean())
         .map_err(|error| system("mark the data directory as clean", &error))
 }
 
@@ -273,10 +293,7 @@ fn restore_store(
         ..Tuning::default()
     };
     let restore = Restore::new(store_config, tuning, Box::new(MappedPages));
-    let threads = match config.restore_threads {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        threads => threads as usize,
-    };
+    let threads = restore::threads(config);
     if !directory.was_clean {
         info!(
             "the last server on this directory did not shut down: its last writes may be unfinished"

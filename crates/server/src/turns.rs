@@ -15,7 +15,7 @@ use mio::event::Event;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use model::{ConnectionId, Now};
-use node::{CopyId, Input, Node, Outbox};
+use node::{Input, Node, Outbox};
 use tracing::{debug, info, warn};
 
 use crate::accept::{Accepted, Listener};
@@ -336,6 +336,10 @@ impl Shell {
 
     fn received(&mut self, connection: ConnectionId, from: usize, count: usize) {
         if self.plane.is_some() {
+            // A right to read is looked at after the question was asked.
+            self.now = self.clock.now();
+        }
+        if self.plane.is_some() {
             // A right to read that holds now held when the question was there.
             self.now = self.clock.now();
         }
@@ -395,8 +399,11 @@ impl Shell {
     fn flush(&mut self) {
         self.now = self.clock.now();
         self.handle(Input::EndOfTurn);
+        for task in std::mem::take(&mut self.outbox.files) {
+            self.disk.tend_folder(task);
+        }
         for task in std::mem::take(&mut self.outbox.disk) {
-            let done = self.disk.perform(task.op, self.node.segment_bytes(&task));
+            let done = self.disk.perform(task, self.node.segment_bytes(&task));
             if let Some(event) = done {
                 self.handle(task.done(event.result));
             }
@@ -453,11 +460,9 @@ impl Shell {
         while let Ok(message) = self.inbox.try_recv() {
             match message {
                 Message::Disk(done) => {
-                    let event = self.disk.done(done);
-                    self.handle(Input::Disk {
-                        copy: CopyId::ALONE,
-                        event,
-                    });
+                    if let Some(input) = self.disk.done(done) {
+                        self.handle(input);
+                    }
                 }
                 Message::Observe(answer) => {
                     // Whoever asked may have given up.

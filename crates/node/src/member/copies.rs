@@ -10,7 +10,6 @@ use replica::{Effect, Input, Outbox, Ticket, Vows, Want};
 use shard::{Attempt, News};
 use store::Told;
 
-use super::note::Note;
 use super::{Cluster, CopyId};
 use crate::Node;
 
@@ -194,11 +193,9 @@ impl Node {
         let id = cluster.new_copy();
         let old = core::mem::replace(&mut cluster.copies[place].id, id);
         cluster.copies[place].saving.clear();
-        let note = Note {
-            shard: ShardId(cluster.shards[place].number),
-            vows: cluster.shards[place].shard.replica().vows(),
-        };
-        cluster.keep_note(id, note);
+        let shard = ShardId(cluster.shards[place].number);
+        let vows = cluster.shards[place].shard.replica().vows();
+        cluster.keep_note(id, cluster.note(shard, vows));
         cluster.remove_folder(old);
         let store = cluster.new_store(id);
         cluster.shards[place].shard.on_reset(store, base);
@@ -224,7 +221,7 @@ impl Node {
 impl Cluster {
     fn save(&mut self, place: usize, vows: Vows, ticket: Ticket, next: &mut VecDeque<Next>) {
         let (id, shard) = (self.copies[place].id, ShardId(self.shards[place].number));
-        match self.keep_note(id, Note { shard, vows }) {
+        match self.keep_note(id, self.note(shard, vows)) {
             Some(kept) => self.copies[place].saving.push_back((kept, ticket)),
             // Memory is all that this copy claims to have.
             None => next.push_back(Next::Saved(ticket)),

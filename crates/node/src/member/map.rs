@@ -8,7 +8,7 @@ use cluster::map::ClusterMap;
 use cluster::message::Resigned;
 use command::Other;
 use model::{Member, Now, Phase, Position, ShardConfig, ShardId};
-use replica::{Replica, Restored};
+use replica::{Replica, Restored, Vows};
 use shard::Shard;
 
 use super::aim::Route;
@@ -69,11 +69,7 @@ impl Cluster {
         let replica = Replica::fresh(shard, me, epoch, settings);
         let id = self.new_copy();
         let store = self.new_store(id);
-        let note = Note {
-            shard,
-            vows: replica.vows(),
-        };
-        self.keep_note(id, note);
+        self.keep_note(id, self.note(shard, replica.vows()));
         let data = Shard::as_copy(store, replica, 0, self.shard_settings(id));
         self.insert(shard, id, data);
     }
@@ -87,7 +83,9 @@ impl Cluster {
         } = found;
         self.next_copy = self.next_copy.max(id.0 + 1);
         let note = Note::decode(&note);
-        let Some(note) = note.ok().filter(|note| self.place(note.shard).is_none()) else {
+        let own =
+            |note: &Note| note.life == self.me().incarnation && self.place(note.shard).is_none();
+        let Some(note) = note.ok().filter(own) else {
             self.out.files.push(FileTask::Remove { copy: id });
             return;
         };
@@ -144,6 +142,12 @@ impl Cluster {
         };
         self.shards.insert(place, other);
         self.copies.insert(place, copy);
+    }
+
+    /// What is to be known of a copy.
+    pub(super) fn note(&self, shard: ShardId, vows: Vows) -> Note {
+        let life = self.me().incarnation;
+        Note { life, shard, vows }
     }
 
     /// Has a note written beside the segments of a copy. Returns the ticket; none where there is no disk.

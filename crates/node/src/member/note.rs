@@ -1,7 +1,7 @@
 //! What a restart must know of a copy: its note, kept beside its segments.
 //!
 //! ```text
-//!  32 note  shard u16, promised u32, synced u32, discarded u8, its position u64, attempt u32
+//!  32 note  life u128, shard u16, promised u32, synced u32, discarded u8, its position u64, attempt u32
 //! ```
 //!
 //! Within the frame of [`cluster::format`].
@@ -9,12 +9,14 @@
 use alloc::vec::Vec;
 
 use cluster::format::{Damage, Reader, Record, Writer};
-use model::{Position, ShardId};
+use model::{Incarnation, Position, ShardId};
 use replica::Vows;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Note {
+    /// The life of the node that wrote it: what another had is not this one's.
+    pub(crate) life: Incarnation,
     pub(crate) shard: ShardId,
     pub(crate) vows: Vows,
 }
@@ -24,6 +26,7 @@ impl Record for Note {
 
     fn write(&self, out: &mut Writer) {
         let vows = self.vows;
+        out.u128(self.life.0);
         out.u16(self.shard.0);
         out.u32(vows.promised);
         out.u32(vows.synced);
@@ -33,6 +36,7 @@ impl Record for Note {
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        let life = Incarnation(from.u128()?);
         let shard = ShardId(from.u16()?);
         let (promised, synced) = (from.u32()?, from.u32()?);
         let (discarded, position) = (from.u8()?, Position::from_raw(from.u64()?));
@@ -45,7 +49,7 @@ impl Record for Note {
         if discarded > 1 || synced > promised {
             return Err(Damage::Value);
         }
-        Ok(Self { shard, vows })
+        Ok(Self { life, shard, vows })
     }
 }
 

@@ -1,0 +1,330 @@
+//! Nodes that are members of a cluster, whole: clients, replicas, stores and files.
+
+mod world;
+
+use std::collections::BTreeSet;
+
+use world::World;
+
+/// Values of this length make a log that no backlog keeps.
+fn long(seed: usize) -> String {
+    format!("{seed:04}").repeat(1_000)
+}
+
+fn bulk(text: &str) -> String {
+    format!("${}\n{text}\n", text.len())
+}
+
+fn set_all(world: &mut World, keys: std::ops::Range<usize>) {
+    for key in keys {
+        let set = format!("SET key:{key} {}", long(key));
+        assert_eq!(world.follow(&set), "+OK\n");
+    }
+}
+
+fn assert_all(world: &mut World, keys: std::ops::Range<usize>) {
+    for key in keys {
+        let got = world.follow(&format!("GET key:{key}"));
+        assert_eq!(got, bulk(&long(key)), "key:{key}");
+    }
+}
+
+/// The number behind a line of a session's reply.
+fn number_after(reply: &str, name: &str) -> u64 {
+    let lines: Vec<&str> = reply.lines().collect();
+    let at = lines.iter().position(|line| *line == name);
+    let value = lines[at.unwrap_or_else(|| panic!("no {name} in {reply}")) + 1];
+    value.trim_start_matches(':').parse().expect("a number")
+}
+
+#[test]
+fn a_write_is_redirected_to_its_primary_and_survives_it() {
+    for files in [false, true] {
+        let mut world = World::new(3, 4, files);
+        set_all(&mut world, 0..40);
+        world.kill(0);
+        world.fail_over(0);
+        world.until_served();
+        assert_all(&mut world, 0..40);
+        assert_eq!(world.follow("SET after 1"), "+OK\n");
+    }
+}
+
+#[test]
+fn a_standby_that_was_cut_off_catches_up_from_the_backlog() {
+    let mut world = World::new(3, 1, false);
+    world.cut(0, 2);
+    world.cut(1, 2);
+    set_all(&mut world, 0..20);
+    world.heal();
+    world.pass(500);
+    world.kill(0);
+    world.kill(1);
+    // It is alone with what it has: a set of its own, to look at it.
+    world.start_anew(0);
+    world.until("the standby has everything", |world| {
+        let copies = world
+            .node(2)
+            .shards()
+            .map(|(_, shard)| shard.store().len(model::Db::ZERO));
+        copies.sum::<u64>() == 20
+    });
+}
+
+#[test]
+fn a_new_member_is_filled_while_writes_go_on() {
+    for files in [false, true] {
+        let mut world = World::without_shards(4, files);
+        // A backlog that keeps less than is written.
+        world.replica.backlog_bytes = 64 << 10;
+        world.replica.uncommitted_bytes = 64 << 10;
+        for number in 0..4 {
+            world.kill(number);
+            world.start(number);
+        }
+        world.create(1);
+        set_all(&mut world, 0..200);
+        assert_eq!(world.follow("DEL key:7"), ":1\n");
+        let (a, b, c) = (0, 1, 2);
+        world.decide(0, &[a, b, 3], a);
+        world.until_served();
+        let mut key = 200;
+        world.until("the new member counts", |world| {
+            set_all(world, key..key + 1);
+            assert_eq!(world.follow(&format!("DEL key:{}", key - 190)), ":1\n");
+            key += 1;
+            let copies = world.copies(a);
+            copies[0].complete == 0b111
+        });
+        world.kill(a);
+        world.kill(b);
+        world.start(b);
+        world.decide(0, &[b, 3], 3);
+        world.until_served();
+        assert_eq!(world.primary(0), 3);
+        for old in 7..=7 {
+            assert_eq!(world.follow(&format!("GET key:{old}")), "$-1\n");
+        }
+        assert_eq!(world.follow(&format!("GET key:{}", key - 191)), "$-1\n");
+        assert_all(&mut world, key - 190..key);
+        assert_eq!(world.node(c).shards().count(), 0, "who left holds nothing");
+    }
+}
+
+#[test]
+fn holds_users_and_fences_survive_a_failover() {
+    let mut world = World::new(3, 1, false);
+    let created = world.follow("SESSION.CREATE ID cart USER alice FIELDS 1 items apple");
+    assert!(created.contains("items"), "{created}");
+    let primary = world.primary(0);
+    let holder = world.connect(primary);
+    let opened = world.ask_over(holder, "SESSION.OPEN cart HOLD 60000");
+    let fence = number_after(&opened, "fence");
+    let waiter = world.connect(primary);
+    world.tell(waiter, "SESSION.OPEN cart HOLD 60000 WAIT 60000");
+    world.pass(50);
+    assert_eq!(world.take(waiter), "", "it stands in line");
+
+    world.kill(primary);
+    world.fail_over(primary);
+    world.until_served();
+    let held = world.follow("HSET cart items pear");
+    assert!(held.starts_with("-HELD"), "{held}");
+    let listed = world.follow("SESSION.LIST USER alice");
+    assert!(listed.contains("cart"), "{listed}");
+    let committed = world.follow(&format!(
+        "SESSION.COMMIT cart {fence} SET 1 items pear KEEP 60000"
+    ));
+    assert_eq!(committed, ":2\n");
+    assert_eq!(
+        world.follow(&format!("SESSION.RELEASE cart {fence}")),
+        "+OK\n"
+    );
+    let next = world.follow("SESSION.OPEN cart HOLD 60000");
+    assert!(number_after(&next, "fence") > fence, "{next}");
+    assert!(next.contains("pear"), "{next}");
+}
+
+#[test]
+fn a_planned_hand_over_refuses_nobody() {
+    let mut world = World::new(3, 1, false);
+    set_all(&mut world, 0..5);
+    let old = world.primary(0);
+    let waiter = world.connect(old);
+    let held = world.ask(old, "SESSION.OPEN cart HOLD 60000 CREATE");
+    let fence = number_after(&held, "fence");
+    world.tell(waiter, "SESSION.OPEN cart HOLD 60000 WAIT 60000");
+    let writers: Vec<_> = (0..10).map(|_| world.connect(old)).collect();
+    for (at, writer) in writers.iter().enumerate() {
+        world.tell(*writer, &format!("SET during:{at} 1"));
+    }
+    let new = (old + 1) % 3;
+    world.decide(0, &[0, 1, 2], new);
+    for (at, writer) in writers.iter().enumerate() {
+        world.tell(*writer, &format!("SET late:{at} 1"));
+    }
+    world.until_served();
+    world.pass(10);
+    for writer in writers {
+        let reply = world.take(writer);
+        let fit = |line: &str| line == "+OK" || line.starts_with("-MOVED");
+        assert!(
+            reply.lines().all(fit) && reply.lines().count() == 2,
+            "{reply}"
+        );
+    }
+    assert!(
+        world.take(waiter).starts_with("-MOVED"),
+        "who stood in line asks elsewhere"
+    );
+    for at in 0..10 {
+        assert_eq!(world.follow(&format!("GET during:{at}")), "$1\n1\n");
+    }
+    assert_eq!(
+        world.follow(&format!("SESSION.RELEASE cart {fence}")),
+        "+OK\n"
+    );
+}
+
+#[test]
+fn without_a_quorum_writes_and_reads_wait_and_are_refused() {
+    let mut world = World::new(3, 1, true);
+    set_all(&mut world, 0..3);
+    let primary = world.primary(0);
+    for other in (0..3).filter(|n| *n != primary) {
+        world.kill(other);
+    }
+    world.pass(400);
+    let writer = world.connect(primary);
+    world.tell(writer, "SET key:1 2");
+    let reader = world.connect(primary);
+    world.tell(reader, "GET key:1");
+    world.pass(500);
+    assert_eq!(
+        (world.take(writer), world.take(reader)),
+        (String::new(), String::new())
+    );
+    world.pass(2_000);
+    assert!(world.take(writer).starts_with("-NOQUORUM"));
+    assert!(world.take(reader).starts_with("-NOQUORUM"));
+
+    // One comes back: a command that still waits is answered.
+    world.tell(writer, "SET key:2 waited");
+    world.start((primary + 1) % 3);
+    world.pass(500);
+    assert_eq!(world.take(writer), "+OK\n");
+}
+
+#[test]
+fn commands_without_a_key_are_about_the_primaries_of_the_node() {
+    let mut world = World::new(3, 16, false);
+    for key in 0..100 {
+        assert_eq!(world.follow(&format!("SET key:{key} {key}")), "+OK\n");
+    }
+    let sizes: Vec<u64> = (0..3).map(|n| number(&world.ask(n, "DBSIZE"))).collect();
+    assert_eq!(sizes.iter().sum::<u64>(), 100);
+    let mut found = BTreeSet::new();
+    for (node, size) in sizes.iter().enumerate() {
+        let keys = scan(&mut world, node);
+        assert_eq!(keys.len() as u64, *size, "each once, where nothing changes");
+        found.extend(keys);
+    }
+    assert_eq!(found.len(), 100);
+    let cross = world.follow("MSET key:1 1 key:2 2");
+    assert!(cross.starts_with("-CROSSSLOT"), "{cross}");
+    assert_eq!(world.follow("MSET {a}1 1 {a}2 2"), "+OK\n");
+    assert_eq!(world.ask(0, "FLUSHALL"), "+OK\n");
+    assert_eq!(world.ask(0, "DBSIZE"), ":0\n");
+    let info = world.ask(1, "INFO keyspace");
+    assert!(info.contains("db0:keys="), "{info}");
+    let made = world.ask(1, "SESSION.CREATE");
+    assert!(made.contains("version"), "an id of its own slots: {made}");
+    assert!(world.ask(1, "SWAPDB 0 1").starts_with("-ERR"));
+}
+
+fn number(reply: &str) -> u64 {
+    let digits = reply.trim().trim_start_matches(':');
+    digits
+        .parse()
+        .unwrap_or_else(|_| panic!("no number: {reply}"))
+}
+
+fn scan(world: &mut World, node: usize) -> Vec<String> {
+    let (mut cursor, mut keys) = ("0".to_owned(), Vec::new());
+    loop {
+        let reply = world.ask(node, &format!("SCAN {cursor}"));
+        let mut lines = reply
+            .lines()
+            .skip(1)
+            .filter(|line| !line.starts_with(['$', '*']));
+        cursor = lines.next().expect("a cursor").to_owned();
+        keys.extend(lines.map(str::to_owned));
+        if cursor == "0" {
+            return keys;
+        }
+    }
+}
+
+#[test]
+fn all_nodes_start_again_with_what_they_had() {
+    let mut world = World::new(3, 4, true);
+    set_all(&mut world, 0..40);
+    assert_eq!(world.follow("DEL key:3"), ":1\n");
+    let held = world.follow("SESSION.OPEN cart HOLD 600000 CREATE");
+    let fence = number_after(&held, "fence");
+    for number in 0..3 {
+        world.kill(number);
+    }
+    for number in 0..3 {
+        world.start(number);
+    }
+    for shard in 0..4 {
+        let primary = world.primary(shard);
+        world.decide(shard, &[0, 1, 2], (primary + 1) % 3);
+    }
+    world.until_served();
+    assert_eq!(world.follow("GET key:3"), "$-1\n");
+    assert_all(&mut world, 4..40);
+    assert_eq!(
+        world.follow(&format!("SESSION.RELEASE cart {fence}")),
+        "+OK\n"
+    );
+}
+
+#[test]
+fn a_node_restarts_and_follows_again_without_being_filled_anew() {
+    let mut world = World::new(3, 1, true);
+    set_all(&mut world, 0..10);
+    let standby = (world.primary(0) + 1) % 3;
+    world.kill(standby);
+    set_all(&mut world, 10..20);
+    world.start(standby);
+    let copy = |world: &World| world.node(standby).copy_ids();
+    let before = copy(&world);
+    world.until("it has everything", |world| {
+        let copies = world
+            .node(standby)
+            .shards()
+            .map(|(_, shard)| shard.replica().is_synced());
+        copies.into_iter().all(|synced| synced)
+    });
+    assert_eq!(copy(&world), before, "it goes on with the same files");
+    set_all(&mut world, 20..30);
+}
+
+#[test]
+fn expired_keys_stay_expired_over_a_failover() {
+    let mut world = World::new(3, 1, false);
+    assert_eq!(world.follow("SET short 1 PX 1500"), "+OK\n");
+    assert_eq!(world.follow("SET long 1 PX 60000"), "+OK\n");
+    world.pass(1_600);
+    assert_eq!(world.follow("GET short"), "$-1\n");
+    let primary = world.primary(0);
+    world.kill(primary);
+    world.fail_over(primary);
+    world.until_served();
+    assert_eq!(world.follow("GET short"), "$-1\n");
+    assert_eq!(world.follow("GET long"), "$1\n1\n");
+    let ttl = number(&world.follow("PTTL long"));
+    assert!((50_000..58_500).contains(&ttl), "{ttl}");
+}
