@@ -1,5 +1,9 @@
 //! Commands on the whole server or a whole database.
 
+use alloc::vec::Vec;
+
+use model::Topology;
+
 use crate::connection::database;
 use crate::{Call, Failure, Flow, Ran};
 
@@ -67,14 +71,38 @@ pub fn time(call: &mut Call<'_>) -> Ran {
 
 /// `ROLE`
 pub fn role(call: &mut Call<'_>) -> Ran {
-    call.reply.array(3);
-    call.reply.bulk_str("master");
-    call.reply.integer(call.shard.committed().sequence() as i64);
-    call.reply.array(0);
+    let offset = call.shard.committed().sequence() as i64;
+    let topology = call.server.topology.clone();
+    let topology = topology.as_deref();
+    match topology.and_then(|cluster| cluster.master_of(cluster.me)) {
+        Some(master) => {
+            call.reply.array(5);
+            call.reply.bulk_str("slave");
+            call.reply.bulk_str(&master.client.host);
+            call.reply.integer(i64::from(master.client.port));
+            call.reply.bulk_str("connected");
+            call.reply.integer(offset);
+        }
+        None => {
+            let replicas = topology.iter().flat_map(|t| t.replicas_of(t.me));
+            let replicas: Vec<_> = replicas.collect();
+            call.reply.array(3);
+            call.reply.bulk_str("master");
+            call.reply.integer(offset);
+            call.reply.array(replicas.len());
+            for replica in replicas {
+                call.reply.array(3);
+                call.reply.bulk_str(&replica.client.host);
+                call.reply.bulk_integer(i64::from(replica.client.port));
+                call.reply.bulk_integer(offset);
+            }
+        }
+    }
     Ok(Flow::Done)
 }
 
-/// `WAIT numreplicas timeout`: there are no copies to wait for.
+/// `WAIT numreplicas timeout`: there is nothing to wait for. Alone a node has no standbys; in a cluster no write is
+/// acknowledged before a quorum has it, and the reply to a write that was sent before leaves before this one.
 pub fn wait(call: &mut Call<'_>) -> Ran {
     call.arguments.integer(1)?;
     let timeout = crate::arguments::integer(call.arguments.at(2)).ok_or(Failure::text(
@@ -83,7 +111,9 @@ pub fn wait(call: &mut Call<'_>) -> Ran {
     if timeout < 0 {
         return Err(Failure::text("ERR timeout is negative"));
     }
-    call.reply.integer(0);
+    let topology = call.server.topology.as_deref();
+    let standbys = topology.map_or(0, Topology::acknowledging_standbys);
+    call.reply.integer(standbys as i64);
     Ok(Flow::Done)
 }
 

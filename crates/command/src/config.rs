@@ -62,13 +62,19 @@ fn port(listen: &str) -> &str {
     listen.rsplit_once(':').map_or("0", |(_, port)| port)
 }
 
+fn yes_or_no(yes: bool) -> Cow<'static, str> {
+    (if yes { "yes" } else { "no" }).into()
+}
+
 static PARAMETERS: &[Parameter] = &[
     fixed("activerehashing", |_| "yes".into()),
     fixed("aclfile", |_| "".into()),
     fixed("appendfsync", |_| "everysec".into()),
     fixed("appendonly", |_| "yes".into()),
     fixed("bind", |call| owned(host(&call.server.settings.listen))),
-    fixed("cluster-enabled", |_| "no".into()),
+    fixed("cluster-enabled", |call| {
+        yes_or_no(call.server.topology.is_some())
+    }),
     fixed("databases", |_| owned(model::limits::DATABASES)),
     fixed("dir", |call| owned(&call.server.settings.dir)),
     fixed("hash-max-listpack-entries", |_| {

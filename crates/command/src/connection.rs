@@ -183,6 +183,11 @@ fn hello_options(call: &Call<'_>) -> Result<HelloOptions, Failure> {
 
 fn greet(call: &mut Call<'_>) {
     let (id, protocol) = (call.connection.0, call.reply.protocol());
+    let (mode, role) = match &call.server.topology {
+        None => ("standalone", "master"),
+        Some(topology) if topology.master_of(topology.me).is_some() => ("cluster", "replica"),
+        Some(_) => ("cluster", "master"),
+    };
     let reply = &mut call.reply;
     reply.map(7);
     reply.bulk_str("server");
@@ -197,18 +202,11 @@ fn greet(call: &mut Call<'_>) {
     reply.bulk_str("id");
     reply.integer(id as i64);
     reply.bulk_str("mode");
-    reply.bulk_str("standalone");
+    reply.bulk_str(mode);
     reply.bulk_str("role");
-    reply.bulk_str("master");
+    reply.bulk_str(role);
     reply.bulk_str("modules");
     reply.array(0);
-}
-
-/// `CLUSTER ...`, `READONLY`, `READWRITE` and `ASKING`: clients that try whether this is a cluster are told so.
-pub fn no_cluster(_call: &mut Call<'_>) -> Ran {
-    Err(Failure::text(
-        "ERR This instance has cluster support disabled",
-    ))
 }
 
 /// A container (`CLIENT`, `CONFIG`, ...) without a subcommand; its arity keeps this from being run.

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::{Display, Write as _};
 
-use model::Db;
+use model::{Db, Topology};
 use shard::Shard;
 use store::Store;
 
@@ -75,7 +75,11 @@ fn server(call: &Call<'_>, text: &mut Text) {
     text.line("tenure_version", env!("CARGO_PKG_VERSION"));
     text.line("redis_git_sha1", "00000000");
     text.line("redis_git_dirty", 0);
-    text.line("redis_mode", "standalone");
+    let mode = match server.topology {
+        Some(_) => "cluster",
+        None => "standalone",
+    };
+    text.line("redis_mode", mode);
     text.line("os", &server.process.os);
     text.line("arch_bits", usize::BITS);
     text.line("process_id", server.process.id);
@@ -213,8 +217,8 @@ fn stats(call: &Call<'_>, text: &mut Text) {
 }
 
 fn replication(call: &Call<'_>, text: &mut Text) {
-    text.line("role", "master");
-    text.line("connected_slaves", 0);
+    let cluster = call.server.topology.as_deref();
+    role(call, cluster, text);
     text.line("master_failover_state", "no-failover");
     text.line("master_replid", &call.server.run_id);
     text.line("master_replid2", "0".repeat(40));
@@ -227,6 +231,31 @@ fn replication(call: &Call<'_>, text: &mut Text) {
         "repl_backlog_histlen",
     ] {
         text.line(name, 0);
+    }
+}
+
+/// As Redis Cluster has it: a node that orders any writes is a master.
+fn role(call: &Call<'_>, cluster: Option<&Topology>, text: &mut Text) {
+    let offset = call.shard.committed().sequence();
+    if let Some(master) = cluster.and_then(|cluster| cluster.master_of(cluster.me)) {
+        text.line("role", "slave");
+        text.line("master_host", &master.client.host);
+        text.line("master_port", master.client.port);
+        text.line("master_link_status", "up");
+        text.line("slave_repl_offset", offset);
+        text.line("slave_read_only", 1);
+    } else {
+        text.line("role", "master");
+    }
+    let replicas = cluster.iter().flat_map(|cluster| cluster.replicas_of(cluster.me));
+    let replicas: Vec<_> = replicas.collect();
+    text.line("connected_slaves", replicas.len());
+    for (number, replica) in replicas.into_iter().enumerate() {
+        let (host, port) = (&replica.client.host, replica.client.port);
+        text.line(
+            alloc::format!("slave{number}"),
+            alloc::format!("ip={host},port={port},state=online,offset={offset},lag=0"),
+        );
     }
 }
 
@@ -282,8 +311,8 @@ fn latencystats(call: &Call<'_>, text: &mut Text) {
     }
 }
 
-fn cluster(_call: &Call<'_>, text: &mut Text) {
-    text.line("cluster_enabled", 0);
+fn cluster(call: &Call<'_>, text: &mut Text) {
+    text.line("cluster_enabled", u8::from(call.server.topology.is_some()));
 }
 
 fn tenure(call: &Call<'_>, text: &mut Text) {

@@ -14,6 +14,7 @@ mod arguments;
 mod call;
 pub mod client;
 mod clients;
+mod cluster;
 mod config;
 mod connection;
 mod dispatch;

@@ -2,8 +2,10 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use model::Topology;
 use model::slot::Slot;
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -170,6 +172,8 @@ pub struct Server {
     pub process: Process,
     /// `CLIENT PAUSE`, if it was asked for; may be over.
     pub pause: Option<Pause>,
+    /// The cluster that the node is a member of; `None` if it stands alone.
+    pub topology: Option<Arc<Topology>>,
     /// What all copies of this node use together; `None` where there is one shard, which tells itself.
     pub usage: Option<Usage>,
     /// The slot of ids that are made here; `None` where any will do.
@@ -192,6 +196,7 @@ impl Server {
             slow_log: SlowLog::default(),
             process: Process::default(),
             pause: None,
+            topology: None,
             usage: None,
             fresh_slot: None,
         }

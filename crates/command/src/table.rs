@@ -6,6 +6,7 @@
 //! table, behind all commands, under their full name `client|setname`.
 
 pub mod arguments;
+mod cluster;
 mod connection;
 mod hashes;
 mod keys;
@@ -19,9 +20,10 @@ pub use lookup::{Found, find, find_name};
 pub use spec::{Access, Begin, Categories, DocFlags, Flags, Group, KeySpec, Keys, Spec};
 
 /// The groups, in the order that they have in the table.
-const GROUPS: [&[Spec]; 6] = [
+const GROUPS: [&[Spec]; 7] = [
     connection::SPECS,
     server::SPECS,
+    cluster::SPECS,
     keys::SPECS,
     strings::SPECS,
     hashes::SPECS,

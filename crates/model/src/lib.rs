@@ -5,12 +5,15 @@
 //! `model` knows no other crate.
 #![no_std]
 
+extern crate alloc;
+
 pub mod ids;
 pub mod limits;
 pub mod membership;
 pub mod position;
 pub mod slot;
 pub mod time;
+pub mod topology;
 
 pub use ids::{ConnectionId, Db};
 pub use membership::{
@@ -18,3 +21,4 @@ pub use membership::{
 };
 pub use position::{Fence, Position, Version};
 pub use time::Now;
+pub use topology::Topology;

@@ -23,6 +23,7 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use cluster::map::ClusterMap;
+use cluster::view;
 use cluster::message::Resigned;
 use command::{Other, Settings};
 use model::{ConnectionId, NodeId, Now, Position, ShardConfig, ShardId};
@@ -282,6 +283,8 @@ impl Node {
         let store = Store::with(membership.store(), tuning, (membership.pages)());
         let nothing = Shard::new(store, Position::new(1, 1), membership.shard.clone());
         let mut node = Self::new(nothing, settings, seed, now);
+        let nobody = view::topology(&ClusterMap::default(), membership.me.node, &|_| true);
+        node.server.topology = Some(Arc::new(nobody));
         let mut cluster = Cluster::new(membership);
         for copy in copies {
             cluster.take_restored(copy, now);

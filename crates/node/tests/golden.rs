@@ -16,6 +16,7 @@
 //! restart after 5s     the same, and so much time passes meanwhile
 //! disk waits           nothing is persisted any more: what depends on what comes now must not leave
 //! disk goes on         everything that waited is
+//! member 1             the node is told that it is number 1 of the cluster of `support/topology.rs`
 //! password secret      settings, before the first command; also
 //! guard PREFIX [no-resurrection MS] [lock-suffix SUFFIX]
 //! user-cap N refuse|oldest
@@ -40,6 +41,8 @@ use store::DiskOp;
 
 #[path = "support/files.rs"]
 mod files;
+#[path = "support/topology.rs"]
+mod topology;
 
 use files::Files;
 
@@ -344,6 +347,7 @@ fn is_step(line: &str) -> bool {
         || rest == "close"
         || line.starts_with("restart")
         || line.starts_with("disk ")
+        || line.starts_with("member ")
         || rest.starts_with('<')
         || line.starts_with("@+")
         || line.starts_with('#')
@@ -388,6 +392,10 @@ fn run(script: &str) -> (String, Option<String>) {
             answered = false;
         } else if line == "disk goes on" {
             stage.go_on();
+            answered = false;
+        } else if let Some(number) = line.strip_prefix("member ") {
+            let me = number.parse().expect("member N");
+            stage.node.server_mut().topology = Some(topology::seen_by(me));
             answered = false;
         } else if let Some(passed) = line.strip_prefix("@+") {
             stage.pass(duration_ms(passed));

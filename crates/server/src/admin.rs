@@ -5,6 +5,7 @@
 //! is written here.
 
 mod cluster;
+mod figures;
 mod metrics;
 mod snapshot;
 
@@ -25,6 +26,7 @@ use tracing::{info, warn};
 use crate::message::{Mailbox, Message};
 use crate::phase::{Phase, SharedPhase};
 
+pub use figures::Figures;
 pub use snapshot::Snapshot;
 
 /// How long the node's thread may take to answer. It answers between two turns, which take microseconds: one
@@ -42,6 +44,8 @@ pub struct Admin {
     pub secret: String,
     /// Whether only this machine reaches the port.
     pub is_private: bool,
+    /// Whether this server is to be a member of a cluster.
+    pub is_member: bool,
 }
 
 /// Takes the address of the admin port.
@@ -140,14 +144,24 @@ async fn healthz(State(admin): State<Admin>) -> Response {
     }
 }
 
-/// Ready: clients are served.
+/// Ready: clients are served. A member of a cluster is ready when the others know it.
 async fn readyz(State(admin): State<Admin>) -> Response {
     let phase = admin.phase.get();
-    let status = match phase {
-        Phase::Serving => StatusCode::OK,
-        Phase::Restoring | Phase::Draining => StatusCode::SERVICE_UNAVAILABLE,
+    let (status, text) = match phase {
+        Phase::Serving if admin.is_member && !is_known(&admin).await => {
+            (StatusCode::SERVICE_UNAVAILABLE, "joining")
+        }
+        Phase::Serving => (StatusCode::OK, phase.name()),
+        Phase::Restoring | Phase::Draining => (StatusCode::SERVICE_UNAVAILABLE, phase.name()),
     };
-    (status, format!("{}\n", phase.name())).into_response()
+    (status, format!("{text}\n")).into_response()
+}
+
+/// Whether the cluster knows this node in its present life.
+async fn is_known(admin: &Admin) -> bool {
+    let snapshot = observe(admin).await;
+    let figures = snapshot.and_then(|snapshot| snapshot.figures);
+    figures.is_some_and(|figures| figures.is_active)
 }
 
 async fn metrics_text(State(admin): State<Admin>) -> Response {

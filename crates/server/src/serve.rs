@@ -193,6 +193,7 @@ fn start_admin(
         mailbox: mailbox.clone(),
         phase: phase.clone(),
         secret: config.cluster.secret.clone(),
+        is_member: config.cluster.meta.is_some(),
         is_private: address.is_none_or(|address| address.ip().is_loopback()),
     };
     let runtime =

@@ -487,7 +487,9 @@ impl Shell {
     }
 
     fn snapshot(&self) -> Snapshot {
-        Snapshot::of(&self.node, &self.disk, self.state.turns, self.clock.now())
+        let plane = self.plane.as_deref();
+        let turns = self.state.turns;
+        Snapshot::of(&self.node, &self.disk, plane, turns, self.clock.now())
     }
 
     fn drain(&mut self) {

@@ -19,6 +19,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("cluster", &["model"]),
+    ("forward", &["model", "resp", "command"]),
     ("meta", &["model", "cluster"]),
     (
         "server",

@@ -1,8 +1,11 @@
-use alloc::{format, string::String, vec, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 
-use model::{CopySet, Incarnation, Member, NodeId, ShardConfig, ShardId, Zone};
+use model::{
+    CopySet, Incarnation, Member, NodeId, ShardConfig, ShardId, Zone,
+    topology::{Address, SlotRange},
+};
 
-use super::{home, id_of, info, nodes, slots};
+use super::{home, topology};
 use crate::{
     format::Record,
     keys::Place,
@@ -66,43 +69,31 @@ fn map() -> ClusterMap {
 }
 
 #[test]
-fn slots_are_ascending_and_without_holes() {
+fn what_is_served_by_whom_is_told() {
     let map = map();
-    let rows = slots(&map, &|_| true);
-    let told: Vec<String> = rows
-        .iter()
-        .map(|r| {
-            let replicas: Vec<String> = r
-                .replicas
-                .iter()
-                .map(|p| format!("{}:{}", p.host, p.port))
-                .collect();
-            format!(
-                "{}-{} {}:{} {replicas:?}",
-                r.first, r.last, r.primary.host, r.primary.port
-            )
-        })
-        .collect();
+    let told = |range: &SlotRange| {
+        let standbys = &range.standbys;
+        let (first, last, primary) = (range.first, range.last, range.primary.0);
+        let serving = if range.serving { "" } else { " recovering" };
+        format!("{first}-{last} {primary} {standbys:?}{serving}")
+    };
+    let topology = topology(&map, NodeId(1), &|_| true);
+    let ranges: Vec<String> = topology.ranges.iter().map(told).collect();
     let expected = [
-        "0-5460 127.0.0.1:7000 [\"127.0.0.1:7001\"]",
-        "5461-10922 127.0.0.1:7001 [\"2001:db8::3:7003\"]",
-        "10923-16383 127.0.0.1:7000 [\"2001:db8::3:7003\"]",
+        "0-5460 0 [NodeId(1)]",
+        "5461-10922 1 [NodeId(3)]",
+        "10923-16383 0 [NodeId(3)] recovering",
     ];
-    assert_eq!(told, expected);
-    let without = slots(&map, &|m| m.node != NodeId(3));
-    assert_eq!(without[1].replicas, vec![], "who is not well is not shown");
-    assert_eq!(home(&map, ShardId(1)).map(|p| p.port), Some(7_001));
+    assert_eq!(ranges, expected);
+    let third = topology.node(NodeId(3)).expect("it is there");
+    assert_eq!(third.client, Address::parse("[2001:db8::3]:7003").expect("an address"));
+    assert_eq!((third.peer_port, third.well), (17_003, true));
+    assert_eq!(home(&map, ShardId(1)).map(|a| a.port), Some(7_001));
 }
 
 #[test]
-fn nodes_are_told_as_redis_cluster_tells_them() {
-    let golden = include_str!("../../tests/fixtures/cluster-nodes.txt");
-    assert_eq!(nodes(&map(), NodeId(1), &|m| m.node != NodeId(2)), golden);
-    assert_eq!(id_of(NodeId(0)).len(), 40);
-}
-
-#[test]
-fn info_is_told_as_redis_cluster_tells_it() {
-    let golden = include_str!("../../tests/fixtures/cluster-info.txt").replace('\n', "\r\n");
-    assert_eq!(info(&map(), NodeId(1)), golden);
+fn who_is_not_well_stands_by_for_nobody() {
+    let topology = topology(&map(), NodeId(1), &|m| m.node != NodeId(3));
+    assert_eq!(topology.ranges[1].standbys, []);
+    assert!(!topology.node(NodeId(3)).expect("it is there").well);
 }

@@ -198,20 +198,10 @@ pub(super) const SPECS: &[Spec] = &[
             "Proves that the connection may run commands.",
         )
         .arguments(&[string("username").optional(), string("password")]),
-    Spec::new("asking", 1, Group::Connection, connection::no_cluster)
-        .flags(&[Flags::FAST])
-        .doc("3.0.0", "O(1)", "Refused: this is no cluster."),
     Spec::new("client", -2, Group::Connection, connection::container)
         .only_categories(Categories::NONE)
         .doc("2.4.0", "Depends on subcommand.", "Connections.")
         .subcommands(CLIENT),
-    Spec::new("cluster", -2, Group::Connection, connection::no_cluster)
-        .only_categories(Categories::NONE)
-        .doc("3.0.0", "O(1)", "Refused: this is no cluster.")
-        .arguments(&[
-            string("subcommand"),
-            string("argument").optional().multiple(),
-        ]),
     Spec::new("echo", 2, Group::Connection, connection::echo)
         .flags(&[Flags::LOADING, Flags::STALE, Flags::FAST])
         .doc("1.0.0", "O(1)", "The message that was sent.")
@@ -247,12 +237,6 @@ pub(super) const SPECS: &[Spec] = &[
         .flags(ALWAYS)
         .flags(&[Flags::FAST, Flags::NO_AUTH, Flags::ALLOW_BUSY])
         .doc("1.0.0", "O(1)", "Closes the connection after its replies."),
-    Spec::new("readonly", 1, Group::Connection, connection::no_cluster)
-        .flags(&[Flags::LOADING, Flags::STALE, Flags::FAST])
-        .doc("3.0.0", "O(1)", "Refused: this is no cluster."),
-    Spec::new("readwrite", 1, Group::Connection, connection::no_cluster)
-        .flags(&[Flags::LOADING, Flags::STALE, Flags::FAST])
-        .doc("3.0.0", "O(1)", "Refused: this is no cluster."),
     Spec::new("reset", 1, Group::Connection, connection::reset)
         .flags(ALWAYS)
         .flags(&[Flags::FAST, Flags::NO_AUTH, Flags::ALLOW_BUSY])

@@ -257,7 +257,7 @@ pub(super) const SPECS: &[Spec] = &[
         .doc(
             "3.0.0",
             "O(1)",
-            "How many copies have all writes so far: none, on one node.",
+            "How many standbys have all writes of this connection that were answered: none, on one node.",
         )
         .arguments(&[integer("numreplicas"), integer("timeout")]),
 ];

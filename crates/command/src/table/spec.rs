@@ -218,6 +218,8 @@ pub enum Group {
     Connection,
     /// The server.
     Server,
+    /// The cluster.
+    Cluster,
     /// Keys of any type.
     Generic,
     /// Strings.
@@ -235,6 +237,7 @@ impl Group {
         match self {
             Self::Connection => "connection",
             Self::Server => "server",
+            Self::Cluster => "cluster",
             Self::Generic => "generic",
             Self::String => "string",
             Self::Hash => "hash",
@@ -298,7 +301,11 @@ impl Spec {
     /// Whether it is about what is stored, and not only about the connection, the table or the process.
     #[must_use]
     pub fn is_about_data(&self) -> bool {
-        self.group != Group::Connection || self.name == "client|unblock"
+        match self.group {
+            Group::Connection => self.name == "client|unblock",
+            Group::Cluster => self.name.ends_with("keysinslot"),
+            Group::Server | Group::Generic | Group::String | Group::Hash | Group::Session => true,
+        }
     }
 
     /// Whether it reads its keys and changes none.
@@ -317,7 +324,7 @@ impl Spec {
     ) -> Self {
         let categories = match group {
             Group::Connection => Categories::CONNECTION,
-            Group::Server => Categories::NONE,
+            Group::Server | Group::Cluster => Categories::NONE,
             Group::Generic => Categories::KEYSPACE,
             Group::String => Categories::STRING,
             Group::Hash => Categories::HASH,

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use cluster::format::Record as _;
 use cluster::map::ClusterMap;
 use cluster::message::Resigned;
+use cluster::view;
 use command::Other;
 use model::{Member, Now, Phase, Position, ShardConfig, ShardId};
 use replica::{Replica, Restored, Vows};
@@ -29,6 +30,9 @@ impl Node {
         };
         cluster.route = Route::of(&map);
         cluster.map = Arc::clone(&map);
+        // Who is well, the shell knows better, if there is one.
+        let topology = view::topology(&map, cluster.terms.me.node, &|_| true);
+        self.server.topology = Some(Arc::new(topology));
         cluster.stirred = true;
         for (&shard, record) in map.shards() {
             self.tell(now, shard, record.config);

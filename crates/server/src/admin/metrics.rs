@@ -1,5 +1,7 @@
 //! The metrics, as Prometheus reads them (text format 0.0.4). Each is explained in `docs/operations.md`.
 
+mod cluster;
+
 use std::fmt::{Display, Write as _};
 
 use command::CommandStats;
@@ -47,6 +49,9 @@ pub fn text(phase: Phase, snapshot: Option<&Snapshot>) -> String {
         holds(&mut out, snapshot);
         memory(&mut out, snapshot);
         log(&mut out, snapshot);
+        if let Some(figures) = &snapshot.figures {
+            cluster::figures(&mut out, figures);
+        }
     }
     out.0
 }

@@ -7,7 +7,9 @@ use node::Node;
 use shard::holds::HoldCounts;
 use store::{DiskError, Usage};
 
+use super::Figures;
 use crate::disk::{Disk, DiskStats};
+use crate::plane::Plane;
 
 /// See the module.
 #[derive(Debug)]
@@ -30,22 +32,67 @@ pub struct Snapshot {
     pub turns: u64,
     /// Seconds since the start.
     pub uptime_s: f64,
+    /// What a member of a cluster counts besides.
+    pub figures: Option<Figures>,
 }
 
 impl Snapshot {
     /// How things are now.
-    pub fn of(node: &Node, disk: &Disk, turns: u64, now: Now) -> Self {
+    pub fn of(node: &Node, disk: &Disk, plane: Option<&Plane>, turns: u64, now: Now) -> Self {
         let started = node.server().started;
         Self {
             stats: node.server().stats.clone(),
             connections: node.clients().len(),
-            usage: node.shard().store().usage(),
-            holds: node.shard().hold_counts(),
+            usage: usage(node),
+            holds: holds(node),
             process: node.server().process.clone(),
             trouble: disk.trouble(),
             disk: disk.stats,
             turns,
             uptime_s: (now.mono_us - started.mono_us) as f64 / 1e6,
+            figures: plane.map(|plane| Figures::of(plane, node)),
         }
     }
+}
+
+/// Of all copies together; of a node that is no member its only one.
+fn usage(node: &Node) -> Usage {
+    let own = node.shard().store().usage();
+    node.shards().fold(own, |all, (_, shard)| {
+        let usage = shard.store().usage();
+        Usage {
+            limit: all.limit,
+            used: all.used + shard.used_bytes(),
+            live: all.live + usage.live,
+            live_payload: all.live_payload + usage.live_payload,
+            segments: all.segments + usage.segments,
+            segment_bytes: all.segment_bytes + usage.segment_bytes,
+            index_bytes: all.index_bytes + usage.index_bytes,
+            files: all.files + usage.files,
+            disk_bytes: all.disk_bytes + usage.disk_bytes,
+            cleaner_moved_entries: all.cleaner_moved_entries + usage.cleaner_moved_entries,
+            cleaner_moved_bytes: all.cleaner_moved_bytes + usage.cleaner_moved_bytes,
+            cleaner_compactions: all.cleaner_compactions + usage.cleaner_compactions,
+            cleaner_disk_passes: all.cleaner_disk_passes + usage.cleaner_disk_passes,
+            segments_expired_whole: all.segments_expired_whole + usage.segments_expired_whole,
+            expired_entries: all.expired_entries + usage.expired_entries,
+        }
+    })
+}
+
+/// As [`usage`].
+fn holds(node: &Node) -> HoldCounts {
+    let own = node.shard().hold_counts();
+    node.shards().fold(own, |all, (_, shard)| {
+        let counts = shard.hold_counts();
+        HoldCounts {
+            held: all.held + counts.held,
+            waiting: all.waiting + counts.waiting,
+            taken: all.taken + counts.taken,
+            handed_over: all.handed_over + counts.handed_over,
+            expired: all.expired + counts.expired,
+            broken: all.broken + counts.broken,
+            timed_out: all.timed_out + counts.timed_out,
+        }
+    })
 }
