@@ -306,6 +306,27 @@ pub fn apply(
     first: Position,
     changes: &[Change],
 ) -> Result<Applied, Refused> {
+    with_ops(store, changes, |store, ops| store.apply(now_ms, first, ops))
+}
+
+/// As [`apply`], and tells of it.
+pub fn apply_and_tell(
+    store: &mut Store,
+    now_ms: u64,
+    first: Position,
+    changes: &[Change],
+    told: &mut Vec<u8>,
+) -> Result<Applied, Refused> {
+    with_ops(store, changes, |store, ops| {
+        store.apply_and_tell(now_ms, first, ops, told)
+    })
+}
+
+fn with_ops<T>(
+    store: &mut Store,
+    changes: &[Change],
+    work: impl FnOnce(&mut Store, &[Op<'_>]) -> T,
+) -> T {
     let values: Vec<[&[u8]; 2]> = changes
         .iter()
         .map(|change| match change {
@@ -341,7 +362,7 @@ pub fn apply(
             Change::Swap { a, b } => Op::Swap { a: *a, b: *b },
         })
         .collect();
-    store.apply(now_ms, first, &ops)
+    work(store, &ops)
 }
 
 /// Says on a failure how to run it again.
