@@ -16,7 +16,7 @@ mod topology;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -179,6 +179,19 @@ impl Cluster {
         self.plan.disk_mib.is_some() && self.arena.has_network()
     }
 
+    /// Copies what all processes have said into a directory.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn keep_logs(&self, into: &Path) -> Result<()> {
+        std::fs::create_dir_all(into)?;
+        for node in self.nodes.iter().chain(&self.metadata) {
+            let name = node.addr.to_string().replace(':', "-");
+            std::fs::copy(node.directory.join("log"), into.join(name))?;
+        }
+        Ok(())
+    }
+
     /// The program of the nodes.
     #[must_use]
     pub fn peer(&self) -> Peer {
@@ -314,7 +327,7 @@ impl Node {
 
     /// Its directory.
     #[must_use]
-    pub fn directory(&self) -> &std::path::Path {
+    pub fn directory(&self) -> &Path {
         &self.directory
     }
 

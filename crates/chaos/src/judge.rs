@@ -15,6 +15,8 @@ use crate::record::{Answer, Ask, History, Operation};
 #[cfg(test)]
 mod tests;
 
+/// The server counts in whole milliseconds, so a hold may be this much shorter than was asked for.
+const GRAIN_MS: u64 = 1;
 /// Contradictions that are printed of one key.
 const SHOWN: usize = 5;
 
@@ -95,12 +97,9 @@ fn judge_key(key: &str, operations: &[&Operation], verdict: &mut Verdict) {
     successors(key, operations, &mut faults);
     let holds = holds_of(operations);
     verdict.holds += holds.len();
-    let of_holds = holds::check(&holds);
-    faults.extend(
-        of_holds
-            .iter()
-            .map(|fault| format!("{key}: {fault}: {holds:?}")),
-    );
+    for fault in holds::check(&holds) {
+        faults.push(format!("{key}: {fault}{}", about_holds(fault, &holds)));
+    }
     if faults.len() > SHOWN {
         let more = format!("{key}: and {} more", faults.len() - SHOWN);
         faults.truncate(SHOWN);
@@ -118,6 +117,26 @@ fn about(fault: &versions::Fault, show: &impl Fn(usize) -> String) -> String {
             format!(": {} and {}", show(first), show(second))
         }
         versions::Fault::FromNowhere { .. } => String::new(),
+    }
+}
+
+/// The holds that a contradiction is about.
+fn about_holds(fault: holds::Fault, holds: &[Hold]) -> String {
+    match fault {
+        holds::Fault::Overlap { first, second } => {
+            let early = holds[first]
+                .sure_until
+                .saturating_sub(holds[second].granted);
+            let early_ms = early as f64 / 1e6;
+            format!(
+                " ({early_ms} ms too early): {:?}, {:?}",
+                holds[first], holds[second]
+            )
+        }
+        holds::Fault::FenceWentBack { hold, .. } => format!(": {:?}", holds[hold]),
+        holds::Fault::LateCommit { hold, after } => {
+            format!(": {:?}, {:?}", holds[hold], holds[after])
+        }
     }
 }
 
@@ -219,7 +238,7 @@ fn hold(operation: &Operation) -> Option<Hold> {
     (*fence > 0).then(|| Hold {
         asked: operation.sent,
         granted: operation.ended,
-        sure_until: operation.sent + hold_ms * 1_000_000,
+        sure_until: operation.sent + hold_ms.saturating_sub(GRAIN_MS) * 1_000_000,
         fence: *fence,
         committed: None,
     })

@@ -114,9 +114,9 @@ struct RunArgs {
     #[arg(long, default_value_t = 12, value_name = "N")]
     keys: usize,
 
-    /// Where the history goes; without it, to a file of its own if something is wrong
-    #[arg(long, value_name = "FILE")]
-    history: Option<PathBuf>,
+    /// Where the history and the logs go; without it, to a directory of their own if something is wrong
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
 }
 
 #[derive(Args, Clone, Debug)]
@@ -254,17 +254,20 @@ fn run_faults(inside: bool, args: &RunArgs) -> Result<ExitCode> {
     ));
     let verdict = judge(&ran.history);
     let is_wrong = result.is_err() || !verdict.is_good();
-    if let Some(path) = args.history.clone().or(is_wrong.then(unnamed)) {
-        ran.history.save(&path)?;
-        print(&format!("history: {}", path.display()));
+    if let Some(folder) = args.keep.clone().or(is_wrong.then(unnamed)) {
+        cluster.keep_logs(&folder)?;
+        ran.history.save(&folder.join("history"))?;
+        print(&format!("history and logs: {}", folder.display()));
     }
     let code = deliver(&verdict);
     result.map(|()| code)
 }
 
-/// Where the history of a failed run goes.
+/// Where the history and the logs of a failed run go.
 fn unnamed() -> PathBuf {
-    std::env::temp_dir().join(format!("tenure-chaos-{}.history", std::process::id()))
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Realtime);
+    let started = now.tv_sec;
+    std::env::temp_dir().join(format!("tenure-chaos-{}", started))
 }
 
 fn possible(cluster: &Cluster, wanted: &[Fault]) -> Result<Vec<Fault>> {

@@ -104,9 +104,7 @@ fn named<'t>(call: &Call<'_>, topology: &'t Topology) -> Result<&'t ClusterNode,
     let asked = call.arguments.at(2);
     let mut nodes = topology.nodes.iter();
     let named = nodes.find(|node| node_name(node.id).as_bytes() == asked);
-    named.ok_or_else(|| {
-        Failure::Text(alloc::format!("ERR Unknown node {}", shown(asked)).into())
-    })
+    named.ok_or_else(|| Failure::Text(alloc::format!("ERR Unknown node {}", shown(asked)).into()))
 }
 
 /// `CLUSTER LINKS`: one connection for both directions with each node that is well.

@@ -247,7 +247,9 @@ fn role(call: &Call<'_>, cluster: Option<&Topology>, text: &mut Text) {
     } else {
         text.line("role", "master");
     }
-    let replicas = cluster.iter().flat_map(|cluster| cluster.replicas_of(cluster.me));
+    let replicas = cluster
+        .iter()
+        .flat_map(|cluster| cluster.replicas_of(cluster.me));
     let replicas: Vec<_> = replicas.collect();
     text.line("connected_slaves", replicas.len());
     for (number, replica) in replicas.into_iter().enumerate() {

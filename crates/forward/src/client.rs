@@ -191,7 +191,12 @@ impl Client {
     }
 
     /// Runs a command about the connection.
-    async fn choose(&mut self, choice: Choice, commands: &Commands, index: usize) -> Result<(), End> {
+    async fn choose(
+        &mut self,
+        choice: Choice,
+        commands: &Commands,
+        index: usize,
+    ) -> Result<(), End> {
         match choice {
             Choice::Quit => {
                 self.outlet.push(b"+OK\r\n").await?;

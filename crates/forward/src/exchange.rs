@@ -83,7 +83,12 @@ impl Exchange {
     }
 
     /// Changes what the client has chosen, and tells the connections that are open.
-    pub fn choose(&mut self, change: impl FnOnce(&mut Choices), said: &[u8], told: Option<&Arc<Address>>) {
+    pub fn choose(
+        &mut self,
+        change: impl FnOnce(&mut Choices),
+        said: &[u8],
+        told: Option<&Arc<Address>>,
+    ) {
         change(&mut self.choices);
         for upstream in self.open.iter_mut().filter(|u| Some(&u.address) != told) {
             upstream.greet(said);
@@ -103,7 +108,11 @@ impl Exchange {
     }
 
     /// Runs one part alone, for whoever wants to see the reply; and which node gave it, if one did.
-    pub async fn ask(&mut self, part: Part, input: &[u8]) -> Result<(Vec<u8>, Option<Arc<Address>>), Gone> {
+    pub async fn ask(
+        &mut self,
+        part: Part,
+        input: &[u8],
+    ) -> Result<(Vec<u8>, Option<Arc<Address>>), Gone> {
         let mut batch = Batch::default();
         batch.parts.push(part);
         let fates = self.until_answered(Round::new(&batch, input, None)).await?;
@@ -193,7 +202,11 @@ impl Exchange {
             works.resize_with(self.open.len(), Work::default);
             let work = &mut works[place];
             let before = work.parts.last().map_or(0, |(_, end)| *end);
-            let asking = if round.fates[index].asking { ASKING.len() } else { 0 };
+            let asking = if round.fates[index].asking {
+                ASKING.len()
+            } else {
+                0
+            };
             work.parts
                 .push((index, before + asking + round.bytes(part).len()));
         }
@@ -428,4 +441,3 @@ async fn read(
     }
     Ok(())
 }
-

@@ -183,4 +183,3 @@ pub fn give_up_overtaken(parts: &[Part], fates: &mut [Fate]) {
         }
     }
 }
-

@@ -106,7 +106,9 @@ pub async fn serve(
             Some(_) = clients.join_next() => {}
             () = drained(&mut drains) => break,
         }
-        metrics.clients.store(clients.len() as u64, Ordering::Relaxed);
+        metrics
+            .clients
+            .store(clients.len() as u64, Ordering::Relaxed);
     }
     while clients.join_next().await.is_some() {}
 }
@@ -114,7 +116,9 @@ pub async fn serve(
 async fn turn_away(mut socket: TcpStream, metrics: &Metrics) {
     count(&metrics.turned_away);
     // It fits into the socket's empty buffer; who does not read it does not want it.
-    let _ = socket.write_all(b"-ERR max number of clients reached\r\n").await;
+    let _ = socket
+        .write_all(b"-ERR max number of clients reached\r\n")
+        .await;
 }
 
 /// Waits until `draining` says so, or nobody is left who could.

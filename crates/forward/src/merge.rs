@@ -180,7 +180,9 @@ fn info(raw: &[u8]) -> Option<Vec<u8>> {
 /// The reply to `HELLO`, as a server that is no cluster gives it.
 pub fn hello(raw: &[u8]) -> Option<Vec<u8>> {
     let found = elements(raw)?;
-    let mut out = raw.get(..raw.windows(2).position(|pair| pair == b"\r\n")? + 2)?.to_vec();
+    let mut out = raw
+        .get(..raw.windows(2).position(|pair| pair == b"\r\n")? + 2)?
+        .to_vec();
     for pair in found.chunks_exact(2) {
         out.extend_from_slice(pair[0]);
         match string(pair[0])? {
@@ -206,13 +208,22 @@ mod tests {
         assert_eq!(merged(&Merge::Sum, &[":2\r\n", ":3\r\n"]), ":5\r\n");
         assert_eq!(merged(&Merge::Sum, &[":2\r\n", "-ERR x\r\n"]), "-ERR x\r\n");
         assert_eq!(
-            merged(&Merge::Concatenate, &["*1\r\n$1\r\na\r\n", "*0\r\n", "*1\r\n$1\r\nb\r\n"]),
+            merged(
+                &Merge::Concatenate,
+                &["*1\r\n$1\r\na\r\n", "*0\r\n", "*1\r\n$1\r\nb\r\n"]
+            ),
             "*2\r\n$1\r\na\r\n$1\r\nb\r\n"
         );
-        assert_eq!(merged(&Merge::FirstThere, &["_\r\n", "$1\r\na\r\n"]), "$1\r\na\r\n");
+        assert_eq!(
+            merged(&Merge::FirstThere, &["_\r\n", "$1\r\na\r\n"]),
+            "$1\r\na\r\n"
+        );
         assert_eq!(merged(&Merge::FirstThere, &["$-1\r\n"]), "$-1\r\n");
         let places = Merge::Places(vec![vec![1, 3], vec![2]]);
-        assert_eq!(merged(&places, &["*2\r\n:1\r\n:3\r\n", "*1\r\n:2\r\n"]), "*3\r\n:1\r\n:2\r\n:3\r\n");
+        assert_eq!(
+            merged(&places, &["*2\r\n:1\r\n:3\r\n", "*1\r\n:2\r\n"]),
+            "*3\r\n:1\r\n:2\r\n:3\r\n"
+        );
         assert!(merged(&Merge::Sum, &["+odd\r\n"]).starts_with("-ERR"));
     }
 
@@ -220,7 +231,10 @@ mod tests {
     fn a_scan_goes_on_with_the_next_node() {
         let scan = Merge::Scan { node: 0, nodes: 2 };
         let ended = "*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n";
-        assert_eq!(merged(&scan, &[ended]), "*2\r\n$1\r\n1\r\n*1\r\n$1\r\na\r\n");
+        assert_eq!(
+            merged(&scan, &[ended]),
+            "*2\r\n$1\r\n1\r\n*1\r\n$1\r\na\r\n"
+        );
     }
 
     #[test]
@@ -228,7 +242,10 @@ mod tests {
         let list = Merge::List { count: 2 };
         let one = "*2\r\n$1\r\n0\r\n*2\r\n$1\r\na\r\n$1\r\nd\r\n";
         let other = "*2\r\n$1\r\n0\r\n*1\r\n$1\r\nb\r\n";
-        assert_eq!(merged(&list, &[one, other]), "*2\r\n$2\r\n+b\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n");
+        assert_eq!(
+            merged(&list, &[one, other]),
+            "*2\r\n$2\r\n+b\r\n*2\r\n$1\r\na\r\n$1\r\nb\r\n"
+        );
     }
 
     #[test]

@@ -194,8 +194,8 @@ impl Batch {
             "wait" | "ping" => return self.alone(asked, To::Home, Merge::One),
             _ => {}
         }
-        let everywhere = asked.has_tip("request_policy:all_shards")
-            || asked.has_tip("request_policy:all_nodes");
+        let everywhere =
+            asked.has_tip("request_policy:all_shards") || asked.has_tip("request_policy:all_nodes");
         if everywhere && asked.has_tip("response_policy:agg_sum") {
             self.everywhere(asked, routes, Merge::Sum);
         } else if everywhere && asked.has_tip("response_policy:all_succeeded") {
@@ -325,4 +325,3 @@ fn refusal(asked: &Asked<'_>) -> Option<&'static str> {
         _ => None,
     }
 }
-

@@ -70,7 +70,8 @@ impl Routes {
 
     /// Who has this slot.
     pub fn owner(&self, slot: u16) -> Option<&Arc<Address>> {
-        self.primaries.get(usize::from(self.owners[usize::from(slot)]))
+        self.primaries
+            .get(usize::from(self.owners[usize::from(slot)]))
     }
 
     /// Everybody who has any, in the order of their slots.
@@ -143,7 +144,11 @@ impl Cluster {
         let routes = self.routes();
         let mut candidates: Vec<_> = self.seeds.iter().chain([&self.local]).cloned().collect();
         let others = routes.primaries().iter();
-        candidates.extend(others.filter(|p| !self.seeds.contains(p) && **p != self.local).cloned());
+        candidates.extend(
+            others
+                .filter(|p| !self.seeds.contains(p) && **p != self.local)
+                .cloned(),
+        );
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % candidates.len();
         candidates.rotate_left(turn);
         let mut questions = JoinSet::new();
@@ -162,7 +167,9 @@ impl Cluster {
 
 /// Asks one node.
 async fn ask(address: &Address, password: &str) -> Option<Routes> {
-    let mut stream = TcpStream::connect((address.host.as_str(), address.port)).await.ok()?;
+    let mut stream = TcpStream::connect((address.host.as_str(), address.port))
+        .await
+        .ok()?;
     let words = [&b"CLUSTER"[..], b"SLOTS"];
     let mut question = Vec::new();
     if !password.is_empty() {
@@ -176,7 +183,9 @@ async fn ask(address: &Address, password: &str) -> Option<Routes> {
         let (used, ended) = scanner.advance(&answer[scanned..]).ok()?;
         scanned += used;
         match (ended, to_skip) {
-            (true, 0) => return Routes::parse(&answer, address).filter(|r| !r.primaries.is_empty()),
+            (true, 0) => {
+                return Routes::parse(&answer, address).filter(|r| !r.primaries.is_empty());
+            }
             (true, _) => {
                 to_skip -= 1;
                 answer.drain(..scanned);
@@ -210,7 +219,13 @@ mod tests {
         assert_eq!([owner(0), owner(99)], [Some(("a", 1)); 2]);
         assert_eq!([owner(100), owner(16_383)], [Some(("asked", 2)); 2]);
         assert!(routes.is_whole());
-        assert!(Routes::parse(b"*1\r\n*3\r\n:0\r\n:16384\r\n*2\r\n$1\r\na\r\n:1\r\n", &from).is_none());
+        assert!(
+            Routes::parse(
+                b"*1\r\n*3\r\n:0\r\n:16384\r\n*2\r\n$1\r\na\r\n:1\r\n",
+                &from
+            )
+            .is_none()
+        );
         assert!(Routes::parse(b"-ERR no cluster\r\n", &from).is_none());
     }
 }

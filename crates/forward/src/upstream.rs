@@ -116,7 +116,11 @@ impl Upstream {
 
 impl Writer {
     /// Sends the greeting and these bytes. `written` is kept up to date: bytes of `pieces` that the system has taken.
-    pub async fn write(&mut self, pieces: &mut [IoSlice<'_>], written: &mut usize) -> std::io::Result<()> {
+    pub async fn write(
+        &mut self,
+        pieces: &mut [IoSlice<'_>],
+        written: &mut usize,
+    ) -> std::io::Result<()> {
         if !self.greeting.is_empty() {
             self.socket.write_all(&self.greeting).await?;
             self.greeting = Vec::new();

@@ -31,7 +31,11 @@ impl Port {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("it is bound").port();
         let seeds = cluster.nodes.iter().map(|n| n.address()).collect();
-        let known = Arc::new(Cluster::new(cluster.nodes[0].address(), seeds, String::new()));
+        let known = Arc::new(Cluster::new(
+            cluster.nodes[0].address(),
+            seeds,
+            String::new(),
+        ));
         let settings = Settings {
             password: String::new(),
             max_clients: 10,
@@ -80,20 +84,41 @@ async fn asks_one_thing_at_a_time(client: &mut Connection) {
         ("GET b", "$1|2|"),
         ("HSET {h} f v g w", ":2|"),
         ("HGET {h} g", "$1|w|"),
-        ("GET {h}", "-WRONGTYPE Operation against a key holding the wrong kind of value|"),
+        (
+            "GET {h}",
+            "-WRONGTYPE Operation against a key holding the wrong kind of value|",
+        ),
         ("MSET a 5 b 6 c 7 {a}x 8", "+OK|"),
-        ("MGET c nosuch {a}x b a c", "*6|$1|7|$-1|$1|8|$1|6|$1|5|$1|7|"),
+        (
+            "MGET c nosuch {a}x b a c",
+            "*6|$1|7|$-1|$1|8|$1|6|$1|5|$1|7|",
+        ),
         ("EXISTS a b c nosuch a", ":4|"),
         ("TOUCH a b c", ":3|"),
         ("DEL a b nosuch", ":2|"),
         ("UNLINK c {a}x", ":2|"),
-        ("RENAME a b", "-CROSSSLOT Keys in request don't hash to the same slot|"),
-        ("MSETNX a 1 b 2", "-CROSSSLOT Keys in request don't hash to the same slot|"),
-        ("CLUSTER SLOTS", "-ERR This instance has cluster support disabled|"),
-        ("READONLY", "-ERR This instance has cluster support disabled|"),
+        (
+            "RENAME a b",
+            "-CROSSSLOT Keys in request don't hash to the same slot|",
+        ),
+        (
+            "MSETNX a 1 b 2",
+            "-CROSSSLOT Keys in request don't hash to the same slot|",
+        ),
+        (
+            "CLUSTER SLOTS",
+            "-ERR This instance has cluster support disabled|",
+        ),
+        (
+            "READONLY",
+            "-ERR This instance has cluster support disabled|",
+        ),
         ("SELECT 1", "-ERR SELECT is not allowed in cluster mode|"),
         ("GET", "-ERR wrong number of arguments for 'get' command|"),
-        ("CLIENT REPLY OFF", "-ERR CLIENT REPLY OFF and SKIP are not available at a forwarding port|"),
+        (
+            "CLIENT REPLY OFF",
+            "-ERR CLIENT REPLY OFF and SKIP are not available at a forwarding port|",
+        ),
     ] {
         assert_eq!(client.ask(line).await, reply, "{line}");
     }
@@ -134,7 +159,10 @@ async fn keeps_what_was_chosen(port: &Port, cluster: &RedisCluster) {
     let mut client = port.connect().await;
     client.ok("SET a 1").await;
     let hello = client.ask("HELLO 3 SETNAME chosen").await;
-    assert!(hello.starts_with("%7|") && hello.contains("standalone"), "{hello}");
+    assert!(
+        hello.starts_with("%7|") && hello.contains("standalone"),
+        "{hello}"
+    );
     for key in ["a", "b", "c"] {
         assert_eq!(client.ask(&format!("GET nosuch:{key}")).await, "_|");
         client.ok(&format!("SET {key} 1")).await;
@@ -235,14 +263,25 @@ async fn a_slot_that_moves_is_followed() {
     let mut client = port.connect().await;
     // `foo` is in slot 12182, the third node's.
     client.ok("SET foo 1").await;
-    let (mut source, mut target) = (cluster.nodes[2].connect().await, cluster.nodes[0].connect().await);
+    let (mut source, mut target) = (
+        cluster.nodes[2].connect().await,
+        cluster.nodes[0].connect().await,
+    );
     let id = async |index: usize| {
-        let reply = cluster.nodes[index].connect().await.ask("CLUSTER MYID").await;
+        let reply = cluster.nodes[index]
+            .connect()
+            .await
+            .ask("CLUSTER MYID")
+            .await;
         reply.split('|').nth(1).expect("a bulk string").to_owned()
     };
     let (source_id, target_id) = (id(2).await, id(0).await);
-    target.ok(&format!("CLUSTER SETSLOT 12182 IMPORTING {source_id}")).await;
-    source.ok(&format!("CLUSTER SETSLOT 12182 MIGRATING {target_id}")).await;
+    target
+        .ok(&format!("CLUSTER SETSLOT 12182 IMPORTING {source_id}"))
+        .await;
+    source
+        .ok(&format!("CLUSTER SETSLOT 12182 MIGRATING {target_id}"))
+        .await;
     // What is still at the source is answered there; what is not, at the target, after ASK.
     assert_eq!(client.ask("GET foo").await, "$1|1|");
     client.ok("SET {foo}new 2").await;
@@ -251,8 +290,12 @@ async fn a_slot_that_moves_is_followed() {
     let migrate = format!("MIGRATE 127.0.0.1 {} foo 0 5000", cluster.nodes[0].port);
     source.ok(&migrate).await;
     assert_eq!(client.ask("GET foo").await, "$1|1|");
-    target.ok(&format!("CLUSTER SETSLOT 12182 NODE {target_id}")).await;
-    source.ok(&format!("CLUSTER SETSLOT 12182 NODE {target_id}")).await;
+    target
+        .ok(&format!("CLUSTER SETSLOT 12182 NODE {target_id}"))
+        .await;
+    source
+        .ok(&format!("CLUSTER SETSLOT 12182 NODE {target_id}"))
+        .await;
     let mut bytes = Vec::new();
     for number in 0..100 {
         let value = format!("{number}");

@@ -118,7 +118,8 @@ impl Topology {
 
     /// The nodes that stand by for a node and lead nothing: its replicas, as Redis Cluster's words have it.
     pub fn replicas_of(&self, id: NodeId) -> impl Iterator<Item = &ClusterNode> {
-        let follows = move |node: &&ClusterNode| self.master_of(node.id).is_some_and(|m| m.id == id);
+        let follows =
+            move |node: &&ClusterNode| self.master_of(node.id).is_some_and(|m| m.id == id);
         self.nodes.iter().filter(follows)
     }
 

@@ -23,8 +23,8 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use cluster::map::ClusterMap;
-use cluster::view;
 use cluster::message::Resigned;
+use cluster::view;
 use command::{Other, Settings};
 use model::{ConnectionId, NodeId, Now, Position, ShardConfig, ShardId};
 use replica::Ticket;

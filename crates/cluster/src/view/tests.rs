@@ -86,7 +86,10 @@ fn what_is_served_by_whom_is_told() {
     ];
     assert_eq!(ranges, expected);
     let third = topology.node(NodeId(3)).expect("it is there");
-    assert_eq!(third.client, Address::parse("[2001:db8::3]:7003").expect("an address"));
+    assert_eq!(
+        third.client,
+        Address::parse("[2001:db8::3]:7003").expect("an address")
+    );
     assert_eq!((third.peer_port, third.well), (17_003, true));
     assert_eq!(home(&map, ShardId(1)).map(|a| a.port), Some(7_001));
 }

@@ -84,7 +84,10 @@ pub(super) fn info(topology: &Topology) -> String {
         ("cluster_slots_fail", format!("{}", assigned - ok)),
         ("cluster_known_nodes", format!("{}", topology.nodes.len())),
         ("cluster_size", format!("{}", leaders.len())),
-        ("cluster_current_epoch", format!("{}", highest_epoch(ranges()))),
+        (
+            "cluster_current_epoch",
+            format!("{}", highest_epoch(ranges())),
+        ),
         (
             "cluster_my_epoch",
             format!("{}", highest_epoch(topology.led_by(topology.me))),

@@ -41,7 +41,12 @@ impl RedisNode {
         let [port, bus_port] = free_ports();
         let process = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--cluster-enabled", "yes", "--cluster-port", &bus_port.to_string()])
+            .args([
+                "--cluster-enabled",
+                "yes",
+                "--cluster-port",
+                &bus_port.to_string(),
+            ])
             .args(["--cluster-node-timeout", &NODE_TIMEOUT_MS.to_string()])
             .args(["--repl-diskless-sync-delay", "0", "--save", ""])
             .arg("--dir")
@@ -105,14 +110,19 @@ impl RedisCluster {
         for (index, range) in ["0 5460", "5461 10922", "10923 16383"].iter().enumerate() {
             let mut node = cluster.nodes[index].connect().await;
             node.ok(&format!("CLUSTER ADDSLOTSRANGE {range}")).await;
-            node.ok(&format!("CLUSTER SET-CONFIG-EPOCH {}", index + 1)).await;
+            node.ok(&format!("CLUSTER SET-CONFIG-EPOCH {}", index + 1))
+                .await;
         }
         for node in &cluster.nodes[1..] {
             let meet = format!("CLUSTER MEET 127.0.0.1 {port} {bus_port}");
             node.connect().await.ok(&meet).await;
         }
         for index in 3..count {
-            let id = cluster.nodes[index - 3].connect().await.ask("CLUSTER MYID").await;
+            let id = cluster.nodes[index - 3]
+                .connect()
+                .await
+                .ask("CLUSTER MYID")
+                .await;
             let id = id.split('|').nth(1).expect("a bulk string").to_owned();
             let mut replica = cluster.nodes[index].connect().await;
             replica
@@ -127,7 +137,11 @@ impl RedisCluster {
         }
         for replica in &cluster.nodes[3..] {
             let synced = |info: &str| info.contains("master_link_status:up");
-            replica.connect().await.until("INFO replication", synced).await;
+            replica
+                .connect()
+                .await
+                .until("INFO replication", synced)
+                .await;
         }
         for node in &cluster.nodes[..3] {
             let rows = |slots: &str| {

@@ -60,7 +60,10 @@ fn who_only_stands_by_is_a_replica_of_the_first_primary() {
 #[test]
 fn addresses_are_split_at_the_last_colon() {
     let parsed = |text| Address::parse(text).map(|a| (a.host, a.port));
-    assert_eq!(parsed("[2001:db8::3]:7003"), Some(("2001:db8::3".into(), 7_003)));
+    assert_eq!(
+        parsed("[2001:db8::3]:7003"),
+        Some(("2001:db8::3".into(), 7_003))
+    );
     assert_eq!(parsed("name:1"), Some(("name".into(), 1)));
     for wrong in ["", ":7000", "name", "name:", "name:70000"] {
         assert_eq!(parsed(wrong), None, "{wrong}");
