@@ -19,6 +19,12 @@ impl<'a> Arguments<'a> {
         Self { buffer, spans }
     }
 
+    /// What [`Arguments::new`] was given.
+    #[inline]
+    pub(crate) fn parts(&self) -> (&'a [u8], &'a [Span]) {
+        (self.buffer, self.spans)
+    }
+
     /// How many there are, the name included.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -69,6 +69,9 @@ pub fn execute(
     attempt: Attempt,
     out: &mut Vec<u8>,
 ) -> Ended {
+    // Taken apart: copied as a whole, it would be read back from where its parts were just stored, which waits for all stores
+    // before it, those of the last command's value among them.
+    let (buffer, spans) = arguments.parts();
     let before = out.len();
     let client = scene.clients.expect(scene.connection);
     let silence = client.reply;
@@ -76,7 +79,7 @@ pub fn execute(
         client.reply = ReplyMode::On;
     }
     let Found::Entry(index) = prepared.command else {
-        let text = unknown(prepared.command, arguments);
+        let text = unknown(prepared.command, Arguments::new(buffer, spans));
         scene.server.stats.count_error(&text);
         if silence == ReplyMode::On {
             resp::write_error(out, text);
@@ -93,7 +96,7 @@ pub fn execute(
     let mut call = Call {
         now: scene.now,
         spec,
-        arguments,
+        arguments: Arguments::new(buffer, spans),
         reply: Reply::new(out, protocol),
         shard: scene.shard,
         others: scene.others,

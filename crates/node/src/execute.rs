@@ -74,12 +74,13 @@ impl Batch {
     }
 }
 
-/// Asks for the entries of these keys, whose cells were asked for, and for the values of those that will be read.
+/// Asks for the entries of these keys, whose cells were asked for, and for the values of those that will be read or written over.
 fn prefetch_entries(store: &Store, keys: &[Option<(Key<'_>, bool)>]) {
     for (key, _) in keys.iter().flatten() {
         store.prefetch_entry(key);
     }
-    for (key, _) in keys.iter().flatten().filter(|(_, reads)| *reads) {
+    let all = store.overwrites();
+    for (key, _) in keys.iter().flatten().filter(|(_, reads)| all || *reads) {
         store.prefetch_value(key);
     }
 }

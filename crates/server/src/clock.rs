@@ -1,21 +1,28 @@
 //! The two clocks of the machine: the one place where the time is read.
+//!
+//! The monotonic one is `CLOCK_BOOTTIME`: it goes on while the machine is suspended. A lease that was granted before has to be over
+//! afterwards, and `CLOCK_MONOTONIC`, which stands still meanwhile, would say that it is not.
 
 use std::sync::OnceLock;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use model::Now;
+use rustix::time::{ClockId, clock_gettime};
 
 /// Reads both clocks. The zero of the monotonic one is when this was made.
 #[derive(Clone, Copy, Debug)]
 pub struct Clock {
-    origin: Instant,
+    /// Since the machine was started.
+    origin: Duration,
 }
 
 impl Clock {
     /// A clock whose monotonic time begins now.
     #[must_use]
     pub fn start() -> Self {
-        Self { origin: instant() }
+        Self {
+            origin: since_boot(),
+        }
     }
 
     /// The time by both clocks.
@@ -31,7 +38,7 @@ impl Clock {
     #[must_use]
     #[inline]
     pub fn elapsed(&self) -> Duration {
-        instant().duration_since(self.origin)
+        since_boot().saturating_sub(self.origin)
     }
 }
 
@@ -47,13 +54,13 @@ pub fn unix_ms() -> u64 {
 /// Nanoseconds by the monotonic clock, from an arbitrary zero: what the core times commands with.
 #[must_use]
 pub fn nanoseconds() -> u64 {
-    static ORIGIN: OnceLock<Instant> = OnceLock::new();
-    instant()
-        .duration_since(*ORIGIN.get_or_init(instant))
+    static ORIGIN: OnceLock<Duration> = OnceLock::new();
+    since_boot()
+        .saturating_sub(*ORIGIN.get_or_init(since_boot))
         .as_nanos() as u64
 }
 
-#[allow(clippy::disallowed_methods)] // Shells read the clock here and nowhere else.
-fn instant() -> Instant {
-    Instant::now()
+fn since_boot() -> Duration {
+    let time = clock_gettime(ClockId::Boottime);
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

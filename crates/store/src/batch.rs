@@ -14,7 +14,6 @@ use crate::disk::{LogPoint, SegmentId};
 use crate::entry::format::{self, Control, HEADER_BYTES, Header, Note, What};
 use crate::expiry::class_of;
 use crate::index::{CellAt, Reference};
-use crate::log::write_parts;
 use crate::segment::Stage;
 use crate::store::{Count, Store};
 use crate::{Applied, Key, Kind, Op, Refused, Space, told};
@@ -183,11 +182,18 @@ impl Store {
         })
     }
 
+    /// Whether a put of the same size is written over the entry that it replaces, so that the old value's memory is touched.
+    #[must_use]
+    #[inline]
+    pub fn overwrites(&self) -> bool {
+        !self.tuning.files
+    }
+
     /// Whether a put may be written over the entry that it replaces. A file needs the old bytes, and a later deadline is as good
     /// in this segment as a touch to it.
     #[inline]
     fn may_overwrite(&self, older: &Header, header: &Header) -> bool {
-        !self.tuning.files && older.len == header.len && older.deadline <= header.deadline
+        self.overwrites() && older.len == header.len && older.deadline <= header.deadline
     }
 
     /// Writes a put over the entry that it replaces: no memory is taken, nothing has to be cleaned.
@@ -203,10 +209,7 @@ impl Store {
         let segment = self.segment_mut(at.slot());
         segment.note(header);
         let salt = segment.salt;
-        let entry = segment.entry_mut(at.offset());
-        header.write(entry);
-        write_parts(&mut entry[HEADER_BYTES + header.key_len..], value);
-        format::finish(entry, salt, true, false);
+        format::overwrite(segment.entry_mut(at.offset()), salt, header, value);
         Applied {
             last: header.position,
             log: LogPoint(self.appended),

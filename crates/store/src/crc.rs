@@ -49,7 +49,7 @@ static BYTES: [[u32; 256]; 8] = byte_tables();
 /// CRC32C of these parts, one after the other: for whoever frames bytes.
 #[must_use]
 pub fn crc32c(parts: [&[u8]; 3]) -> u32 {
-    !chain(!0, parts)
+    !parts.into_iter().fold(!0, over)
 }
 
 /// What a register becomes after zero bytes, by its four bytes.
@@ -117,15 +117,15 @@ pub(crate) fn step(register: u32, word: u64) -> u32 {
         ^ BYTES[0][byte(7)]
 }
 
-/// Advances the register over these parts, one after the other.
+/// Advances the register over these bytes.
 #[inline]
-pub(crate) fn chain(register: u32, parts: [&[u8]; 3]) -> u32 {
+pub(crate) fn over(register: u32, bytes: &[u8]) -> u32 {
     #[cfg(target_arch = "x86_64")]
     if hardware::present() {
         // SAFETY: the processor has SSE 4.2, as `present` found out.
-        return unsafe { hardware::chain(register, parts) };
+        return unsafe { hardware::bytes(register, bytes) };
     }
-    parts.into_iter().fold(register, portable)
+    portable(register, bytes)
 }
 
 fn portable(mut register: u32, bytes: &[u8]) -> u32 {
@@ -166,15 +166,7 @@ mod hardware {
     }
 
     #[target_feature(enable = "sse4.2")]
-    pub(super) fn chain(register: u32, parts: [&[u8]; 3]) -> u32 {
-        let register = bytes(register, parts[0]);
-        let register = bytes(register, parts[1]);
-        bytes(register, parts[2])
-    }
-
-    #[inline]
-    #[target_feature(enable = "sse4.2")]
-    fn bytes(register: u32, bytes: &[u8]) -> u32 {
+    pub(super) fn bytes(register: u32, bytes: &[u8]) -> u32 {
         let (register, rest) = lanes::<LONG_LANE, { 3 * LONG_LANE }>(register, bytes);
         let (register, rest) = lanes::<SHORT_LANE, { 3 * SHORT_LANE }>(register, rest);
         let (words, rest) = rest.as_chunks::<8>();

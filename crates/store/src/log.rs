@@ -232,7 +232,7 @@ impl Store {
 
 /// Writes the parts of a value one after the other.
 #[inline]
-pub(crate) fn write_parts(mut into: &mut [u8], parts: &[&[u8]]) {
+fn write_parts(mut into: &mut [u8], parts: &[&[u8]]) {
     for part in parts {
         let (place, after) = into.split_at_mut(part.len());
         place.copy_from_slice(part);

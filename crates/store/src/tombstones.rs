@@ -91,7 +91,7 @@ fn cover(header: &Header) -> Cover {
 }
 
 fn check(header: &Header, entry: &[u8]) -> u32 {
-    crc::chain(!0, [header.key(entry), b"", b""])
+    crc::over(!0, header.key(entry))
 }
 
 #[cfg(test)]

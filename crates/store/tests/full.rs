@@ -21,8 +21,13 @@ struct Full {
 
 impl Full {
     fn new() -> Self {
+        Self::with(true)
+    }
+
+    fn with(files: bool) -> Self {
         let tuning = Tuning {
             segment_bytes: 256 << 10,
+            files,
             ..Tuning::default()
         };
         let config = StoreConfig {
@@ -139,4 +144,25 @@ fn overwriting_at_ninety_percent_goes_on_for_ever() {
         "{usage:?}"
     );
     assert!(usage.disk_bytes < 3 * limit as u64, "{usage:?}");
+}
+
+#[test]
+fn without_files_a_put_of_the_same_length_takes_no_memory() {
+    let mut full = Full::with(false);
+    let mut n = 0;
+    while full.put(n, 1000, Space::Data) != Err(Refused::OutOfMemory) {
+        n += 1;
+    }
+    let before = full.store.usage();
+    for n in 0..n {
+        full.put(n, 1000, Space::Data)
+            .expect("it is written over what is there");
+    }
+    let after = full.store.usage();
+    assert_eq!(
+        (before.used, before.live, before.cleaner_moved_bytes),
+        (after.used, after.live, after.cleaner_moved_bytes)
+    );
+    assert_eq!(full.put(0, 1001, Space::Data), Err(Refused::OutOfMemory));
+    full.store.check();
 }

@@ -202,7 +202,8 @@ impl Cluster {
                 .next_maintenance_ms()
                 .is_some_and(|ms| ms <= now.unix_ms);
             let step = if mine { MAINTENANCE_STEP_BYTES } else { 0 };
-            (mine || due) && shard.maintain(now, step) && mine
+            let more = (mine || due) && shard.maintain(now, step);
+            more && mine
         } else {
             mine && shard.maintain_standby(MAINTENANCE_STEP_BYTES)
         }

@@ -80,11 +80,22 @@ pub fn write(kind: Kind, body: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(body);
 }
 
-/// The first frame of these bytes, and how many it takes; `None` if it is not there as a whole.
+/// A whole frame, its bytes lent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// What it is.
+    pub kind: Kind,
+    /// What it carries.
+    pub body: &'a [u8],
+    /// How many bytes it takes.
+    pub length: usize,
+}
+
+/// The first frame of these bytes; `None` if it is not there as a whole.
 ///
 /// # Errors
 /// It is none, and cannot become one.
-pub fn read(bytes: &[u8], limit: usize) -> Result<Option<(Kind, &[u8], usize)>, Broken> {
+pub fn read(bytes: &[u8], limit: usize) -> Result<Option<Frame<'_>>, Broken> {
     let Some((header, rest)) = bytes.split_at_checked(HEADER_BYTES) else {
         return Ok(None);
     };
@@ -102,7 +113,11 @@ pub fn read(bytes: &[u8], limit: usize) -> Result<Option<(Kind, &[u8], usize)>, 
         return Err(Broken::Checksum);
     }
     let kind = Kind::of(frame[0]).ok_or(Broken::Kind)?;
-    Ok(Some((kind, &frame[1..], HEADER_BYTES + length)))
+    Ok(Some(Frame {
+        kind,
+        body: &frame[1..],
+        length: HEADER_BYTES + length,
+    }))
 }
 
 /// Who opens or answers.

@@ -6,7 +6,7 @@ use mio::event::Event;
 use model::NodeId;
 use tracing::{info, warn};
 
-use super::frame::{self, Hello, Kind};
+use super::frame::{self, Frame, Hello, Kind};
 use super::link::{Link, Side, Stage};
 use super::{Deliver, End, LISTENER, Links};
 
@@ -126,10 +126,10 @@ impl Links {
             };
             match frame::read(&bytes[taken..], limit) {
                 Ok(None) => return Ok(taken),
-                Ok(Some((kind, body, length))) => {
-                    taken += length;
+                Ok(Some(frame)) => {
+                    taken += frame.length;
                     self.stats.frames_in += 1;
-                    self.frame(kind, body, token, link, now_us, deliver)?;
+                    self.frame(frame, token, link, now_us, deliver)?;
                 }
                 Err(broken) => {
                     warn!(?broken, side = ?link.side, "a link carries something that is no frame; it is closed");
@@ -141,13 +141,13 @@ impl Links {
 
     fn frame(
         &mut self,
-        kind: Kind,
-        body: &[u8],
+        frame: Frame<'_>,
         token: usize,
         link: &mut Link,
         now_us: u64,
         deliver: Deliver<'_>,
     ) -> Result<(), End> {
+        let Frame { kind, body, .. } = frame;
         match (kind, link.stage) {
             (Kind::Farewell, _) => Err(End::Farewell),
             (Kind::Hello, Stage::Greeting) => self.greeted(body, token, link, now_us),

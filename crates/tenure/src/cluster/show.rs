@@ -203,7 +203,8 @@ mod tests {
     fn anything_that_is_wrong_is_not_well_and_is_named() {
         let well = survey();
         assert!(is_well(&well) && status(&well).starts_with("cluster shop: well\n"));
-        let wrong: [(fn(&mut Survey), &str); 5] = [
+        type Change = fn(&mut Survey);
+        let wrong: [(Change, &str); 5] = [
             (|s| s.store_answers = false, "without failover"),
             (
                 |s| s.nodes[1].standing = "convicted".into(),

@@ -168,7 +168,14 @@ fn the_printed_configuration_is_what_would_be_used() {
     let dir = dir();
     let file = dir.path().join("tenure.toml");
     std::fs::write(&file, "sync = \"always\"\nmax-clients = 7\n").unwrap();
-    let mut command = tenure(dir.path(), &["--print-config", "--password=secret"]);
+    let mut command = tenure(
+        dir.path(),
+        &[
+            "--print-config",
+            "--password=sesame",
+            "--cluster-secret=sesame",
+        ],
+    );
     let (code, out, _) = fails(
         command
             .env("TENURE_MAX_CLIENTS", "8")
@@ -179,7 +186,7 @@ fn the_printed_configuration_is_what_would_be_used() {
         out.contains("sync = \"always\"\n") && out.contains("max-clients = 8\n"),
         "{out}"
     );
-    assert!(!out.contains("secret"), "{out}");
+    assert!(!out.contains("sesame"), "{out}");
     out.parse::<toml::Table>()
         .expect("it is a configuration file");
 }

@@ -30,9 +30,9 @@ fn frames_survive_their_bytes_one_behind_the_other() {
     }
     let mut rest = &bytes[..];
     for (kind, body) in &all {
-        let (read_kind, read_body, taken) = read(rest, MAX_BYTES).unwrap().expect("a whole frame");
-        assert_eq!((read_kind, read_body), (*kind, &body[..]));
-        rest = &rest[taken..];
+        let frame = read(rest, MAX_BYTES).unwrap().expect("a whole frame");
+        assert_eq!((frame.kind, frame.body), (*kind, &body[..]));
+        rest = &rest[frame.length..];
     }
     assert!(rest.is_empty());
     assert_eq!(Hello::decode(&all[0].1), Ok(hello()));

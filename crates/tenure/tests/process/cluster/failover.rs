@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use server::survey::Survey;
+
 use super::rig::{Cluster, ClusterClient};
 use crate::wire::Reply;
 
@@ -82,4 +84,57 @@ fn a_stopped_node_hands_over_first_and_every_request_is_answered_or_redirected()
     cluster.start_node(node);
     cluster.until("it is back", |survey| survey.is_whole());
     read_all(&mut client, "during");
+}
+
+#[test]
+fn all_killed_at_once_come_back_with_every_acknowledged_write() {
+    let mut cluster = Cluster::start(3, &[]);
+    let mut client = cluster.client();
+    write_all(&mut client, "kept");
+    for node in 1..=3 {
+        cluster.kill(node);
+    }
+    for node in 1..=3 {
+        cluster.start_node(node);
+    }
+    let mut client = cluster.client();
+    read_all(&mut client, "kept");
+    write_all(&mut client, "more");
+    cluster.until("all is well again", Survey::is_whole);
+}
+
+#[test]
+fn a_node_that_keeps_nothing_on_disk_is_filled_by_the_others() {
+    let mut cluster = Cluster::start(3, &["--dir", "off"]);
+    let mut client = cluster.client();
+    write_all(&mut client, "kept");
+    for node in 1..=3 {
+        let life = |survey: &Survey| {
+            let row = survey.nodes.iter().find(|row| row.node == node);
+            row.map(|row| row.life.clone())
+        };
+        let before = life(&cluster.survey());
+        cluster.kill(node);
+        cluster.start_node(node);
+        cluster.until("another life is filled", |survey| {
+            life(survey) != before && survey.is_whole()
+        });
+    }
+    let mut client = cluster.client();
+    read_all(&mut client, "kept");
+}
+
+#[test]
+fn the_figures_of_a_member_are_among_the_metrics() {
+    let cluster = Cluster::start(3, &[]);
+    let nodes = || cluster.nodes.values();
+    let sum = |name: &str| nodes().map(|node| node.metric(name)).sum::<f64>();
+    assert!((sum("tenure_cluster_coordinates") - 1.0).abs() < 0.1);
+    assert!((sum("tenure_copies{role=\"primary\"}") - 8.0).abs() < 0.1);
+    assert!((sum("tenure_copies{role=\"standby\"}") - 16.0).abs() < 0.1);
+    assert!((sum("tenure_links") - 6.0).abs() < 0.1);
+    assert!(sum("tenure_shard_epoch{shard=\"0\"}") >= 3.0);
+    for node in nodes() {
+        assert_eq!(node.http("/readyz").1, "serving\n");
+    }
 }

@@ -1,5 +1,11 @@
 //! The metadata store is down, and comes back.
 
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use server::survey::Survey;
+
 use super::rig::{Cluster, ClusterClient};
 use crate::wire::Reply;
 
@@ -18,17 +24,119 @@ fn without_its_map_a_cluster_serves_on_and_with_it_again_fails_over() {
     let mut client = cluster.client();
     write_and_read(&mut client, "before");
     cluster.map.take().unwrap().kill();
+    without_the_store(&mut cluster, &mut client, |cluster| cluster.restart_map());
+}
+
+/// The store has just gone: everything is served on; then it comes back, and a primary that died meanwhile is followed.
+fn without_the_store(
+    cluster: &mut Cluster,
+    client: &mut ClusterClient,
+    bring_back: impl FnOnce(&mut Cluster),
+) {
     cluster.until("it is noticed", |survey| !survey.store_answers);
-    write_and_read(&mut client, "without");
-    let survey = cluster.survey();
-    let victim = survey.shards[0].primary;
+    write_and_read(client, "without");
+    let victim = cluster.survey().shards[0].primary;
     cluster.kill(victim);
-    cluster.restart_map();
+    bring_back(cluster);
     // The successor can be named only now.
-    write_and_read(&mut client, "again");
+    write_and_read(client, "again");
     cluster.start_node(victim);
     cluster.until("the node is filled again", |survey| {
         survey.is_whole() && survey.store_answers
     });
-    write_and_read(&mut client, "healed");
+    write_and_read(client, "healed");
+}
+
+/// etcd, as Debian has it. Killed when dropped.
+struct Etcd {
+    child: Child,
+    address: String,
+}
+
+impl Etcd {
+    fn start(dir: &Path) -> Self {
+        // The system chooses ports; should somebody else take one before etcd does, it ends, and others are tried.
+        for _ in 0..5 {
+            let free = || {
+                TcpListener::bind("127.0.0.1:0")
+                    .unwrap()
+                    .local_addr()
+                    .unwrap()
+            };
+            let (client, peer) = (free(), free());
+            let url = |address| format!("http://{address}");
+            let mut child = Command::new("etcd")
+                .args(["--name", "a", "--data-dir"])
+                .arg(dir.join("etcd"))
+                .args([
+                    "--listen-client-urls",
+                    &url(client),
+                    "--advertise-client-urls",
+                    &url(client),
+                ])
+                .args([
+                    "--listen-peer-urls",
+                    &url(peer),
+                    "--initial-advertise-peer-urls",
+                    &url(peer),
+                ])
+                .args(["--initial-cluster", &format!("a=http://{peer}")])
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .expect("etcd is installed");
+            while child.try_wait().unwrap().is_none() {
+                if std::net::TcpStream::connect(client).is_ok() {
+                    let address = client.to_string();
+                    return Self { child, address };
+                }
+            }
+        }
+        panic!("etcd does not start");
+    }
+
+    fn signal(&self, name: &str) {
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([name, &pid]).status().unwrap();
+        assert!(sent.success());
+    }
+}
+
+impl Drop for Etcd {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn etcd_that_stands_still_holds_up_nothing_but_failover() {
+    let folder = tempfile::tempdir().unwrap();
+    let etcd = Etcd::start(folder.path());
+    let meta = format!("etcd://{}", etcd.address);
+    let mut cluster = Cluster::with(folder, None, &meta, 3, &[]);
+    let mut client = cluster.client();
+    write_and_read(&mut client, "before");
+    etcd.signal("-STOP");
+    without_the_store(&mut cluster, &mut client, |_| etcd.signal("-CONT"));
+    cluster.until("it stays well", Survey::is_whole);
+}
+
+#[test]
+fn a_node_keeps_the_map_for_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let mut cluster = Cluster::with_map_in_node_1(folder, &port.to_string(), 3);
+    let mut client = cluster.client();
+    write_and_read(&mut client, "before");
+    cluster.kill(1);
+    // What node 1 led waits for it, as nobody else can be named; the rest is served.
+    cluster.start_node(1);
+    write_and_read(&mut client, "again");
+    cluster.until("it is whole again", Survey::is_whole);
 }

@@ -93,10 +93,27 @@ impl Cluster {
         cluster
     }
 
+    /// The same, with the map in node 1, at this address.
+    pub fn with_map_in_node_1(folder: tempfile::TempDir, address: &str, nodes: u32) -> Self {
+        Self::with(
+            folder,
+            None,
+            &format!("tenure://{address}"),
+            nodes,
+            &["--meta-listen", address],
+        )
+    }
+
     /// Starts a node, or starts it again.
     pub fn start_node(&mut self, node: u32) {
         let dir = self.folder.path().join(format!("node-{node}"));
-        let mut command = tenure(&dir, &["--meta", &self.meta, "--peer", "127.0.0.1:0"]);
+        let keeps_map = node == 1 && self.more.iter().any(|word| word == "--meta-listen");
+        let meta = if keeps_map {
+            "embedded"
+        } else {
+            self.meta.as_str()
+        };
+        let mut command = tenure(&dir, &["--meta", meta, "--peer", "127.0.0.1:0"]);
         command
             .args(["--shards", "8", "--node", &node.to_string()])
             .args(&self.more);
