@@ -245,7 +245,8 @@ pub struct Restored {
     pub vows: Vows,
     /// The end of what is persisted.
     pub last: Position,
-    /// The time of its last batch.
+    /// The time of its last batch, or, where that is not known, any earlier one: then the owner sees to it that what it answers, and
+    /// what it proposes, is not earlier than what may have been answered before.
     pub time_ms: u64,
 }
 

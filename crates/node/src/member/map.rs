@@ -96,9 +96,9 @@ impl Cluster {
         if note.vows.discarded.is_some() {
             return self.begin_again(id, note, now);
         }
-        let (last, time_ms) = (store.newest(), store.latest_ms());
-        let replica = self.restored_replica(note, last, time_ms, now);
-        let floor_ms = time_ms + self.terms.replica.time_step_ms + CLOCK_STEP_MS;
+        // The log knows about what time it is, but not what time its last batch told: the floor is on the safe side.
+        let floor_ms = store.latest_ms() + self.terms.replica.time_step_ms + CLOCK_STEP_MS;
+        let replica = self.restored_replica(note, store.newest(), now);
         let data = Shard::as_copy(store, replica, floor_ms, self.shard_settings(id));
         self.insert(note.shard, id, data);
     }
@@ -109,16 +109,16 @@ impl Cluster {
         self.keep_note(id, note);
         self.out.files.push(FileTask::Remove { copy: old });
         let store = self.new_store(id);
-        let replica = self.restored_replica(note, Position::ZERO, 0, now);
+        let replica = self.restored_replica(note, Position::ZERO, now);
         let data = Shard::as_copy(store, replica, 0, self.shard_settings(id));
         self.insert(note.shard, id, data);
     }
 
-    fn restored_replica(&self, note: Note, last: Position, time_ms: u64, now: Now) -> Replica {
+    fn restored_replica(&self, note: Note, last: Position, now: Now) -> Replica {
         let found = Restored {
             vows: note.vows,
             last,
-            time_ms,
+            time_ms: 0,
         };
         let (me, settings) = (self.terms.me, self.terms.replica);
         Replica::restored(note.shard, me, found, now, settings)

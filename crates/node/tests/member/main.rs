@@ -1,5 +1,8 @@
 //! Nodes that are members of a cluster, whole: clients, replicas, stores and files.
 
+mod chance;
+mod chaos;
+mod history;
 mod world;
 
 use std::collections::BTreeSet;

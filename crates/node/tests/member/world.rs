@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
+use crate::chance::Chance;
 use cluster::format::Record as _;
 use cluster::keys::Place;
 use cluster::map::ClusterMap;
@@ -39,13 +40,18 @@ struct Host {
     closed: Vec<ConnectionId>,
     starts: u8,
     segment_bytes: usize,
+    /// By how much its clocks are ahead.
+    skew_ms: u64,
+    /// Until when it stands still.
+    paused_until_us: u64,
 }
 
 /// See the module.
 pub struct World {
     hosts: Vec<Host>,
     now: Now,
-    under_way: VecDeque<(usize, Vec<u8>)>,
+    /// When what arrives where.
+    under_way: VecDeque<(u64, usize, Vec<u8>)>,
     /// Pairs between which nothing gets through.
     cut: Vec<(usize, usize)>,
     shards: BTreeMap<ShardId, ShardRecord>,
@@ -54,6 +60,9 @@ pub struct World {
     pub settings: ShardSettings,
     pub replica: replica::Settings,
     pub memory_bytes: usize,
+    /// How long a message takes at most, where there is chance.
+    pub delay_us: u64,
+    pub chance: Option<Chance>,
 }
 
 /// What a client is told.
@@ -82,6 +91,8 @@ impl World {
             settings: ShardSettings::default(),
             replica: replica::Settings::default(),
             memory_bytes: 64 << 20,
+            delay_us: 0,
+            chance: None,
         };
         for _ in 0..nodes {
             world.add_node();
@@ -133,6 +144,8 @@ impl World {
             closed: Vec::new(),
             starts: 0,
             segment_bytes: 0,
+            skew_ms: 0,
+            paused_until_us: 0,
         });
         self.start(number);
         number
@@ -150,17 +163,16 @@ impl World {
             shard: self.settings.clone(),
             seed: 7 + number as u64,
         };
+        let now = self.now_of(number);
         let host = &mut self.hosts[number];
-        host.starts += 1;
+        host.starts = host.starts.wrapping_add(1);
         host.segment_bytes = membership.tuning().segment_bytes;
         let copies = host.folders.iter();
-        let copies = copies.map(|(copy, folder)| restored(&membership, *copy, folder, self.now));
+        let copies = copies.map(|(copy, folder)| restored(&membership, *copy, folder, now));
         let copies = copies.collect();
         let seed = [host.starts; 32];
         let settings = CommandSettings::default();
-        host.node = Some(Node::new_member(
-            membership, copies, settings, seed, self.now,
-        ));
+        host.node = Some(Node::new_member(membership, copies, settings, seed, now));
         (host.received, host.closed) = (BTreeMap::new(), Vec::new());
         self.tell_map();
     }
@@ -168,7 +180,44 @@ impl World {
     /// The process dies. What it has written stays, what it has sent may arrive.
     pub fn kill(&mut self, number: usize) {
         self.hosts[number].node = None;
-        self.under_way.retain(|(to, _)| *to != number);
+        self.under_way.retain(|(_, to, _)| *to != number);
+    }
+
+    pub fn member(&self, number: usize) -> Member {
+        self.hosts[number].member
+    }
+
+    pub fn is_up(&self, number: usize) -> bool {
+        self.hosts[number].node.is_some()
+    }
+
+    /// Whether it says of itself that it serves a shard.
+    pub fn serves(&self, number: usize, shard: u16) -> bool {
+        let node = self.hosts[number].node.as_ref();
+        let mut shards = node.into_iter().flat_map(Node::shards);
+        shards.any(|(id, data)| id == ShardId(shard) && data.replica().is_serving())
+    }
+
+    /// It stands still for a while.
+    pub fn pause(&mut self, number: usize, for_us: u64) {
+        self.hosts[number].paused_until_us = self.now.mono_us + for_us;
+    }
+
+    /// Its clocks are ahead by so much.
+    pub fn skew(&mut self, number: usize, ms: u64) {
+        self.hosts[number].skew_ms = ms;
+    }
+
+    pub fn time_us(&self) -> u64 {
+        self.now.mono_us
+    }
+
+    fn now_of(&self, number: usize) -> Now {
+        let skew_ms = self.hosts[number].skew_ms;
+        Now {
+            unix_ms: self.now.unix_ms + skew_ms,
+            mono_us: self.now.mono_us + skew_ms * 7_000,
+        }
     }
 
     /// A node that has lost everything is another.
@@ -272,24 +321,25 @@ impl World {
     /// Gives a node an input and does what it wants.
     fn give(&mut self, number: usize, input: Input<'_>) -> Outbox {
         let mut outbox = Outbox::default();
+        let now = self.now_of(number);
         let host = &mut self.hosts[number];
         let Some(node) = &mut host.node else {
             return outbox;
         };
-        node.handle(self.now, input, &mut outbox);
+        node.handle(now, input, &mut outbox);
         while !outbox.disk.is_empty() || !outbox.files.is_empty() {
             for task in std::mem::take(&mut outbox.files) {
-                host.keep(task, self.now, &mut outbox);
+                host.keep(task, now, &mut outbox);
             }
             for task in std::mem::take(&mut outbox.disk) {
-                host.write(task, self.now, &mut outbox);
+                host.write(task, now, &mut outbox);
             }
         }
         for (to, bytes) in std::mem::take(&mut outbox.peers) {
             let to = to.0 as usize;
             let cut = self.cut.contains(&(number, to)) || self.cut.contains(&(to, number));
             if !cut && self.hosts[to].node.is_some() {
-                self.under_way.push_back((to, bytes));
+                self.transmit(to, bytes);
             }
         }
         let recovered = std::mem::take(&mut outbox.recovered);
@@ -309,14 +359,35 @@ impl World {
         self.tell_map();
     }
 
+    /// Messages keep no order between them: what two links would carry may overtake, and a copy must bear more than that.
+    fn transmit(&mut self, to: usize, bytes: Vec<u8>) {
+        let delay_us = match &mut self.chance {
+            Some(chance) => chance.below(self.delay_us + 1),
+            None => 0,
+        };
+        self.under_way
+            .push_back((self.now.mono_us + delay_us, to, bytes));
+    }
+
+    fn is_paused(&self, number: usize) -> bool {
+        self.hosts[number].paused_until_us > self.now.mono_us
+    }
+
     /// A little time passes: what is under way arrives, each node has a turn.
     pub fn step(&mut self) {
         self.now.mono_us += STEP_US;
         self.now.unix_ms = START_MS + self.now.mono_us / 1_000;
-        for (to, bytes) in std::mem::take(&mut self.under_way) {
-            self.give(to, Input::Peer { bytes: &bytes });
+        for (due_us, to, bytes) in std::mem::take(&mut self.under_way) {
+            if due_us <= self.now.mono_us && !self.is_paused(to) {
+                self.give(to, Input::Peer { bytes: &bytes });
+            } else {
+                self.under_way.push_back((due_us, to, bytes));
+            }
         }
         for number in 0..self.hosts.len() {
+            if self.is_paused(number) {
+                continue;
+            }
             let mut outbox = self.give(number, Input::EndOfTurn);
             self.send(number, &mut outbox);
         }
@@ -333,6 +404,7 @@ impl World {
     }
 
     fn send(&mut self, number: usize, outbox: &mut Outbox) {
+        let now = self.now_of(number);
         let host = &mut self.hosts[number];
         let Some(node) = &mut host.node else {
             return;
@@ -345,7 +417,7 @@ impl World {
                 connection,
                 bytes: bytes.len(),
             };
-            node.handle(self.now, sent, outbox);
+            node.handle(now, sent, outbox);
         }
         host.closed.append(&mut outbox.close);
     }
@@ -358,7 +430,33 @@ impl World {
             }
             self.step();
         }
-        panic!("not within {PATIENCE} steps: {what}");
+        panic!("not within {PATIENCE} steps: {what}\n{}", self.described());
+    }
+
+    /// What every copy is like, for whoever has to find out why.
+    fn described(&self) -> String {
+        let mut text = String::new();
+        for (shard, record) in &self.shards {
+            let config = record.config;
+            let members = config.copies().members().iter();
+            let members: Vec<_> = members.map(|m| (m.node.0, m.incarnation.0)).collect();
+            let (epoch, primary, phase) = (config.epoch(), config.primary().node.0, config.phase());
+            text += &format!("{shard:?}: epoch {epoch}, {members:?} led by {primary}, {phase:?}\n");
+            for (number, host) in self.hosts.iter().enumerate() {
+                let copies = host.node.iter().flat_map(Node::shards);
+                for (_, data) in copies.filter(|(id, _)| id == shard) {
+                    let replica = data.replica();
+                    let standing = replica.standing(self.now_of(number));
+                    let (last, committed) = (replica.last(), replica.committed());
+                    text += &format!(
+                        "  node {number} ({}): {standing:?}, {last}, committed {committed}, {:?}\n",
+                        host.member.incarnation.0,
+                        replica.vows()
+                    );
+                }
+            }
+        }
+        text
     }
 
     pub fn until_served(&mut self) {
@@ -402,6 +500,12 @@ impl World {
         text
     }
 
+    /// The node that a reply redirects to.
+    pub fn redirected(reply: &str) -> Option<usize> {
+        let (_, to) = reply.strip_prefix("-MOVED ")?.split_once(" node")?;
+        to.split_once(':')?.0.parse().ok()
+    }
+
     /// Sends a command over a connection, and waits for what comes back.
     pub fn ask_over(&mut self, connection: (usize, ConnectionId), command: &str) -> Reply {
         self.tell(connection, command);
@@ -432,18 +536,9 @@ impl World {
         let mut number = self.hosts.iter().position(up).expect("a node runs");
         for _ in 0..20 {
             let reply = self.ask(number, command);
-            let moved = reply
-                .strip_prefix("-MOVED ")
-                .and_then(|r| r.split_once(" node"));
-            let Some((_, to)) = moved else {
+            let Some(to) = Self::redirected(&reply) else {
                 return reply;
             };
-            let to: usize = to
-                .split_once(':')
-                .expect("host:port")
-                .0
-                .parse()
-                .expect("a number");
             if self.hosts[to].node.is_none() {
                 return reply;
             }
