@@ -21,7 +21,7 @@ mod distribution;
 mod engine;
 mod keys;
 mod latency;
-mod process;
+pub mod process;
 mod progress;
 pub mod random;
 mod reply;

@@ -7,28 +7,29 @@
 //! At the end all counters are read and the whole history is judged: an acknowledged increment that is missing is counted as lost.
 
 use std::net::SocketAddr;
-use std::sync::PoisonError;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use bench::clock::{Clock, MILLISECOND_NS};
-use bench::random::Random;
 use clap::ValueEnum;
 use serde::Serialize;
 
-use crate::client::{Client, Patience};
-use crate::cluster::{Cluster, Peer, Topology, keys_of};
+use crate::client::Patience;
+use crate::cluster::{Cluster, Peer};
 use crate::judge::judge;
 use crate::load::fill;
+use crate::probes::{self, Probes};
 use crate::progress::Progress;
-use crate::record::{Event, History, Operation};
+use crate::record::{Event, History};
 use crate::stop::Stop;
-use crate::workload::{Keys, Records, Worker};
 
-/// How long one probe waits for a reply.
-const PROBE: Duration = Duration::from_millis(100);
 /// How long an outage may be before the meter gives up.
 const GIVE_UP: Duration = Duration::from_secs(120);
+/// A probe asks elsewhere soon, and for ever.
+const PATIENCE: Patience = Patience {
+    reply: Duration::from_millis(100),
+    taken: GIVE_UP,
+};
 /// Between two kills the cluster is left alone for so long.
 const REST: Duration = Duration::from_millis(500);
 /// Between two looks for the end of an outage.
@@ -111,98 +112,6 @@ pub struct Report {
     pub contradictions: Vec<String>,
 }
 
-/// The clients of a meter: one for each shard.
-struct Probes {
-    keys: Vec<(String, u16)>,
-    records: Records,
-    stop: Stop,
-    threads: Vec<std::thread::JoinHandle<()>>,
-}
-
-impl Probes {
-    fn start(cluster: &Cluster, map: &Topology, task: Task, clock: Clock) -> Self {
-        let keys = keys_of(&map.ranges, "probe:", task.probes);
-        let gap = Duration::from_micros(task.gap_us);
-        let firsts = map.ranges.iter().map(|range| range.first);
-        let keys: Vec<(String, u16)> = firsts
-            .zip(keys)
-            .flat_map(|(first, keys)| keys.into_iter().map(move |key| (key, first)))
-            .collect();
-        let records = Records::default();
-        let own = Stop::default();
-        let threads = keys
-            .iter()
-            .enumerate()
-            .map(|(number, (key, _))| {
-                let mut worker = probe(cluster, number, key, &records, clock, &own);
-                std::thread::spawn(move || worker.increment_for_ever(gap))
-            })
-            .collect();
-        Self {
-            keys,
-            records,
-            stop: own,
-            threads,
-        }
-    }
-
-    /// For each shard of these, when the first request that was sent after `at` was acknowledged by another node than `victim`.
-    fn first_after(&self, at: u64, victim: SocketAddr, first_slots: &[u16]) -> Vec<Option<u64>> {
-        let records = self.records.lock().unwrap_or_else(PoisonError::into_inner);
-        let victim = victim.to_string();
-        let is_after = |operation: &&Operation| {
-            operation.sent > at && operation.is_acknowledged() && operation.by != victim
-        };
-        let recent = records.iter().rev().take_while(|o| o.ended > at);
-        let mut first: Vec<Option<u64>> = vec![None; first_slots.len()];
-        for operation in recent.filter(is_after) {
-            let of_key = self.keys.iter().find(|(key, _)| *key == operation.key);
-            let place = of_key.and_then(|(_, slot)| first_slots.iter().position(|s| s == slot));
-            if let Some(place) = place {
-                let ended = operation.ended;
-                first[place] = Some(first[place].map_or(ended, |known| known.min(ended)));
-            }
-        }
-        first
-    }
-
-    fn end(self) -> Vec<Operation> {
-        self.stop.set();
-        for thread in self.threads {
-            thread.join().expect("a probe does not panic");
-        }
-        std::mem::take(&mut *self.records.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-fn probe(
-    cluster: &Cluster,
-    number: usize,
-    key: &str,
-    records: &Records,
-    clock: Clock,
-    stop: &Stop,
-) -> Worker {
-    let patience = Patience {
-        reply: PROBE,
-        taken: GIVE_UP,
-    };
-    let client = Client::new(cluster.seeds(), patience, clock, stop.clone());
-    let keys = Keys {
-        counters: vec![key.to_owned()],
-        ..Keys::default()
-    };
-    Worker::new(
-        format!("probe{number}"),
-        client,
-        keys,
-        Random::new(number as u64),
-        records.clone(),
-        clock,
-        stop.clone(),
-    )
-}
-
 /// Kills primaries, one after the other.
 ///
 /// # Errors
@@ -216,7 +125,8 @@ pub fn measure(
     fill(cluster, task.data)?;
     cluster.wait_until_well()?;
     let map = cluster.topology().context("nobody says who has what")?;
-    let probes = Probes::start(cluster, &map, task, clock);
+    let gap = Duration::from_micros(task.gap_us);
+    let probes = Probes::start(cluster, &map, task.probes, gap, PATIENCE, clock);
     let bar = Progress::new("failovers", task.kills);
     let mut outages = Vec::new();
     let mut history = History::default();
@@ -248,7 +158,7 @@ pub fn measure(
     result?;
     history
         .operations
-        .extend(last_reads(cluster, &history, clock)?);
+        .extend(probes::last_reads(cluster, &history, clock)?);
     Ok((report(cluster.peer(), done, outages, &history), history))
 }
 
@@ -324,38 +234,6 @@ fn wait_for_all(
         );
         ensure!(!stop.pause(LOOK), "interrupted");
     }
-}
-
-fn last_reads(cluster: &Cluster, history: &History, clock: Clock) -> Result<Vec<Operation>> {
-    let records = Records::default();
-    let mut keys: Vec<String> = history.operations.iter().map(|o| o.key.clone()).collect();
-    keys.sort_unstable();
-    keys.dedup();
-    let patience = Patience {
-        reply: Duration::from_secs(2),
-        taken: Duration::from_secs(10),
-    };
-    let stop = Stop::default();
-    let client = Client::new(cluster.seeds(), patience, clock, stop.clone());
-    let keys = Keys {
-        counters: keys,
-        ..Keys::default()
-    };
-    let random = Random::new(0);
-    let mut worker = Worker::new(
-        "last".into(),
-        client,
-        keys,
-        random,
-        records.clone(),
-        clock,
-        stop,
-    );
-    let unread = worker.read_all();
-    ensure!(unread.is_empty(), "not readable at the end: {unread:?}");
-    Ok(std::mem::take(
-        &mut *records.lock().unwrap_or_else(PoisonError::into_inner),
-    ))
 }
 
 fn report(peer: Peer, task: Task, outages: Vec<f64>, history: &History) -> Report {

@@ -17,6 +17,11 @@ mod tests;
 
 /// The server counts in whole milliseconds, so a hold may be this much shorter than was asked for.
 const GRAIN_MS: u64 = 1;
+/// A known limit (docs/sessions.md, "What it is not"): a new primary's time begins up to a second ahead of the clock, so a failover may end a hold so
+/// much too early. The late holder is fenced as ever.
+const FAILOVER_JUMP_MS: u64 = 1_000;
+/// The epoch of a fence stands above these bits.
+const SEQUENCE_BITS: u32 = 40;
 /// Contradictions that are printed of one key.
 const SHOWN: usize = 5;
 
@@ -35,6 +40,8 @@ pub struct Verdict {
     pub unknown: usize,
     /// Holds that were granted.
     pub holds: usize,
+    /// Of those, ended too early by a failover.
+    pub cut_short: usize,
 }
 
 impl Verdict {
@@ -52,11 +59,12 @@ impl fmt::Display for Verdict {
         }
         write!(
             out,
-            "{} answered, {} refused, {} unknown, {} holds; {} acknowledged writes lost, {} contradictions",
+            "{} answered, {} refused, {} unknown, {} holds, {} of them cut short by a failover; {} acknowledged writes lost, {} contradictions",
             self.answered,
             self.refused,
             self.unknown,
             self.holds,
+            self.cut_short,
             self.lost,
             self.faults.len()
         )
@@ -97,7 +105,11 @@ fn judge_key(key: &str, operations: &[&Operation], verdict: &mut Verdict) {
     successors(key, operations, &mut faults);
     let holds = holds_of(operations);
     verdict.holds += holds.len();
-    for fault in holds::check(&holds) {
+    let (cut_short, wrong): (Vec<_>, Vec<_>) = holds::check(&holds)
+        .into_iter()
+        .partition(|fault| is_cut_short(*fault, &holds));
+    verdict.cut_short += cut_short.len();
+    for fault in wrong {
         faults.push(format!("{key}: {fault}{}", about_holds(fault, &holds)));
     }
     if faults.len() > SHOWN {
@@ -118,6 +130,17 @@ fn about(fault: &versions::Fault, show: &impl Fn(usize) -> String) -> String {
         }
         versions::Fault::FromNowhere { .. } => String::new(),
     }
+}
+
+/// Whether a failover has ended the first hold, within the known limit.
+fn is_cut_short(fault: holds::Fault, holds: &[Hold]) -> bool {
+    let holds::Fault::Overlap { first, second } = fault else {
+        return false;
+    };
+    let epoch = |hold: &Hold| hold.fence >> SEQUENCE_BITS;
+    let (first, second) = (&holds[first], &holds[second]);
+    let early = first.sure_until.saturating_sub(second.granted);
+    epoch(first) < epoch(second) && early <= FAILOVER_JUMP_MS * 1_000_000
 }
 
 /// The holds that a contradiction is about.

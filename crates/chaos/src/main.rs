@@ -8,12 +8,14 @@ use anyhow::{Context as _, Result};
 use bench::clock::Clock;
 use chaos::arena::{self, Arena};
 use chaos::cluster::{Cluster, Metadata, Peer, Plan};
+use chaos::comparison::{self, Conditions};
 use chaos::failover::{self, How, Task};
 use chaos::faults::Fault;
 use chaos::judge::{Verdict, judge};
 use chaos::record::History;
 use chaos::run::{self, Script};
 use chaos::stop::Stop;
+use chaos::upkeep;
 use clap::{Args, Parser, Subcommand, ValueEnum as _};
 
 /// Real processes, killed, stopped and cut off, and what their clients saw. As root: in namespaces of its own, so that nothing is left behind.
@@ -34,6 +36,12 @@ enum Command {
     Run(RunArgs),
     /// How long nobody can write when a primary dies, and what is forgotten
     Failover(FailoverArgs),
+    /// What clients notice of planned work, and how fast copies move (Tenure)
+    Upkeep(UpkeepArgs),
+    /// What clients notice of a standby that is stopped or far away (Tenure)
+    Standby(UpkeepArgs),
+    /// Writes that a second process has: Tenure beside Redis with WAIT
+    Replicated(ReplicatedArgs),
     /// Judge a recorded history again
     Judge {
         /// The file
@@ -153,11 +161,58 @@ struct FailoverArgs {
     json: Option<PathBuf>,
 }
 
+#[derive(Args, Clone, Debug)]
+struct UpkeepArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+
+    /// MiB of data that are written before
+    #[arg(long, default_value_t = 0, value_name = "MIB")]
+    data: u64,
+
+    /// Also write the results to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct ReplicatedArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
+
+    /// The other program
+    #[arg(long, default_value = "redis-server", value_name = "FILE")]
+    redis: PathBuf,
+
+    /// Core of the load generator
+    #[arg(long, default_value = "1", value_name = "CORE")]
+    load_core: String,
+
+    /// Seconds of a load
+    #[arg(long, default_value_t = 4.0, value_name = "S")]
+    seconds: f64,
+
+    /// Rounds of each
+    #[arg(long, default_value_t = 3, value_name = "N")]
+    rounds: usize,
+
+    /// Connections
+    #[arg(long, default_value_t = 50, value_name = "N")]
+    connections: usize,
+
+    /// Also write the results to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let done = match &cli.command {
         Command::Judge { file } => judge_again(file),
         Command::Run(args) => run_faults(cli.inside, args),
+        Command::Upkeep(args) => upkeep(cli.inside, args),
+        Command::Standby(args) => standby(cli.inside, args),
+        Command::Replicated(args) => replicated(args),
         Command::Failover(args) => measure_failover(cli.inside, args),
     };
     match done {
@@ -300,9 +355,58 @@ fn measure_failover(inside: bool, args: &FailoverArgs) -> Result<ExitCode> {
     if let Some(path) = &args.history {
         history.save(path)?;
     }
-    let text = serde_json::to_string_pretty(&report)?;
-    if let Some(path) = &args.json {
-        std::fs::write(path, &text)?;
+    tell(&report, args.json.as_deref())
+}
+
+fn upkeep(inside: bool, args: &UpkeepArgs) -> Result<ExitCode> {
+    let (mut cluster, clock, stop) = start(inside, &args.cluster, None)?;
+    let (report, _) = upkeep::measure(&mut cluster, args.data << 20, clock, &stop)?;
+    tell(&report, args.json.as_deref())
+}
+
+fn standby(inside: bool, args: &UpkeepArgs) -> Result<ExitCode> {
+    let cluster = ClusterArgs {
+        shards: 1,
+        ..args.cluster.clone()
+    };
+    let (mut cluster, clock, stop) = start(inside, &cluster, None)?;
+    let (report, _) = upkeep::slow_standby(&mut cluster, clock, &stop)?;
+    tell(&report, args.json.as_deref())
+}
+
+fn replicated(args: &ReplicatedArgs) -> Result<ExitCode> {
+    let (clock, stop) = (Clock::start(), Stop::default());
+    stop.on_signals()?;
+    let cluster = ClusterArgs {
+        shards: 1,
+        in_memory: true,
+        cores: Some(args.cluster.cores.clone().unwrap_or_else(|| "0".into())),
+        ..args.cluster.clone()
+    };
+    let plan = plan(&cluster, None)?;
+    let conditions = Conditions {
+        tenure: plan.program.clone(),
+        redis: args.redis.clone(),
+        cores: (
+            plan.cores.clone().unwrap_or_default(),
+            args.load_core.clone(),
+        ),
+        seconds: args.seconds,
+        rounds: args.rounds,
+        connections: args.connections,
+        plan,
+    };
+    tell(
+        &comparison::compare(&conditions, clock, &stop)?,
+        args.json.as_deref(),
+    )
+}
+
+/// Prints results, and writes them to a file if that is wanted.
+fn tell(report: &impl serde::Serialize, file: Option<&Path>) -> Result<ExitCode> {
+    let text = serde_json::to_string_pretty(report)?;
+    if let Some(file) = file {
+        std::fs::write(file, &text)?;
     }
     print(&text);
     Ok(ExitCode::SUCCESS)
