@@ -263,12 +263,9 @@ fn start(
 }
 
 fn plan(args: &ClusterArgs, disk_mib: Option<u64>) -> Result<Plan> {
-    let beside = |name: &str| -> Result<PathBuf> {
-        let own = std::env::current_exe().context("which program is this?")?;
-        Ok(own.with_file_name(name))
-    };
+    let own = std::env::current_exe().context("which program is this?")?;
     let (program, nodes, copies) = match args.peer {
-        Peer::Tenure => (beside("tenure")?, 3, 3),
+        Peer::Tenure => (own.with_file_name("tenure"), 3, 3),
         Peer::Redis => (PathBuf::from("redis-server"), 6, 2),
     };
     Ok(Plan {
@@ -278,7 +275,6 @@ fn plan(args: &ClusterArgs, disk_mib: Option<u64>) -> Result<Plan> {
         copies,
         shards: args.shards,
         metadata: args.meta,
-        metadata_program: beside("tenure-meta")?,
         node_timeout_ms: args.node_timeout,
         in_memory: args.in_memory,
         disk_mib,

@@ -43,8 +43,6 @@ pub struct Plan {
     pub shards: u16,
     /// Where the map is kept (Tenure).
     pub metadata: Metadata,
-    /// The program of the embedded store (Tenure).
-    pub metadata_program: PathBuf,
     /// After how long a silent node is suspected (Redis).
     pub node_timeout_ms: u64,
     /// Whether nodes write nothing to disk (Tenure; the others never do).

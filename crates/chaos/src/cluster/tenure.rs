@@ -50,11 +50,10 @@ pub fn metadata_command(plan: &Plan, metadata: &[Node], number: usize) -> Comman
 }
 
 fn embedded(plan: &Plan, node: &Node) -> Command {
-    let mut command = node.site.command(&plan.metadata_program);
-    command
-        .env("TENURE_META_SECRET", SECRET)
-        .arg(node.directory.join("meta.redb"))
-        .arg(node.addr.to_string());
+    let mut command = node.site.command(&plan.program);
+    command.env("TENURE_CLUSTER_SECRET", SECRET);
+    command.args(["meta", "--listen", &node.addr.to_string(), "--file"]);
+    command.arg(node.directory.join("metadata.redb"));
     command
 }
 
