@@ -241,7 +241,9 @@ impl Replica {
         // A set that serves is what the next epoch is recovered from: enough of it must be there to testify.
         let heard = 1 + lead.peers.iter().filter(|peer| peer.is_heard()).count();
         let copies = lead.config.copies();
-        if have >= copies.write_quorum() && heard >= copies.read_quorum() {
+        // Clients are answered from what is in the store here.
+        let here = own >= base;
+        if here && have >= copies.write_quorum() && heard >= copies.read_quorum() {
             assert!(
                 base >= committed,
                 "I8 PublishSuperset: the log of the new epoch lacks what was committed"

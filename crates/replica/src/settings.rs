@@ -34,7 +34,7 @@ impl Default for Settings {
             heartbeat_us: 50_000,
             resend_us: 100_000,
             hand_over_us: 500_000,
-            time_step_ms: 1_000,
+            time_step_ms: 100,
             window_bytes: 1 << 20,
             backlog_bytes: 8 << 20,
             uncommitted_bytes: 4 << 20,

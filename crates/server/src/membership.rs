@@ -67,9 +67,10 @@ impl Candidate {
             .map_err(|error| system("reach the metadata store", &error))?;
         let (identity, copies) = who_and_what(config, directory, clock)
             .map_err(|error| system("tell which node this is, and what it holds", &error))?;
-        let process = match directory {
-            Some(directory) => directory.id,
-            None => u64::from_le_bytes(random()?),
+        let process = match (cluster.process, directory) {
+            (Some(shared), _) => shared,
+            (None, Some(directory)) => directory.id,
+            (None, None) => u64::from_le_bytes(random()?),
         };
         Ok(Self {
             listener,

@@ -50,11 +50,11 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
-/// Runs a server until it is told to stop.
+/// Runs one node until it is told to stop.
 ///
 /// # Errors
 /// It cannot start.
-pub fn serve(config: &Config) -> Result<(), StartError> {
+pub fn serve_one(config: &Config) -> Result<(), StartError> {
     logs::start(config.log_format, config.log_level);
     let max_clients = max_clients(config);
     let clock = Clock::start();

@@ -152,15 +152,24 @@ impl Survey {
         self.shard_count > 0 && served.count() == usize::from(self.shard_count)
     }
 
-    /// Whether besides that every member of every shard has everything, and there are as many as there should be.
+    /// Whether besides that each shard has as many complete copies as it should have, or more while one is moved.
+    #[must_use]
+    pub fn is_safe(&self) -> bool {
+        let complete = |shard: &ShardRow| {
+            let members = shard.members.iter();
+            members.filter(|m| m.complete == Some(true)).count()
+        };
+        let target = usize::from(self.copies);
+        let mut shards = self.shards.iter();
+        self.is_served() && shards.all(|shard| complete(shard) >= target)
+    }
+
+    /// Whether besides that nothing is being moved.
     #[must_use]
     pub fn is_whole(&self) -> bool {
+        let target = usize::from(self.copies);
         let mut shards = self.shards.iter();
-        let whole = |shard: &ShardRow| {
-            let complete = shard.members.iter().all(|m| m.complete == Some(true));
-            complete && shard.members.len() == usize::from(self.copies)
-        };
-        self.is_served() && shards.all(whole)
+        self.is_safe() && shards.all(|shard| shard.members.len() == target)
     }
 }
 

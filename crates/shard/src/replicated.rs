@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 
 use model::{ConnectionId, Now, Position};
 use replica::{Batch, Replica};
-use store::{Applied, LogPoint, Op, Refused, Store, Told};
+use store::{Applied, LogPoint, Op, Refused, Store, Told, Usage};
 
 use crate::commit::Commits;
 use crate::holds::Holds;
@@ -84,6 +84,8 @@ pub(crate) struct Replicated {
     time_ms: u64,
     /// The time of the last batch.
     told_ms: u64,
+    /// A command has asked for the time since it was last told.
+    asked: bool,
     /// Something was proposed since [`Shard::take_proposed`].
     proposed: bool,
 }
@@ -117,7 +119,8 @@ impl Replicated {
         if applied.last < first {
             return;
         }
-        (self.time_ms, self.told_ms, self.proposed) = (now_ms, now_ms, true);
+        (self.time_ms, self.told_ms) = (now_ms, now_ms);
+        (self.asked, self.proposed) = (false, true);
         self.replica
             .propose(first, applied.last, now_ms, &self.told)
             .expect("it has said that it would take it");
@@ -167,6 +170,7 @@ impl Shard {
             known: last,
             time_ms,
             told_ms: time_ms,
+            asked: false,
             proposed: false,
         }));
         shard
@@ -255,7 +259,8 @@ impl Shard {
         let copy = self.replicated();
         assert!(copy.pending.is_empty(), "what it serves is in its store");
         copy.time_ms = copy.time_ms.max(floor_ms).max(now.unix_ms);
-        copy.told_ms = 0;
+        // A batch that tells so brings standbys to what is committed, and they let go what waits for it.
+        (copy.told_ms, copy.asked) = (0, true);
         let (last, time_ms) = (copy.replica.last(), copy.time_ms);
         self.next = Position::new(epoch, 1);
         self.commits.begin_to_serve(last);
@@ -304,10 +309,22 @@ impl Shard {
     }
 
     /// By which time a command runs that comes now: a copy's time never goes back.
+    pub fn time_of_command(&mut self, now: Now) -> Now {
+        self.replicated().asked = true;
+        self.time(now)
+    }
+
+    /// What time it is here.
     pub fn time(&mut self, now: Now) -> Now {
         let copy = self.replicated();
         copy.time_ms = copy.time_ms.max(now.unix_ms);
         now.not_before(copy.time_ms)
+    }
+
+    /// Whether a command has asked for the time since a batch last told it: who has not been asked need not tell.
+    #[must_use]
+    pub fn was_asked(&self) -> bool {
+        self.copy.as_ref().is_some_and(|copy| copy.asked)
     }
 
     /// Tells the time in a batch of its own, unless a batch has told it since `after_ms`.
@@ -342,6 +359,15 @@ impl Shard {
         self.beside = bytes;
         self.store
             .set_beside(bytes + self.holds.bytes() + self.users.bytes());
+    }
+
+    /// What this shard uses, of that memory and otherwise.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        Usage {
+            used: self.used_bytes(),
+            ..self.store.usage()
+        }
     }
 
     /// Bytes that this shard uses of that memory.

@@ -297,22 +297,26 @@ impl Store {
         self.newest = position;
     }
 
-    pub(crate) fn plan(&self, now_ms: u64, ops: &[Op<'_>]) -> Plan {
-        let mut plan = Plan {
-            bytes: self.known.note_bytes(),
-            deadline: None,
-            reserve: true,
-            largest: 0,
-            place_of_db: self.place_of_db,
-        };
+    fn plan(&self, now_ms: u64, ops: &[Op<'_>]) -> Plan {
+        let mut plan = self.empty_plan();
         for op in ops {
             self.plan_op(&mut plan, now_ms, op);
         }
         plan
     }
 
+    pub(crate) fn empty_plan(&self) -> Plan {
+        Plan {
+            bytes: self.known.note_bytes(),
+            deadline: None,
+            reserve: true,
+            largest: 0,
+            place_of_db: self.place_of_db,
+        }
+    }
+
     /// An op counts with the latest deadline of all ops before it, as one of them may have set its entry's.
-    fn plan_op(&self, plan: &mut Plan, now_ms: u64, op: &Op<'_>) {
+    pub(crate) fn plan_op(&self, plan: &mut Plan, now_ms: u64, op: &Op<'_>) {
         match *op {
             Op::Put {
                 ref key,

@@ -451,7 +451,8 @@ impl Store {
                 self.free_segment(slot);
             }
         }
-        before - self.resident
+        // Notes that were in them may have taken more anew.
+        before.saturating_sub(self.resident)
     }
 
     /// Frees a segment's memory and condemns its file. Nothing in it is needed but, possibly, the newest notes,

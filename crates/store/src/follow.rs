@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 use model::time::Deadline;
 use model::{Db, Position};
 
-use crate::batch::{Batch, Source, TOMBSTONE_BYTES, control};
+use crate::batch::{Batch, Plan, Source, TOMBSTONE_BYTES, control};
 use crate::disk::LogPoint;
 use crate::entry::format::{Control, Header};
 use crate::expiry::class_of;
@@ -102,14 +102,12 @@ impl Store {
             .zip(&values)
             .map(|(entry, value)| self.op_of(entry, value))
             .collect();
-        let effective: Vec<Op<'_>> = ops.iter().flatten().copied().collect();
-        let plan = self.plan(now_ms, &effective);
-        let bytes = plan.bytes + entries.len() * TOMBSTONE_BYTES;
-        if bytes > self.max_batch() {
+        let plan = self.plan_followed(now_ms, entries, &ops);
+        if plan.bytes > self.max_batch() {
             return Err(Refused::BatchTooLarge);
         }
         let deadline = plan.deadline.unwrap_or(Deadline::from_raw(0));
-        let slot = self.reserve(class_of(deadline, now_ms), bytes, true)?;
+        let slot = self.reserve(class_of(deadline, now_ms), plan.bytes, true)?;
         let start = self.segment(slot).tail;
         let batch = Batch {
             slot,
@@ -126,6 +124,22 @@ impl Store {
             last,
             log: self.appended(),
         })
+    }
+
+    /// What the batch needs: no more than it needed where it was made, since what does nothing here takes no more than it took there.
+    fn plan_followed(&self, now_ms: u64, entries: &[Entry<'_>], ops: &[Option<Op<'_>>]) -> Plan {
+        let mut plan = self.empty_plan();
+        for (entry, op) in entries.iter().zip(ops) {
+            let before = plan.bytes;
+            let position = entry.header.position;
+            if let Some(op) = op.filter(|op| !self.is_op_overtaken(op, position)) {
+                self.plan_op(&mut plan, now_ms, &op);
+            }
+            if plan.bytes == before {
+                plan.bytes += TOMBSTONE_BYTES;
+            }
+        }
+        plan
     }
 
     fn follow_one(&mut self, batch: &Batch, position: Position, op: Option<&Op<'_>>) {

@@ -159,3 +159,27 @@ pub struct Usage {
     /// Entries removed because their deadline had passed, since the start.
     pub expired_entries: u64,
 }
+
+impl Usage {
+    /// What two stores use that share one limit.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            limit: self.limit.max(other.limit),
+            used: self.used + other.used,
+            live: self.live + other.live,
+            live_payload: self.live_payload + other.live_payload,
+            segments: self.segments + other.segments,
+            segment_bytes: self.segment_bytes + other.segment_bytes,
+            index_bytes: self.index_bytes + other.index_bytes,
+            files: self.files + other.files,
+            disk_bytes: self.disk_bytes + other.disk_bytes,
+            cleaner_moved_entries: self.cleaner_moved_entries + other.cleaner_moved_entries,
+            cleaner_moved_bytes: self.cleaner_moved_bytes + other.cleaner_moved_bytes,
+            cleaner_compactions: self.cleaner_compactions + other.cleaner_compactions,
+            cleaner_disk_passes: self.cleaner_disk_passes + other.cleaner_disk_passes,
+            segments_expired_whole: self.segments_expired_whole + other.segments_expired_whole,
+            expired_entries: self.expired_entries + other.expired_entries,
+        }
+    }
+}

@@ -15,7 +15,7 @@ mod world;
 use std::collections::BTreeMap;
 
 use disk::Disk;
-use map::{Id, Record};
+use map::{Change, Id, Record};
 use model::Position;
 use store::{HeapPages, Store, StoreConfig, Told, Tuning};
 use world::{Replay, World, apply_and_tell, seeds};
@@ -36,10 +36,15 @@ struct Leader {
 
 impl Leader {
     fn write(&mut self) {
+        let changes = self.world.batch();
+        self.apply(&changes);
+    }
+
+    fn apply(&mut self, changes: &[Change]) {
         let world = &mut self.world;
-        let (changes, first, time_ms) = (world.batch(), world.next, world.now_ms);
+        let (first, time_ms) = (world.next, world.now_ms);
         let mut bytes = Vec::new();
-        let Ok(applied) = apply_and_tell(&mut world.store, time_ms, first, &changes, &mut bytes)
+        let Ok(applied) = apply_and_tell(&mut world.store, time_ms, first, changes, &mut bytes)
         else {
             assert!(bytes.is_empty(), "what was refused is not told");
             return;
@@ -308,4 +313,47 @@ fn is_whole(bytes: &[u8], end: usize) -> bool {
         at += (shape & ((1 << 23) - 1)) as usize;
     }
     at == end
+}
+
+/// The longest batch that a store takes, of the smallest entries, is taken by one that follows it and has nothing of what it removes.
+#[test]
+fn what_fits_there_fits_here() {
+    let mut leader = Leader {
+        world: World::with(3, true),
+        batches: Vec::new(),
+    };
+    leader.world.keys = 2_000;
+    leader.world.config.memory_bytes *= 4;
+    leader.world.store = Store::with(
+        leader.world.config,
+        leader.world.tuning,
+        Box::new(HeapPages),
+    );
+    let id = |n: u64| {
+        (
+            model::Db::ZERO,
+            store::Space::Data,
+            n.to_le_bytes()[..2].to_vec(),
+        )
+    };
+    for n in 0..1_500 {
+        let record = Record {
+            kind: store::Kind::new(1),
+            version: model::Version::FIRST,
+            deadline: model::time::Deadline::NEVER,
+            value: Vec::new(),
+        };
+        leader.apply(&[Change::Put { id: id(n), record }]);
+    }
+    let (base, applied) = (leader.last(), leader.batches.len());
+    let mut follower = Follower::begin(&leader, base, applied);
+    let mut most = 1_500;
+    while leader.batches.len() == applied {
+        let deletes: Vec<Change> = (0..most).map(|n| Change::Delete { id: id(n) }).collect();
+        leader.apply(&deletes);
+        most -= 1;
+    }
+    follower.cursor = None;
+    follower.step(&mut leader);
+    assert_eq!(follower.applied, leader.batches.len());
 }

@@ -31,10 +31,10 @@ pub fn ask(method: &str, address: &str, path: &str, secret: &str) -> io::Result<
     } else {
         format!("Authorization: Bearer {secret}\r\n")
     };
-    write!(
-        stream,
+    let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nContent-Length: 0\r\nConnection: close\r\n{shown}\r\n"
-    )?;
+    );
+    stream.write_all(head.as_bytes())?;
     let mut text = String::new();
     stream.take(MAX_ANSWER_BYTES).read_to_string(&mut text)?;
     parse(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "that is no HTTP"))
@@ -75,12 +75,16 @@ mod tests {
         let address = listener.local_addr().unwrap().to_string();
         let server = std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            let mut asked = [0; 1024];
-            let count = stream.read(&mut asked).unwrap();
+            let mut asked = Vec::new();
+            let mut byte = [0];
+            while !asked.ends_with(b"\r\n\r\n") {
+                stream.read_exact(&mut byte).unwrap();
+                asked.extend(byte);
+            }
             stream
                 .write_all(b"HTTP/1.1 409 Conflict\r\nA: b\r\n\r\n{\"error\":\"no\"}\n")
                 .unwrap();
-            String::from_utf8_lossy(&asked[..count]).into_owned()
+            String::from_utf8(asked).unwrap()
         });
         let answer = ask("POST", &format!("http://{address}"), "/x/1", "s3cret").unwrap();
         assert_eq!(

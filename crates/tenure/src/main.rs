@@ -2,6 +2,7 @@
 
 mod cluster;
 mod dev;
+mod doctor;
 mod http;
 mod meta;
 mod serve;
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
         .arg_required_else_help(true)
         .subcommand(serve::command())
         .subcommand(dev::command())
+        .subcommand(doctor::command())
         .subcommand(cluster::command())
         .subcommand(meta::command())
         .subcommand(BenchArgs::augment_args(Command::new("bench")));
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
     match matches.subcommand() {
         Some(("serve", matches)) => serve::run(matches),
         Some(("dev", matches)) => dev::run(matches),
+        Some(("doctor", matches)) => doctor::run(matches),
         Some(("cluster", matches)) => cluster::run(matches),
         Some(("meta", matches)) => meta::run(matches),
         Some(("bench", matches)) => run_bench(matches),

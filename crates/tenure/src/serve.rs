@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use crate::fail;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use server::config::{Config, KEYS, Key, Sources};
+use server::config::{Config, ConfigError, KEYS, Key, Sources};
 
 const AFTER: &str = "\
 Each option can also be a line of the file given with --config (`memory = \"2GiB\"`) or an environment variable
@@ -20,20 +20,24 @@ Examples:
 
 /// The subcommand.
 pub fn command() -> Command {
+    let print = Arg::new("print-config")
+        .long("print-config")
+        .action(ArgAction::SetTrue)
+        .help("Print the configuration that would be used, as a file, and exit");
+    with_options(Command::new("serve"))
+        .about("Run a server")
+        .after_help(AFTER)
+        .arg(print)
+}
+
+/// Adds an option for each key, and one for the file.
+pub fn with_options(command: Command) -> Command {
     let config = Arg::new("config")
         .long("config")
         .value_name("FILE")
         .value_parser(clap::value_parser!(PathBuf))
         .help("Configuration file (TOML); also TENURE_CONFIG");
-    let print = Arg::new("print-config")
-        .long("print-config")
-        .action(ArgAction::SetTrue)
-        .help("Print the configuration that would be used, as a file, and exit");
-    Command::new("serve")
-        .about("Run a server")
-        .after_help(AFTER)
-        .args(KEYS.iter().map(option))
-        .args([config, print])
+    command.args(KEYS.iter().map(option)).arg(config)
 }
 
 fn option(key: &'static Key) -> Arg {
@@ -55,8 +59,8 @@ fn option(key: &'static Key) -> Arg {
     }
 }
 
-/// Runs it. The exit code is 0 after a shutdown, 1 if the server cannot start.
-pub fn run(matches: &ArgMatches) -> ExitCode {
+/// The configuration that these options, the file and the environment give.
+pub fn load(matches: &ArgMatches) -> Result<Config, ConfigError> {
     let flag = |key: &Key| {
         let value: &String = matches.get_one(key.name)?;
         Some((key.name.to_owned(), value.clone()))
@@ -64,12 +68,16 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         Some((name.into_string().ok()?, value.into_string().ok()?))
     };
-    let sources = Sources {
+    Config::load(&Sources {
         file: matches.get_one("config").cloned(),
         environment: std::env::vars_os().filter_map(text).collect(),
         flags: KEYS.iter().filter_map(flag).collect(),
-    };
-    let config = match Config::load(&sources) {
+    })
+}
+
+/// Runs it. The exit code is 0 after a shutdown, 1 if the server cannot start.
+pub fn run(matches: &ArgMatches) -> ExitCode {
+    let config = match load(matches) {
         Ok(config) => config,
         Err(error) => return fail(&error),
     };

@@ -191,7 +191,7 @@ impl Cluster {
     fn begin(&mut self, now: Now, place: usize) -> Option<Now> {
         let shard = &mut self.shards[place].shard;
         let right = shard.replica().read_right(now)?;
-        let now = shard.time(now);
+        let now = shard.time_of_command(now);
         shard.begin_command();
         if now.unix_ms > right.time_ceiling_ms {
             // A successor may start at an earlier time than this, unless a batch has told it.

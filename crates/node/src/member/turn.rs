@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use model::{ConnectionId, Now, ShardId};
 use replica::Input;
 use shard::Attempt;
-use store::{DiskEvent, DiskOp};
+use store::{DiskEvent, DiskOp, Usage};
 
 use super::{Cluster, CopyId, DiskTask};
 use crate::{MAINTENANCE_STEP_BYTES, Node, Outbox};
@@ -57,7 +57,9 @@ impl Node {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
-        cluster.divide_memory(now);
+        if cluster.divide_memory(now) {
+            self.server.usage = Some(cluster.usage());
+        }
         let count = cluster.shards.len();
         if count == 0 {
             self.busy_since_us = None;
@@ -73,14 +75,15 @@ impl Node {
         self.busy_since_us = busy.then_some(since_us);
     }
 
-    /// Primaries that are asked little tell the time, so that others know what may have been said by it.
+    /// Primaries that were asked for something, and have written nothing, tell the time, so that a successor knows by which time they
+    /// may have answered. The next command then need not wait for that.
     fn tell_times(&mut self, now: Now) {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
         let step_ms = cluster.terms.replica.time_step_ms / 2;
         for other in &mut cluster.shards {
-            if other.shard.replica().is_serving() {
+            if other.shard.was_asked() && other.shard.replica().is_serving() {
                 let now = other.shard.time(now);
                 // Refused or not: the next turn tries again.
                 let _ = other
@@ -176,10 +179,10 @@ fn answer(store: &mut store::Store, ops: &mut Vec<DiskOp>) {
 }
 
 impl Cluster {
-    /// Each copy's store counts what the others use.
-    fn divide_memory(&mut self, now: Now) {
+    /// Each copy's store counts what the others use. Returns whether it was time for it.
+    fn divide_memory(&mut self, now: Now) -> bool {
         if now.mono_us < self.divided_us + DIVIDE_EVERY_US {
-            return;
+            return false;
         }
         self.divided_us = now.mono_us;
         let used: Vec<usize> = self
@@ -191,6 +194,16 @@ impl Cluster {
         for (other, used) in self.shards.iter_mut().zip(used) {
             other.shard.set_beside(all - used);
         }
+        true
+    }
+
+    fn usage(&self) -> Usage {
+        let none = Usage {
+            limit: self.terms.memory_bytes,
+            ..Usage::default()
+        };
+        let shards = self.shards.iter().map(|other| other.shard.usage());
+        shards.fold(none, Usage::and)
     }
 
     /// A step of maintenance; of the log only if it is this copy's turn, or its timers' time.

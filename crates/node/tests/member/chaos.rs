@@ -2,7 +2,7 @@
 //! configurations. A seed is everything: `MEMBER_SEED=<seed> cargo test -p tenure-node --test member chaos` runs one alone,
 //! `MEMBER_ROUNDS=<n>` runs many.
 
-use model::ConnectionId;
+use model::{ConnectionId, CopySet, Phase, ShardConfig};
 
 use crate::chance::Chance;
 use crate::history::{Ask, History};
@@ -173,6 +173,13 @@ impl Chaos {
             }
             return;
         }
+        self.world.trace(|| {
+            let told = reply.replace('\n', " ");
+            format!(
+                "client {number} asked at {} {}: {told}",
+                asked.at_us, asked.command
+            )
+        });
         self.heard(number, &asked, &reply);
         if reply.ends_with("(closed)") {
             self.clients[number].connection = None;
@@ -204,7 +211,7 @@ impl Chaos {
         let now_us = self.now_us();
         match self.chance.below(8) {
             0 | 1 if self.may_lose(node) || self.files && self.all_up() => {
-                self.world.kill(node);
+                self.kill(node);
                 self.down[node] = Some(now_us);
             }
             2 if self.all_up() => {
@@ -218,7 +225,7 @@ impl Chaos {
             4 => self.world.heal(),
             5 if self.files => {
                 // The process alone dies, and is back at once.
-                self.world.kill(node);
+                self.kill(node);
                 self.world.start(node);
                 self.down[node] = None;
             }
@@ -240,7 +247,7 @@ impl Chaos {
 
     fn is_whole(&mut self, shard: u16, without: usize) -> bool {
         let (config, primary) = (self.world.config(shard), self.world.primary(shard));
-        if config.phase() != model::Phase::Serving || !self.world.is_up(primary) {
+        if config.phase() != Phase::Serving || !self.world.is_up(primary) {
             return false;
         }
         let copies = self.world.copies(primary);
@@ -252,6 +259,16 @@ impl Chaos {
             .all(|(at, member)| {
                 complete & (1 << at) != 0 && self.world.member(member.node.0 as usize) == *member
             })
+    }
+
+    /// Connections die with the process: the next one gives their numbers to others.
+    fn kill(&mut self, node: usize) {
+        self.world.kill(node);
+        for client in &mut self.clients {
+            if client.connection.is_some_and(|(at, _)| at == node) {
+                (client.connection, client.asked) = (None, None);
+            }
+        }
     }
 
     fn bring_back(&mut self, node: usize) {
@@ -271,7 +288,8 @@ impl Chaos {
         let shard = self.chance.below(u64::from(self.shards)) as u16;
         let up: Vec<usize> = (0..self.nodes).filter(|n| self.world.is_up(*n)).collect();
         let config = self.world.config(shard);
-        let members = config.copies().members();
+        let served = served(&config);
+        let members = served.members();
         let known: Vec<usize> = members.iter().map(|m| m.node.0 as usize).collect();
         let same: Vec<bool> = members
             .iter()
@@ -283,7 +301,8 @@ impl Chaos {
             return;
         }
         let mut set = known.clone();
-        if self.chance.one_in(3) && self.nodes > 3 {
+        let serves = config.phase() == Phase::Serving;
+        if serves && self.chance.one_in(3) && self.nodes > 3 {
             // One member moves elsewhere.
             let out = self.chance.below(set.len() as u64) as usize;
             let free: Vec<usize> = up.iter().copied().filter(|n| !set.contains(n)).collect();
@@ -328,14 +347,23 @@ impl Chaos {
     /// As long as a shard does not serve, each member of the set leads in turn.
     fn coordinate_to_serve(&mut self, shard: u16, round: usize) {
         let config = self.world.config(shard);
-        let settled = config.phase() == model::Phase::Serving
-            && self.world.serves(self.world.primary(shard), shard);
+        let settled =
+            config.phase() == Phase::Serving && self.world.serves(self.world.primary(shard), shard);
         if settled {
             return;
         }
-        let members = config.copies().members();
+        let served = served(&config);
+        let members = served.members();
         let set: Vec<usize> = members.iter().map(|m| m.node.0 as usize).collect();
         self.world.decide(shard, &set, set[round % set.len()]);
+    }
+}
+
+/// The set that served last: who has what was acknowledged is one of it, and only then comes who is to be filled.
+fn served(config: &ShardConfig) -> CopySet {
+    match config.phase() {
+        Phase::Recovering { from: Some(from) } => from.copies,
+        Phase::Recovering { from: None } | Phase::Serving => *config.copies(),
     }
 }
 

@@ -163,6 +163,7 @@ impl World {
             shard: self.settings.clone(),
             seed: 7 + number as u64,
         };
+        self.trace(|| format!("node {number} starts as {:?}", membership.me.incarnation));
         let now = self.now_of(number);
         let host = &mut self.hosts[number];
         host.starts = host.starts.wrapping_add(1);
@@ -177,8 +178,18 @@ impl World {
         self.tell_map();
     }
 
+    /// Says what happens, where `MEMBER_TRACE` asks for it.
+    pub fn trace(&self, what: impl FnOnce() -> String) {
+        if std::env::var_os("MEMBER_TRACE").is_some() {
+            let line = format!("{} {}\n", self.now.mono_us, what());
+            std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes())
+                .expect("there is a standard error");
+        }
+    }
+
     /// The process dies. What it has written stays, what it has sent may arrive.
     pub fn kill(&mut self, number: usize) {
+        self.trace(|| format!("node {number} dies"));
         self.hosts[number].node = None;
         self.under_way.retain(|(_, to, _)| *to != number);
     }
@@ -200,6 +211,7 @@ impl World {
 
     /// It stands still for a while.
     pub fn pause(&mut self, number: usize, for_us: u64) {
+        self.trace(|| format!("node {number} stands still for {for_us}"));
         self.hosts[number].paused_until_us = self.now.mono_us + for_us;
     }
 
@@ -265,6 +277,8 @@ impl World {
         let record = self.shards.get_mut(&ShardId(shard)).expect("it exists");
         let set = CopySet::new(&members, quorum);
         record.config = record.config.succeed(set, NodeId(primary as u32));
+        let config = record.config;
+        self.trace(|| format!("shard {shard}: {config:?}"));
         self.tell_map();
     }
 
@@ -354,6 +368,7 @@ impl World {
             let record = self.shards.get_mut(shard).expect("it exists");
             if record.config.epoch() == *epoch {
                 record.config = record.config.published();
+                self.trace(|| format!("{shard:?} serves: epoch {epoch}"));
             }
         }
         self.tell_map();

@@ -58,26 +58,8 @@ impl Snapshot {
 /// Of all copies together; of a node that is no member its only one.
 fn usage(node: &Node) -> Usage {
     let own = node.shard().store().usage();
-    node.shards().fold(own, |all, (_, shard)| {
-        let usage = shard.store().usage();
-        Usage {
-            limit: all.limit,
-            used: all.used + shard.used_bytes(),
-            live: all.live + usage.live,
-            live_payload: all.live_payload + usage.live_payload,
-            segments: all.segments + usage.segments,
-            segment_bytes: all.segment_bytes + usage.segment_bytes,
-            index_bytes: all.index_bytes + usage.index_bytes,
-            files: all.files + usage.files,
-            disk_bytes: all.disk_bytes + usage.disk_bytes,
-            cleaner_moved_entries: all.cleaner_moved_entries + usage.cleaner_moved_entries,
-            cleaner_moved_bytes: all.cleaner_moved_bytes + usage.cleaner_moved_bytes,
-            cleaner_compactions: all.cleaner_compactions + usage.cleaner_compactions,
-            cleaner_disk_passes: all.cleaner_disk_passes + usage.cleaner_disk_passes,
-            segments_expired_whole: all.segments_expired_whole + usage.segments_expired_whole,
-            expired_entries: all.expired_entries + usage.expired_entries,
-        }
-    })
+    node.shards()
+        .fold(own, |all, (_, shard)| all.and(shard.usage()))
 }
 
 /// As [`usage`].

@@ -6,7 +6,12 @@ use std::path::PathBuf;
 use cluster::record::Settings;
 use model::limits::{MAX_ADDRESS_BYTES, MAX_NODES, MAX_SHARDS, MAX_TARGET_COPIES};
 
+use super::keys::MIN_MEMORY_BYTES;
+use super::units::size_text;
 use super::{Config, ConfigError};
+
+/// One for each core of a large machine.
+const MAX_NODES_OF_A_PROCESS: u64 = 256;
 
 /// Where the cluster map is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +40,9 @@ pub struct ClusterConfig {
     pub peer: SocketAddr,
     pub announce: String,
     pub node: Option<u32>,
+    pub nodes: u16,
+    /// Which process this node shares with others; none of its own number if it shares none. Not a key.
+    pub process: Option<u64>,
     pub zone: u16,
     pub shards: u16,
     pub copies: u8,
@@ -58,6 +66,8 @@ impl Default for ClusterConfig {
             peer: nowhere,
             announce: String::new(),
             node: None,
+            nodes: 1,
+            process: None,
             zone: 0,
             shards: 0,
             copies: 0,
@@ -82,8 +92,14 @@ impl ClusterConfig {
     /// Checks what belongs together.
     pub(super) fn check(&self, config: &Config) -> Result<(), ConfigError> {
         let Some(meta) = &self.meta else {
-            return Ok(());
+            return match self.nodes {
+                1 => Ok(()),
+                _ => Err(ConfigError::new(
+                    "nodes: several nodes are a cluster: say with meta where its map is kept",
+                )),
+            };
         };
+        self.check_nodes(config, meta)?;
         if self.settings().check().is_err() {
             return Err(ConfigError(format!(
                 "quorum = {}, copies = {}: a write quorum is more than half of the copies and at most all of them",
@@ -102,6 +118,24 @@ impl ClusterConfig {
             ));
         }
         self.check_exposure(config, meta)
+    }
+
+    fn check_nodes(&self, config: &Config, meta: &Meta) -> Result<(), ConfigError> {
+        let share = config.memory_bytes / u64::from(self.nodes);
+        if share < MIN_MEMORY_BYTES {
+            return Err(ConfigError(format!(
+                "memory = {} is too little for {} nodes: each needs {}",
+                size_text(config.memory_bytes),
+                self.nodes,
+                size_text(MIN_MEMORY_BYTES)
+            )));
+        }
+        if self.nodes > 1 && *meta == Meta::Embedded && self.meta_listen.port() == 0 {
+            return Err(ConfigError::new(
+                "meta-listen: with several nodes the others have to know where the first one keeps the map: give a port",
+            ));
+        }
+        Ok(())
     }
 
     fn check_exposure(&self, config: &Config, meta: &Meta) -> Result<(), ConfigError> {
@@ -205,6 +239,10 @@ fn auto<T: TryFrom<u64>>(text: &str, least: u64, most: u64) -> Result<Option<T>,
 
 pub(super) fn node(text: &str) -> Result<Option<u32>, String> {
     auto(text, 1, u64::from(u32::MAX - 1))
+}
+
+pub(super) fn nodes(text: &str) -> Result<u16, String> {
+    within(text, 1, MAX_NODES_OF_A_PROCESS)
 }
 
 pub(super) fn zone(text: &str) -> Result<u16, String> {

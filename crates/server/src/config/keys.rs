@@ -508,6 +508,18 @@ pub static KEYS: &[Key] = &[
         show: |config| Some(cluster::auto_text(config.cluster.node.map(u64::from))),
     },
     Key {
+        name: "nodes",
+        value: "N",
+        default: "1",
+        summary: "How many nodes run in this process, one for each core that data shall have; ports count up, folders are node-1, node-2, ...",
+        is_secret: false,
+        set: |config, text| {
+            config.cluster.nodes = cluster::nodes(text)?;
+            Ok(())
+        },
+        show: |config| Some(config.cluster.nodes.to_string()),
+    },
+    Key {
         name: "zone",
         value: "N",
         default: "0",

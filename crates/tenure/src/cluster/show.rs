@@ -4,13 +4,13 @@ use std::fmt::Write as _;
 
 use server::survey::{NodeRow, ShardRow, Survey};
 
-/// Whether everything is served, with as many complete copies as there should be, and everybody answers.
+/// Whether everything is served, with as many complete copies as there should be, and everybody answers. What is moved by plan is well.
 pub fn is_well(survey: &Survey) -> bool {
-    survey.is_whole() && survey.store_answers && survey.nodes.iter().all(is_node_well)
+    survey.is_safe() && survey.store_answers && survey.nodes.iter().all(is_node_well)
 }
 
 fn is_node_well(node: &NodeRow) -> bool {
-    node.state == "gone" || (node.state == "active" && node.standing == "well")
+    node.state == "gone" || (node.state != "joining" && node.standing == "well")
 }
 
 /// A few lines.

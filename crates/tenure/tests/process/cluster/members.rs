@@ -1,6 +1,6 @@
 //! Nodes that come and go.
 
-use super::rig::Cluster;
+use super::rig::{Cluster, Map};
 use crate::running::{Running, fails, tenure};
 use crate::wire::Reply;
 
@@ -75,6 +75,67 @@ fn who_belongs_to_another_cluster_or_does_not_know_its_secret_stays_outside() {
             .iter()
             .all(|s| s.members.iter().all(|m| m.node != 9))
     );
+}
+
+#[test]
+fn whoever_commands_a_cluster_with_a_secret_has_to_know_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let map = Map::start(folder.path(), "127.0.0.1:0", "sesame");
+    let meta = format!("tenure://{}", map.address);
+    let secret = ["--cluster-secret", "sesame"];
+    let cluster = Cluster::with(folder, Some(map), &meta, 3, &secret);
+    let refused = cluster.command(&["drain", "3", "--no-wait"]);
+    let why = String::from_utf8(refused.stderr).unwrap();
+    assert!(
+        !refused.status.success() && why.contains("TENURE_CLUSTER_SECRET"),
+        "{why}"
+    );
+    let mut command = cluster.commander(&["drain", "3", "--no-wait"]);
+    let taken = command
+        .env("TENURE_CLUSTER_SECRET", "sesame")
+        .output()
+        .unwrap();
+    assert!(taken.status.success(), "{taken:?}");
+    cluster.until("it is draining", |survey| {
+        survey.nodes[2].state == "draining"
+    });
+    let looked = cluster.command(&["nodes"]);
+    assert!(looked.status.success(), "whoever reaches the port may look");
+}
+
+#[test]
+fn nodes_of_one_process_never_hold_two_copies_of_a_shard() {
+    let mut cluster = Cluster::start(3, &[]);
+    let meta = format!("tenure://{}", cluster.map.as_ref().unwrap().address);
+    let dir = tempfile::tempdir().unwrap();
+    let options = [
+        "--meta",
+        &meta,
+        "--peer",
+        "127.0.0.1:0",
+        "--node",
+        "4",
+        "--nodes",
+        "2",
+    ];
+    // The first of its two ready lines is waited for.
+    let two = Running::spawn(&mut tenure(dir.path(), &options));
+    let survey = cluster.until("both have their share", |survey| {
+        let new = survey.nodes.iter().filter(|node| node.node > 3);
+        survey.is_whole() && new.filter(|node| node.copies > 2).count() == 2
+    });
+    for shard in &survey.shards {
+        let together = shard.members.iter().filter(|member| member.node > 3);
+        assert!(together.count() < 2, "{shard:?}");
+    }
+    let mut client = cluster.client();
+    assert!(client.until_answered("k", &["SET", "k", "v"]).is_ok());
+    let log = two.stop();
+    assert_eq!(log.matches(" stopped").count(), 2, "{log}");
+    cluster.until("the others lead", |survey| {
+        survey.is_served() && survey.shards.iter().all(|shard| shard.primary < 4)
+    });
+    cluster.stop(3);
 }
 
 #[test]

@@ -19,10 +19,11 @@ pub struct Map {
 }
 
 impl Map {
-    /// Keeps the map in `dir`, at this address.
-    pub fn start(dir: &Path, listen: &str) -> Self {
+    /// Keeps the map in `dir`, at this address. Whoever asks it has to show the secret, if it is not empty.
+    pub fn start(dir: &Path, listen: &str, secret: &str) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tenure"))
             .env_clear()
+            .env("TENURE_CLUSTER_SECRET", secret)
             .args(["meta", "--listen", listen, "--file"])
             .arg(dir.join("metadata.redb"))
             .stdin(Stdio::null())
@@ -66,7 +67,7 @@ impl Cluster {
     /// So many nodes, and all shards served with all copies complete.
     pub fn start(nodes: u32, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let map = Map::start(folder.path(), "127.0.0.1:0");
+        let map = Map::start(folder.path(), "127.0.0.1:0", "");
         let meta = format!("tenure://{}", map.address);
         Self::with(folder, Some(map), &meta, nodes, more)
     }
@@ -128,7 +129,7 @@ impl Cluster {
             .strip_prefix("tenure://")
             .expect("it is ours")
             .to_owned();
-        self.map = Some(Map::start(self.folder.path(), &address));
+        self.map = Some(Map::start(self.folder.path(), &address, ""));
     }
 
     /// Kills a node, as a fault would.
@@ -163,13 +164,18 @@ impl Cluster {
 
     /// Runs `tenure cluster` against any node.
     pub fn command(&self, words: &[&str]) -> Output {
+        self.commander(words).output().expect("the binary runs")
+    }
+
+    /// What that runs.
+    pub fn commander(&self, words: &[&str]) -> Command {
         let admin = &self.nodes.values().next().expect("some node runs").admin;
-        Command::new(env!("CARGO_BIN_EXE_tenure"))
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tenure"));
+        command
             .env_clear()
             .args(["cluster", "--admin", admin])
-            .args(words)
-            .output()
-            .expect("the binary runs")
+            .args(words);
+        command
     }
 
     /// A client that follows redirections.
