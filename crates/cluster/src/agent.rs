@@ -60,6 +60,9 @@ pub enum Input {
     Tick,
     /// A message came on the link with this node.
     Message(NodeId, Message),
+    /// Something whole came on the link with this member, whatever it was, at this time (microseconds of the monotonic clock): it lives.
+    /// Heartbeats alone would not do, as they may stand in line behind a snapshot.
+    Heard(Member, u64),
     /// The link with this node was reset or closed by the other side.
     Reset(NodeId),
     /// The metadata store says something about this question.
@@ -236,6 +239,12 @@ impl Agent {
         match input {
             Input::Tick => self.on_tick(out),
             Input::Message(from, message) => self.on_message(from, message, out),
+            Input::Heard(member, at_us) => {
+                if self.map.is_present(member) {
+                    let Member { node, incarnation } = member;
+                    self.detector.hear(node, incarnation, at_us / 1_000);
+                }
+            }
             Input::Reset(node) => {
                 self.detector.on_reset(node, self.now_ms);
                 self.after_opinions(out);

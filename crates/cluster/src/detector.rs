@@ -73,7 +73,7 @@ impl Detector {
         }
     }
 
-    /// A sign of life.
+    /// A sign of life. It may be told a little late, after a later one.
     pub fn hear(&mut self, node: NodeId, incarnation: Incarnation, now_ms: u64) {
         let Some(peer) = self.peers.get_mut(&node) else {
             return;
@@ -84,7 +84,7 @@ impl Detector {
         if peer.opinion == (Opinion::Suspected { after: Sign::Reset }) {
             peer.resets_distrusted_until_ms = now_ms + RESET_DISTRUST_MS;
         }
-        peer.heard_ms = now_ms;
+        peer.heard_ms = peer.heard_ms.max(now_ms);
         peer.opinion = Opinion::Heard;
     }
 

@@ -8,11 +8,12 @@ use alloc::vec::Vec;
 
 use command::{Arguments, Ended, Prepared, Scene};
 use model::limits;
-use model::{ConnectionId, Now};
+use model::{ConnectionId, Db, Now};
 use resp::{CommandSpan, Limits, Protocol, ProtocolError, Reply, Span};
 use shard::Attempt;
 use store::{Key, Store};
 
+use crate::member::Cluster;
 use crate::stream::{State, Stream};
 use crate::{CopyId, Node};
 
@@ -81,6 +82,28 @@ fn prefetch_entries(store: &Store, keys: &[Option<(Key<'_>, bool)>]) {
     }
     let all = store.overwrites();
     for (key, _) in keys.iter().flatten().filter(|(_, reads)| all || *reads) {
+        store.prefetch_value(key);
+    }
+}
+
+/// Asks for the memory that commands on many copies will touch: the database and key of each, and whether it only reads.
+fn fetch_of_copies<'b>(
+    cluster: &Cluster,
+    wanted: impl Iterator<Item = Option<(Db, &'b [u8], bool)>>,
+) {
+    let mut keys = [None; BATCH];
+    for (slot, wanted) in keys.iter_mut().zip(wanted) {
+        *slot = wanted.and_then(|(db, key, reads)| {
+            let shard = cluster.shard_of_key(key)?;
+            let key = shard.data_key(db, key);
+            shard.store().prefetch_cell(&key);
+            Some((shard.store(), key, reads))
+        });
+    }
+    for (store, key, _) in keys.iter().flatten() {
+        store.prefetch_entry(key);
+    }
+    for (store, key, _) in keys.iter().flatten().filter(|(_, _, reads)| *reads) {
         store.prefetch_value(key);
     }
 }
@@ -189,8 +212,16 @@ impl Node {
 
     /// Asks for the memory that the batch will touch.
     fn fetch(&mut self, stream: &Stream, buffer: &[u8], batch: &Batch) {
-        if batch.commands.len() < 2 || self.cluster.is_some() {
+        if batch.commands.len() < 2 {
             return;
+        }
+        if let Some(cluster) = &self.cluster {
+            let db = self.clients.expect(stream.connection).db;
+            let keys = (0..batch.commands.len()).map(|index| batch.first_key(buffer, index));
+            return fetch_of_copies(
+                cluster,
+                keys.map(|key| key.map(|(key, reads)| (db, key, reads))),
+            );
         }
         let db = self.clients.expect(stream.connection).db;
         let store = self.shard.store();
@@ -208,6 +239,14 @@ impl Node {
     /// Asks for the memory that lone requests of several connections will touch, as far as a look at their beginnings tells: to
     /// be called with what has arrived, before it is handed in. A pipeline sees to itself.
     pub fn prefetch<'b>(&mut self, requests: impl Iterator<Item = (ConnectionId, &'b [u8])>) {
+        if let Some(cluster) = &self.cluster {
+            let keys = requests.map(|(connection, bytes)| {
+                let db = self.clients.get(connection)?.db;
+                let (count, key) = resp::peek(bytes)?;
+                Some((db, key, count == 2))
+            });
+            return fetch_of_copies(cluster, keys);
+        }
         let store = self.shard.store();
         let mut keys = [None; BATCH];
         for (slot, (connection, bytes)) in keys.iter_mut().zip(requests) {

@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
-use model::NodeId;
+use model::{Member, NodeId};
 use tracing::{debug, info, warn};
 
 use self::link::{Link, Side, Stage};
@@ -200,7 +200,20 @@ impl Links {
         self.current.keys().copied()
     }
 
-    /// Whether some connection has more to read, or a listener is to be tried, though no event will say so.
+    /// From whom a whole message has come since then, and when.
+    pub fn heard_since(&self, since_us: u64) -> Vec<(Member, u64)> {
+        let current = self
+            .current
+            .values()
+            .filter_map(|token| self.open.get(token));
+        let heard = current.filter_map(|link| match link.stage {
+            Stage::Up { peer, .. } if link.said_us >= since_us => Some((peer, link.said_us)),
+            Stage::Up { .. } | Stage::Connecting | Stage::Greeting => None,
+        });
+        heard.collect()
+    }
+
+    /// Whether some connection has more to read, though no event will say so.
     pub fn is_busy(&self) -> bool {
         !self.again.is_empty()
     }
@@ -335,7 +348,7 @@ impl Links {
         let peer = link
             .peer()
             .filter(|peer| self.current.get(peer) == Some(&token));
-        self.count(end);
+        self.count(end, peer.is_some());
         let Some(peer) = peer else {
             return;
         };
@@ -352,9 +365,9 @@ impl Links {
         }
     }
 
-    fn count(&mut self, end: End) {
+    fn count(&mut self, end: End, was_up: bool) {
         match end {
-            End::Reset => self.stats.resets += 1,
+            End::Reset => self.stats.resets += u64::from(was_up),
             End::Overfull => self.stats.overfull += 1,
             End::Refused => self.stats.refused += 1,
             End::Farewell | End::Silent | End::Unneeded => {}

@@ -60,6 +60,7 @@ pub struct Plane {
     /// [`cluster::map::ClusterMap::digest`] of the map that the node was given.
     map: Option<u64>,
     tick_us: u64,
+    heard_us: u64,
     copies_us: u64,
     operators: BTreeMap<u64, oneshot::Sender<Operated>>,
     next_operator: u64,
@@ -78,6 +79,7 @@ impl Plane {
             effects: Vec::new(),
             map: None,
             tick_us: 0,
+            heard_us: 0,
             copies_us: 0,
             operators: BTreeMap::new(),
             next_operator: 1,
@@ -190,6 +192,12 @@ impl Plane {
             self.tick_us = now_us + TICK_MS * 1_000;
         }
         due
+    }
+
+    /// From whom something has come since this was last asked.
+    pub fn take_heard(&mut self, now_us: u64) -> Vec<(Member, u64)> {
+        let since_us = std::mem::replace(&mut self.heard_us, now_us);
+        self.links.heard_since(since_us)
     }
 
     /// Whether the agent is to be told of the copies: twice for each of its reports.

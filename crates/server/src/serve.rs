@@ -66,9 +66,9 @@ pub fn serve_one(config: &Config) -> Result<(), StartError> {
     let phase = SharedPhase::new();
     let listeners = bind_all(config)?;
     let (admin_address, runtime) = start_admin(config, &mailbox, &phase)?;
+    let client = listeners[0].address;
     let mut candidate = match &config.cluster.meta {
         Some(_) => {
-            let client = listeners[0].address;
             let directory = directory.as_ref();
             let new = Candidate::new(config, directory, client, admin_address, &runtime, clock);
             Some(new?)
@@ -79,28 +79,10 @@ pub fn serve_one(config: &Config) -> Result<(), StartError> {
         Some(candidate) => Some(candidate.settle(config, directory.as_ref(), &runtime)?),
         None => None,
     };
-    let disk = match &directory {
-        Some(directory) => {
-            let segment_bytes = match &candidate {
-                Some(_) => membership::segment_bytes(config, directory),
-                None => SEGMENT_BYTES,
-            };
-            let syncs = config.sync == SyncMode::Always;
-            Disk::start(
-                Folders::of(directory),
-                segment_bytes,
-                syncs,
-                mailbox.clone(),
-                clock,
-            )
-            .map_err(|error| system("start the disk thread", &error))?
-        }
-        None => Disk::nowhere(),
-    };
+    let disk = start_disk(config, directory.as_ref(), me.is_some(), &mailbox, clock)?;
     let held = me.zip(candidate.as_mut().map(Candidate::take_copies));
     let node = match held {
         Some(held) => {
-            let client = listeners[0].address;
             membership::start_node(config, held, directory.as_ref(), max_clients, client, clock)?
         }
         None => start_node(config, max_clients, directory.as_ref(), &listeners, clock)?,
@@ -142,6 +124,26 @@ pub fn serve_one(config: &Config) -> Result<(), StartError> {
     }
     info!("stopped");
     Ok(())
+}
+
+fn start_disk(
+    config: &Config,
+    directory: Option<&Directory>,
+    is_member: bool,
+    mailbox: &Mailbox,
+    clock: Clock,
+) -> Result<Disk, StartError> {
+    let Some(directory) = directory else {
+        return Ok(Disk::nowhere());
+    };
+    let segment_bytes = if is_member {
+        membership::segment_bytes(config, directory)
+    } else {
+        SEGMENT_BYTES
+    };
+    let (folders, syncs) = (Folders::of(directory), config.sync == SyncMode::Always);
+    Disk::start(folders, segment_bytes, syncs, mailbox.clone(), clock)
+        .map_err(|error| system("start the disk thread", &error))
 }
 
 /// Ends the log, so that the next start need not look for unfinished ends.

@@ -20,6 +20,8 @@ pub struct Commits {
     committed: Position,
     observed: Position,
     last_removal: Position,
+    /// The latest batch that changed deadlines where they stand: an entry does not tell.
+    last_touch: Position,
     in_flight: VecDeque<(Position, LogPoint)>,
     /// Everything up to here is persisted here.
     persisted: Position,
@@ -46,7 +48,8 @@ impl Commits {
 
     #[inline]
     pub(crate) fn observe(&mut self, found: Option<Position>) {
-        self.observed = self.observed.max(found.unwrap_or(self.last_removal));
+        let found = found.unwrap_or(self.last_removal).max(self.last_touch);
+        self.observed = self.observed.max(found);
     }
 
     /// Whether anything is applied and not committed.
@@ -61,6 +64,11 @@ impl Commits {
 
     pub(crate) fn committed(&self) -> Position {
         self.committed
+    }
+
+    /// The batch that was just applied has changed deadlines, which others may see from now on.
+    pub(crate) fn touched(&mut self, last: Position) {
+        self.last_touch = last;
     }
 
     #[inline]

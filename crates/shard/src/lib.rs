@@ -382,6 +382,9 @@ impl Shard {
         self.next = applied.last.plus(1);
         let removes = ops.iter().any(|op| !matches!(op, store::Op::Put { .. }));
         self.commits.applied(applied, removes);
+        if self.copy.is_some() && ops.iter().any(|op| matches!(op, store::Op::Touch { .. })) {
+            self.commits.touched(applied.last);
+        }
         Ok(applied.last)
     }
 }

@@ -16,7 +16,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use model::{ConnectionId, Now, Position};
-use replica::{Batch, Replica};
+use replica::{Batch, ReadRight, Replica};
 use store::{Applied, LogPoint, Op, Refused, Store, Told, Usage};
 
 use crate::commit::Commits;
@@ -80,6 +80,8 @@ pub(crate) struct Replicated {
     filled: Option<(Asked, LogPoint)>,
     /// Up to where the replica knows what is persisted.
     known: Position,
+    /// A right to read that was worked out since the replica was handed anything: it holds as long as it says.
+    right: Option<ReadRight>,
     /// The latest time that anything here may depend on.
     time_ms: u64,
     /// The time of the last batch.
@@ -168,6 +170,7 @@ impl Shard {
             pending: VecDeque::new(),
             filled: None,
             known: last,
+            right: None,
             time_ms,
             told_ms: time_ms,
             asked: false,
@@ -198,7 +201,19 @@ impl Shard {
     /// # Panics
     /// As all of them: if it is no copy.
     pub fn replica_mut(&mut self) -> &mut Replica {
-        &mut self.replicated().replica
+        let copy = self.replicated();
+        copy.right = None;
+        &mut copy.replica
+    }
+
+    /// The right to answer from this copy at this moment: see [`Replica::read_right`].
+    #[inline]
+    pub fn read_right(&mut self, now: Now) -> Option<ReadRight> {
+        let copy = self.copy.as_mut()?;
+        if copy.right.is_none() {
+            copy.right = copy.replica.read_right(now);
+        }
+        copy.right.filter(|right| right.until_us > now.mono_us)
     }
 
     /// [`replica::Effect::Accepted`].

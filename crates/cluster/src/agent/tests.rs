@@ -9,7 +9,7 @@ use crate::{
     message::{Heartbeat, Message},
     metadata::{Answer, Ask, Listing, RequestId, Revision},
     record::{Addresses, NodeRecord, NodeState, Role, Settings},
-    timing::{HEARTBEAT_MS, TICK_MS},
+    timing::{HEARTBEAT_MS, SUSPICION_MS, TICK_MS},
 };
 
 const NODES: u32 = 12;
@@ -132,4 +132,24 @@ fn whoever_calls_is_answered() {
     // Under another's name, or from another life, it is no call.
     bench.input(Input::Message(NodeId(7), Message::Heartbeat(heartbeat)));
     assert_eq!(bench.beaten(), [1, 2, 3, 6, 9, 10, 11]);
+}
+
+/// A heartbeat may stand in line behind a snapshot: whatever comes says that its sender lives, in the life that sent it.
+#[test]
+fn anything_whole_on_a_link_is_a_sign_of_life() {
+    let mut bench = Bench::new();
+    let another_life = Member {
+        incarnation: Incarnation(2),
+        ..member(2)
+    };
+    for _ in 0..=SUSPICION_MS / TICK_MS {
+        bench.now_ms += TICK_MS;
+        for heard in [member(1), another_life] {
+            bench.input(Input::Heard(heard, bench.now_ms * 1_000));
+        }
+        bench.input(Input::Tick);
+    }
+    let suspects = bench.agent.suspects();
+    assert!(!suspects.contains(&NodeId(1)));
+    assert!(suspects.contains(&NodeId(2)) && suspects.contains(&NodeId(3)));
 }

@@ -10,6 +10,7 @@ use cluster::record::ShardRecord;
 use command::{Arguments, Prepared};
 use model::slot::{SLOTS, Slot};
 use model::{NodeId, Now, ShardId};
+use shard::Shard;
 
 use super::Cluster;
 
@@ -74,10 +75,17 @@ impl Cluster {
         if keys.any(|key| Slot::of(key) != slot) {
             return Aim::Refused(CROSS_SLOT.into());
         }
-        self.aim_at(now, slot)
+        self.aim_at(slot)
     }
 
-    fn aim_at(&self, now: Now, slot: Slot) -> Aim {
+    /// The shard here that a key belongs to.
+    #[inline]
+    pub(crate) fn shard_of_key(&self, key: &[u8]) -> Option<&Shard> {
+        let place = self.place(self.route.shard(Slot::of(key))?)?;
+        Some(&self.shards[place].shard)
+    }
+
+    fn aim_at(&self, slot: Slot) -> Aim {
         let Some(shard) = self.route.shard(slot) else {
             let text = if self.route.shards.is_empty() {
                 DOWN
@@ -87,7 +95,7 @@ impl Cluster {
             return Aim::Refused(text.into());
         };
         match self.place(shard) {
-            Some(place) if self.leads(place) => self.aim_at_leader(now, place),
+            Some(place) if self.leads(place) => Aim::Copy(place),
             Some(_) | None => self.aim_elsewhere(shard, slot),
         }
     }
@@ -95,13 +103,6 @@ impl Cluster {
     /// Whether this copy serves, or says of itself that it does: the map may be behind.
     fn leads(&self, place: usize) -> bool {
         self.shards[place].shard.replica().is_serving()
-    }
-
-    fn aim_at_leader(&self, now: Now, place: usize) -> Aim {
-        match self.shards[place].shard.replica().read_right(now) {
-            Some(_) => Aim::Copy(place),
-            None => Aim::Later(NO_QUORUM),
-        }
     }
 
     fn aim_elsewhere(&self, shard: ShardId, slot: Slot) -> Aim {

@@ -190,7 +190,7 @@ impl Cluster {
     /// A command is about to run on the copy at a place, by the time that is returned; `None` if it may not answer now.
     fn begin(&mut self, now: Now, place: usize) -> Option<Now> {
         let shard = &mut self.shards[place].shard;
-        let right = shard.replica().read_right(now)?;
+        let right = shard.read_right(now)?;
         let now = shard.time_of_command(now);
         shard.begin_command();
         if now.unix_ms > right.time_ceiling_ms {

@@ -7,7 +7,7 @@ use model::NodeId;
 use tracing::{info, warn};
 
 use super::frame::{self, Frame, Hello, Kind};
-use super::link::{Link, Side, Stage};
+use super::link::{KEPT_BYTES, Link, Side, Stage};
 use super::{Deliver, End, LISTENER, Links};
 
 /// Full buffers that one link may hand in per turn before the others have theirs.
@@ -102,6 +102,7 @@ impl Links {
                 bytes.extend_from_slice(&scratch[..count]);
                 let taken = self.frames(&bytes, token, link, now_us, deliver)?;
                 bytes.drain(..taken);
+                bytes.shrink_to(KEPT_BYTES);
                 link.partial = bytes;
             }
         }
@@ -152,7 +153,8 @@ impl Links {
             (Kind::Farewell, _) => Err(End::Farewell),
             (Kind::Hello, Stage::Greeting) => self.greeted(body, token, link, now_us),
             (Kind::Agent | Kind::Replica, Stage::Up { peer, .. }) => {
-                deliver(peer, kind, body);
+                deliver(peer.node, kind, body);
+                link.said_us = now_us;
                 Ok(())
             }
             (Kind::Hello, Stage::Connecting | Stage::Up { .. })
@@ -185,7 +187,7 @@ impl Links {
             self.dirty.push(token);
         }
         link.stage = Stage::Up {
-            peer,
+            peer: hello.from,
             run: hello.run,
         };
         self.current.insert(peer, token);

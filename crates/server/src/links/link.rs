@@ -3,15 +3,15 @@
 use std::io::{self, Read as _, Write as _};
 
 use mio::net::TcpStream;
-use model::NodeId;
+use model::{Member, NodeId};
 
 use super::frame::{self, Kind};
 
 /// Bytes that may wait for a peer to take them. A primary has a window of a few MiB on its way to each standby of each of its shards;
 /// a peer that lets more than this pile up does not read, and its link is dropped.
 const MAX_OUTPUT_BYTES: usize = 64 << 20;
-/// An output buffer that grew beyond this is given back when it is empty.
-const KEPT_OUTPUT_BYTES: usize = 1 << 20;
+/// A buffer that grew beyond this is given back when it is empty.
+pub const KEPT_BYTES: usize = 1 << 20;
 
 /// Reads that a farewell waits for.
 const DISCARDED_READS: usize = 16;
@@ -31,7 +31,7 @@ pub enum Stage {
     /// Messages go both ways.
     Up {
         /// With whom.
-        peer: NodeId,
+        peer: Member,
         /// In which run of his process.
         run: u64,
     },
@@ -54,6 +54,8 @@ pub struct Link {
     pub stage: Stage,
     /// When anything was last heard on it, or when it was made, in microseconds of the monotonic clock.
     pub heard_us: u64,
+    /// When the last whole message came on it, if any has.
+    pub said_us: u64,
     /// The beginning of a frame whose rest is under way.
     pub partial: Vec<u8>,
     output: Vec<u8>,
@@ -75,6 +77,7 @@ impl Link {
                 Side::Accepted => Stage::Greeting,
             },
             heard_us: now_us,
+            said_us: 0,
             partial: Vec::new(),
             output: Vec::new(),
             sent: 0,
@@ -85,7 +88,7 @@ impl Link {
     /// With whom, once that is known.
     pub fn peer(&self) -> Option<NodeId> {
         match self.stage {
-            Stage::Up { peer, .. } => Some(peer),
+            Stage::Up { peer, .. } => Some(peer.node),
             Stage::Connecting | Stage::Greeting => None,
         }
     }
@@ -140,7 +143,7 @@ impl Link {
     fn tidy(&mut self) {
         if self.sent == self.output.len() {
             self.output.clear();
-            self.output.shrink_to(KEPT_OUTPUT_BYTES);
+            self.output.shrink_to(KEPT_BYTES);
             self.sent = 0;
         } else if self.sent > self.output.len() / 2 {
             self.output.drain(..self.sent);

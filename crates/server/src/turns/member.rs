@@ -82,6 +82,12 @@ impl Shell {
             return;
         }
         plane.links.tend(self.poll.registry(), now_us);
+        for (member, at_us) in plane.take_heard(now_us) {
+            self.tell_agent(agent::Input::Heard(member, at_us));
+        }
+        let Some(plane) = &mut self.plane else {
+            return;
+        };
         if plane.are_copies_due(now_us) {
             let copies = self.node.copies(self.now);
             self.tell_agent(agent::Input::Copies(copies));

@@ -23,6 +23,7 @@ fn without_its_map_a_cluster_serves_on_and_with_it_again_fails_over() {
     let mut cluster = Cluster::start(3, &[]);
     let mut client = cluster.client();
     write_and_read(&mut client, "before");
+    cluster.settle();
     cluster.map.take().unwrap().kill();
     without_the_store(&mut cluster, &mut client, |cluster| cluster.restart_map());
 }
@@ -119,6 +120,7 @@ fn etcd_that_stands_still_holds_up_nothing_but_failover() {
     let mut cluster = Cluster::with(folder, None, &meta, 3, &[]);
     let mut client = cluster.client();
     write_and_read(&mut client, "before");
+    cluster.settle();
     etcd.signal("-STOP");
     without_the_store(&mut cluster, &mut client, |_| etcd.signal("-CONT"));
     cluster.until("it stays well", Survey::is_whole);

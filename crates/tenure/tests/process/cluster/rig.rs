@@ -162,6 +162,12 @@ impl Cluster {
         }
     }
 
+    /// Waits until no shard changes hands any more: one that does while the store is down is served again only when that is back.
+    pub fn settle(&self) {
+        let even = self.command(&["rebalance"]);
+        assert!(even.status.success(), "{even:?}");
+    }
+
     /// Runs `tenure cluster` against any node.
     pub fn command(&self, words: &[&str]) -> Output {
         self.commander(words).output().expect("the binary runs")
