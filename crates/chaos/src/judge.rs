@@ -17,9 +17,9 @@ mod tests;
 
 /// The server counts in whole milliseconds, so a hold may be this much shorter than was asked for.
 const GRAIN_MS: u64 = 1;
-/// A known limit (docs/sessions.md, "What it is not"): a new primary's time begins up to a second ahead of the clock, so a failover may end a hold so
+/// A known limit (docs/replication.md, "Time"): a new primary's time begins up to `time_step_ms` ahead of the clock, so a failover may end a hold so
 /// much too early. The late holder is fenced as ever.
-const FAILOVER_JUMP_MS: u64 = 1_000;
+const FAILOVER_JUMP_MS: u64 = 100;
 /// The epoch of a fence stands above these bits.
 const SEQUENCE_BITS: u32 = 40;
 /// Contradictions that are printed of one key.
@@ -40,7 +40,7 @@ pub struct Verdict {
     pub unknown: usize,
     /// Holds that were granted.
     pub holds: usize,
-    /// Of those, ended too early by a failover.
+    /// Of those, ended too early by a failover, within the known limit.
     pub cut_short: usize,
 }
 

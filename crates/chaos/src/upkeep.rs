@@ -73,6 +73,14 @@ pub struct Report {
     pub contradictions: Vec<String>,
 }
 
+impl Report {
+    /// Whether nothing acknowledged was lost, and nothing contradicts itself.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.lost == 0 && self.contradictions.is_empty()
+    }
+}
+
 /// A step by its times.
 struct Span {
     what: &'static str,
