@@ -14,7 +14,7 @@ use crate::record::{History, Operation};
 use crate::stop::Stop;
 use crate::workload::{Keys, Records, Worker};
 
-/// The clients of a meter: one for each shard.
+/// Clients, so many of each shard.
 #[derive(Debug)]
 pub struct Probes {
     keys: Vec<(String, u16)>,
@@ -89,12 +89,19 @@ impl Probes {
     /// # Panics
     /// When one of them did.
     #[must_use]
-    pub fn end(self) -> Vec<Operation> {
+    pub fn end(mut self) -> Vec<Operation> {
         self.stop.set();
-        for thread in self.threads {
+        for thread in std::mem::take(&mut self.threads) {
             thread.join().expect("a probe does not panic");
         }
         std::mem::take(&mut *self.records.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Drop for Probes {
+    /// Also where what they accompany has failed.
+    fn drop(&mut self) {
+        self.stop.set();
     }
 }
 
