@@ -16,7 +16,7 @@ use crate::keys::{DEFAULT_DIGITS, KeyNames};
 use crate::schedule::Arrivals;
 use crate::size::{SizeRange, parse_bytes};
 
-pub use workload::{Churn, Ending, Operation, Workload};
+pub use workload::{Churn, Confirm, Ending, Operation, Workload};
 
 /// Digits of a key in the memory workloads when no prefix is given: 20 bytes, as in the paper.
 const MEMORY_DIGITS: usize = 20;
@@ -37,7 +37,7 @@ pub struct BenchArgs {
     #[arg(long, default_value = "127.0.0.1:6379", value_name = "HOST:PORT")]
     pub addr: String,
 
-    /// What to send: set, get, mixed:PCTREAD, touch, read, create, hset, hgetall, fill, session,
+    /// What to send: set, set-wait, set-wait:batch, get, mixed:PCTREAD, touch, read, create, hset, hgetall, fill, session,
     /// hold-contention[:commit], hold-many, expire-wave, memory:W1 to memory:W8, growing
     #[arg(long, default_value = "mixed:80")]
     pub workload: Workload,
@@ -207,6 +207,7 @@ impl BenchArgs {
                 ensure!(self.live > 0, "--live must not be 0");
             }
             Workload::Keyed(_)
+            | Workload::Confirmed(_)
             | Workload::Fill
             | Workload::Session
             | Workload::Contention(_)

@@ -89,7 +89,7 @@ impl ValuePool {
             b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
         let mut random = Random::stream(seed, u64::MAX);
         let letters = (0..largest + VALUE_STARTS)
-            .map(|_| ALPHABET[(random.next() >> 58) as usize])
+            .map(|_| ALPHABET[(random.bits() >> 58) as usize])
             .collect();
         Self { letters }
     }

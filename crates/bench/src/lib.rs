@@ -15,18 +15,18 @@
 //! matters for the clients' test suites.
 
 mod args;
-mod clock;
+pub mod clock;
 mod control;
 mod distribution;
 mod engine;
 mod keys;
 mod latency;
-mod process;
+pub mod process;
 mod progress;
-mod random;
+pub mod random;
 mod reply;
 mod report;
-mod request;
+pub mod request;
 mod scenario;
 mod schedule;
 mod size;
@@ -61,6 +61,7 @@ pub fn run(args: BenchArgs) -> Result<()> {
 fn measure(bench: &Bench) -> Result<Outcome> {
     match bench.args.workload {
         Workload::Keyed(operation) => bench.keyed(operation),
+        Workload::Confirmed(confirm) => bench.confirmed(confirm),
         Workload::Fill => bench.fill(),
         Workload::Session => bench.sessions(),
         Workload::Contention(ending) => bench.contention(ending),

@@ -49,7 +49,7 @@ impl SizeRange {
 
     /// A size drawn from the range.
     pub fn draw(&self, random: &mut Random) -> u64 {
-        self.at(random.next())
+        self.at(random.bits())
     }
 
     /// The size that belongs to a key, the same at each call.

@@ -5,6 +5,7 @@
 //! is told every reply in order, so it needs no memory of its own beyond what the workload is about.
 
 pub mod churn;
+pub mod confirmed;
 pub mod contention;
 pub mod fill;
 pub mod hold_many;

@@ -1,11 +1,10 @@
 //! What clients have asked and been told, and whether there is one order that explains it.
 //!
-//! The order of writes is known: it is that of the positions that were committed. So linearizability is checked in one pass (Gibbons and Korach,
-//! *Testing Shared Memories*, 1997): each reply takes effect at the earliest point of that order that it can, and never before one that
-//! another client was told of before the request was sent.
+//! The order of writes is known: it is that of the positions that were committed. So linearizability is checked in one pass (`history::sweep`).
 
 use std::collections::BTreeMap;
 
+use history::sweep::{Span, sweep};
 use model::Position;
 
 use crate::ledger::Ledger;
@@ -58,44 +57,47 @@ type Line = Vec<(Position, Change)>;
 pub fn check(requests: &[Request], ledgers: &[Ledger]) -> Result<(), String> {
     let lines: Vec<BTreeMap<Key, Line>> = ledgers.iter().map(lines_of).collect();
     every_ack_is_committed(requests, ledgers)?;
-    let mut events: Vec<(u64, bool, usize)> = Vec::new();
-    for (number, request) in requests.iter().enumerate() {
-        if let Some((told_us, ..)) = request.answer {
-            // At one instant, an answer comes before a question: that is the stricter order.
-            events.push((request.sent_us, true, number));
-            events.push((told_us, false, number));
-        }
-    }
-    events.sort_unstable();
-    let mut known: BTreeMap<(usize, Key), Position> = BTreeMap::new();
-    let mut latest_ms = vec![0; ledgers.len()];
-    let mut before = vec![(Position::ZERO, 0); requests.len()];
-    for (_, is_question, number) in events {
-        let request = &requests[number];
-        let key = (request.shard, request.key);
-        if is_question {
-            let floor = known.get(&key).copied().unwrap_or_default();
-            before[number] = (floor, latest_ms[request.shard]);
-            continue;
-        }
-        let Some((_, told, time_ms)) = request.answer else {
-            continue;
-        };
-        let (floor, floor_ms) = before[number];
-        let empty = Line::new();
-        let line = lines[request.shard].get(&request.key).unwrap_or(&empty);
-        let point = takes_effect(told, line, floor).ok_or_else(|| {
-            format!("not linearizable: request {number} {request:?}, after {floor} was told")
-        })?;
-        if time_ms < floor_ms {
-            return Err(format!(
-                "time went back: request {number} {request:?}, after {floor_ms} was told"
-            ));
-        }
-        let at = known.entry(key).or_default();
-        *at = point.max(*at);
-        latest_ms[request.shard] = latest_ms[request.shard].max(time_ms);
-    }
+    sweep(
+        &spans(requests, |request| (request.shard, request.key)),
+        |number, floor| {
+            let request = &requests[number];
+            let empty = Line::new();
+            let line = lines[request.shard].get(&request.key).unwrap_or(&empty);
+            let told = request
+                .answer
+                .and_then(|(_, told, _)| takes_effect(told, line, floor));
+            told.ok_or_else(|| {
+                format!("not linearizable: request {number} {request:?}, after {floor} was told")
+            })
+        },
+    )?;
+    time_never_goes_back(requests)
+}
+
+/// When each request was asked and answered, in the order that its `key` has.
+fn spans<K>(requests: &[Request], key: impl Fn(&Request) -> K) -> Vec<Span<K>> {
+    let span = |request: &Request| Span {
+        of: key(request),
+        sent: request.sent_us,
+        told: request.answer.map(|(told_us, ..)| told_us),
+    };
+    requests.iter().map(span).collect()
+}
+
+/// No shard answers by an earlier time than one it had answered by before.
+fn time_never_goes_back(requests: &[Request]) -> Result<(), String> {
+    sweep(
+        &spans(requests, |request| request.shard),
+        |number, floor_ms| {
+            let request = &requests[number];
+            match request.answer {
+                Some((_, _, time_ms)) if time_ms >= floor_ms => Ok(time_ms),
+                Some(_) | None => Err(format!(
+                    "time went back: request {number} {request:?}, after {floor_ms} was told"
+                )),
+            }
+        },
+    )?;
     Ok(())
 }
 

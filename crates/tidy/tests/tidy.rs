@@ -35,13 +35,15 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "model", "resp", "store", "shard", "command", "node", "cluster",
         ],
     ),
-    ("cluster-sim", &["model", "replica", "sim"]),
+    ("history", &[]),
+    ("cluster-sim", &["model", "replica", "sim", "history"]),
     (
         "fuzz",
         &[
             "model", "resp", "store", "shard", "command", "node", "server", "sim",
         ],
     ),
+    ("chaos", &["model", "bench", "history"]),
     ("tenure", &["model", "server", "bench"]),
     ("tidy", &[]),
 ];

@@ -26,6 +26,15 @@ pub enum Operation {
     Hgetall,
 }
 
+/// When writes are followed by a WAIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirm {
+    /// Each by its own.
+    Each,
+    /// All that are sent at once by one.
+    Batch,
+}
+
 /// How a holder gives the session on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending {
@@ -110,6 +119,8 @@ impl Churn {
 pub enum Workload {
     /// Independent requests on drawn keys.
     Keyed(Operation),
+    /// `SET key value`, then `WAIT 1`
+    Confirmed(Confirm),
     /// Every key written once.
     Fill,
     /// Sessions opened with a hold and committed.
@@ -130,7 +141,7 @@ impl Workload {
     pub fn is_bulk(&self) -> bool {
         match self {
             Self::Fill | Self::HoldMany | Self::ExpireWave | Self::Memory(_) => true,
-            Self::Keyed(_) | Self::Session | Self::Contention(_) => false,
+            Self::Keyed(_) | Self::Confirmed(_) | Self::Session | Self::Contention(_) => false,
         }
     }
 }
@@ -145,6 +156,8 @@ impl FromStr for Workload {
         };
         match (name, detail) {
             ("set", None) => Ok(Self::Keyed(Operation::Set)),
+            ("set-wait", None) => Ok(Self::Confirmed(Confirm::Each)),
+            ("set-wait", Some("batch")) => Ok(Self::Confirmed(Confirm::Batch)),
             ("get", None) => Ok(Self::Keyed(Operation::Get)),
             ("mixed", Some(percentage)) => mixed(percentage),
             ("touch", None) => Ok(Self::Keyed(Operation::Touch)),
@@ -196,6 +209,8 @@ impl fmt::Display for Workload {
             Self::Keyed(Operation::Create) => f.write_str("create"),
             Self::Keyed(Operation::Hset) => f.write_str("hset"),
             Self::Keyed(Operation::Hgetall) => f.write_str("hgetall"),
+            Self::Confirmed(Confirm::Each) => f.write_str("set-wait"),
+            Self::Confirmed(Confirm::Batch) => f.write_str("set-wait:batch"),
             Self::Fill => f.write_str("fill"),
             Self::Session => f.write_str("session"),
             Self::Contention(Ending::Release) => f.write_str("hold-contention"),

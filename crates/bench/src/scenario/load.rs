@@ -4,11 +4,12 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use super::Bench;
-use crate::args::{Operation, Workload};
+use crate::args::{Confirm, Operation, Workload};
 use crate::engine::share;
 use crate::process;
 use crate::report::{LoadFigures, Outcome, mebibytes};
 use crate::traffic::Traffic;
+use crate::traffic::confirmed::Confirmed;
 use crate::traffic::fill::{Fill, Part};
 use crate::traffic::keyed::Keyed;
 use crate::traffic::session::Sessions;
@@ -18,6 +19,13 @@ impl Bench {
     pub fn keyed(&self, operation: Operation) -> Result<Outcome> {
         self.load_if_asked()?;
         let traffic = |worker| Keyed::new(&self.args, operation, worker);
+        self.measure((0..self.args.threads).map(traffic).collect())
+    }
+
+    /// Writes that wait for a second server to have them.
+    pub fn confirmed(&self, confirm: Confirm) -> Result<Outcome> {
+        self.load_if_asked()?;
+        let traffic = |worker| Confirmed::new(&self.args, confirm, worker);
         self.measure((0..self.args.threads).map(traffic).collect())
     }
 

@@ -1,12 +1,13 @@
 use clap::Parser;
 
 use super::churn::{Churning, Phase};
+use super::confirmed::Confirmed;
 use super::contention::Contention;
 use super::fill::{Fill, Part};
 use super::keyed::Keyed;
 use super::session::Sessions;
 use super::*;
-use crate::args::{BenchArgs, Ending, Operation, Workload};
+use crate::args::{BenchArgs, Confirm, Ending, Operation, Workload};
 use crate::keys::KeyNames;
 use crate::reply::ReplyKind;
 use crate::size::SizeRange;
@@ -111,6 +112,24 @@ fn keyed_requests_read_as_they_should() {
         create[..6],
         ["SESSION.CREATE", "IDLE", "60000", "FIELDS", "1", "data"]
     );
+}
+
+#[test]
+fn a_wait_follows_each_write_or_all_of_a_batch() {
+    let args = args("--keys 10 --depth 4");
+    let kinds = |confirm| {
+        let mut traffic = Confirmed::new(&args, confirm, 0);
+        let mut out = Vec::new();
+        (0..8)
+            .filter_map(|_| traffic.next_request(0, 0, &mut out))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(kinds(Confirm::Each), [0, 1, 0, 1, 0, 1, 0, 1]);
+    assert_eq!(kinds(Confirm::Batch), [0, 0, 0, 1, 0, 0, 0, 1]);
+    let mut traffic = Confirmed::new(&args, Confirm::Each, 0);
+    next(&mut traffic, 0, 0);
+    let wait = next(&mut traffic, 0, 0).expect("endless");
+    assert_eq!(wait, ["WAIT", "1", "1000"]);
 }
 
 #[test]
