@@ -91,7 +91,10 @@ async fn failover(client: &ClusterClient, address: &Address) -> anyhow::Result<(
     expect_eq("the value", got.as_str(), "after")
 }
 
-async fn set(connection: &mut impl redis::aio::ConnectionLike, value: &str) -> redis::RedisResult<()> {
+async fn set(
+    connection: &mut impl redis::aio::ConnectionLike,
+    value: &str,
+) -> redis::RedisResult<()> {
     redis::cmd("SET")
         .arg("foo")
         .arg(value)
@@ -107,7 +110,9 @@ fn kill(port: u16) -> anyhow::Result<()> {
         .context("the port is one of TENURE_NODES")?;
     let (_, pid) = nodes[at..].split_once("\"pid\": ").context("a pid")?;
     let pid = pid.split('}').next().context("a pid")?;
-    let killed = std::process::Command::new("kill").args(["-9", pid]).status()?;
+    let killed = std::process::Command::new("kill")
+        .args(["-9", pid])
+        .status()?;
     anyhow::ensure!(killed.success(), "kill -9 {pid}");
     Ok(())
 }
@@ -115,7 +120,10 @@ fn kill(port: u16) -> anyhow::Result<()> {
 /// Runs the tests with Sentinels.
 pub async fn run_with_sentinels(report: &mut Report) -> anyhow::Result<()> {
     let sentinels = std::env::var("TENURE_SENTINELS").context("TENURE_SENTINELS")?;
-    let sentinels: Vec<String> = sentinels.split(',').map(|at| format!("redis://{at}")).collect();
+    let sentinels: Vec<String> = sentinels
+        .split(',')
+        .map(|at| format!("redis://{at}"))
+        .collect();
     let name = std::env::var("TENURE_MASTER").context("TENURE_MASTER")?;
     let mut client = SentinelClient::build(sentinels, name, None, SentinelServerType::Master)?;
     report.record(
