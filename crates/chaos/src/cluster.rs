@@ -11,6 +11,7 @@
 
 mod peer;
 mod redis;
+mod survey;
 mod tenure;
 mod topology;
 
@@ -201,10 +202,17 @@ impl Cluster {
     /// Who has what, as the first node that answers says.
     #[must_use]
     pub fn topology(&self) -> Option<Topology> {
-        let running = self.nodes.iter().filter(|node| node.is_running());
-        running
-            .filter_map(|node| Topology::ask(node.addr, ANSWER))
-            .next()
+        let mut running = self.nodes.iter().filter(|node| node.is_running());
+        running.find_map(|node| self.topology_of(node))
+    }
+
+    /// Who has what, as this node says.
+    fn topology_of(&self, node: &Node) -> Option<Topology> {
+        let map = Topology::ask(node.addr, ANSWER)?;
+        match self.plan.peer {
+            Peer::Redis => Some(map),
+            Peer::Tenure => tenure::with_copies(map, &self.nodes, node.admin, ANSWER),
+        }
     }
 
     /// Where clients may begin.
@@ -263,7 +271,7 @@ impl Cluster {
     fn trouble(&self) -> Option<String> {
         let mut views = BTreeSet::new();
         for node in self.nodes.iter().filter(|node| node.is_running()) {
-            let Some(map) = Topology::ask(node.addr, ANSWER) else {
+            let Some(map) = self.topology_of(node) else {
                 return Some(format!("{} says nothing", node.addr));
             };
             if !map.is_whole() {
@@ -279,7 +287,7 @@ impl Cluster {
         }
         match self.plan.peer {
             Peer::Redis => redis::trouble(self),
-            Peer::Tenure => tenure::trouble(self),
+            Peer::Tenure => None,
         }
     }
 

@@ -23,7 +23,7 @@ use cluster::court::Standing;
 use cluster::message::Message;
 use cluster::metadata::Ask;
 use cluster::timing::{REPORT_MS, TICK_MS};
-use model::{Member, NodeId, Now, Topology};
+use model::{Member, NodeId, Now, Phase, Topology};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
@@ -33,6 +33,8 @@ use crate::survey::Survey;
 
 /// How long a node that is told to end waits for others to lead what it leads.
 pub const LEAVE_LIMIT: Duration = Duration::from_secs(10);
+/// How long it goes on answering when they do, so that its clients hear from it where to go, rather than find their connections closed.
+const LINGER: Duration = Duration::from_millis(300);
 
 /// What became of an operator's command.
 pub type Operated = Result<(), Refusal>;
@@ -66,8 +68,10 @@ pub struct Plane {
     copies_us: u64,
     operators: BTreeMap<u64, oneshot::Sender<Operated>>,
     next_operator: u64,
-    /// When this node ends, whether others lead what it leads or not.
+    /// When this node ends: whether others lead what it leads or not, or, once they do, when its clients had time to hear so.
     leaving_until: Option<Duration>,
+    /// Others lead what this node led.
+    is_relieved: bool,
     /// What clients are told of the cluster.
     pub outside: Outside,
     pub stats: PlaneStats,
@@ -94,6 +98,7 @@ impl Plane {
             operators: BTreeMap::new(),
             next_operator: 1,
             leaving_until: None,
+            is_relieved: false,
             outside,
             stats: PlaneStats::default(),
         }
@@ -247,31 +252,53 @@ impl Plane {
 
     /// Has others lead what this node leads.
     pub fn leave(&mut self, now: Now, elapsed: Duration) {
-        self.leaving_until = Some(elapsed + LEAVE_LIMIT);
+        self.is_relieved = !self.is_needed();
+        let wait = if self.is_relieved {
+            Duration::ZERO
+        } else {
+            LEAVE_LIMIT
+        };
+        self.leaving_until = Some(elapsed + wait);
         self.handle(now, Input::Leave);
     }
 
     /// Whether this node wanted to leave and can, or has waited long enough.
-    pub fn has_left(&self, elapsed: Duration) -> bool {
-        self.leaving_until
-            .is_some_and(|until| elapsed >= until || !self.leads_what_others_could())
+    pub fn has_left(&mut self, elapsed: Duration) -> bool {
+        let Some(until) = self.leaving_until else {
+            return false;
+        };
+        if !self.is_relieved && !self.is_needed() {
+            self.is_relieved = true;
+            self.leaving_until = Some(until.min(elapsed + LINGER));
+        }
+        self.leaving_until.is_some_and(|until| elapsed >= until)
     }
 
-    fn leads_what_others_could(&self) -> bool {
+    /// Whether a shard needs this node: to lead it until another can, or to say what it has to another that is about to. If it
+    /// said nothing, that one would wait for the leases that this node was given.
+    fn is_needed(&self) -> bool {
         let me = self.agent.me();
         let mut shards = self.agent.map().shards().values();
         shards.any(|record| {
-            let members = record.config.copies().members();
+            let (members, primary) = (record.config.copies().members(), record.config.primary());
             let mut others = members.iter().filter(|m| **m != me);
-            record.config.primary() == me && others.any(|other| self.stays(*other))
+            match record.config.phase() {
+                Phase::Serving => primary == me && others.any(|other| self.stays(*other)),
+                Phase::Recovering { .. } => {
+                    members.contains(&me) && others.any(|other| self.stays(*other))
+                }
+            }
         })
     }
 
+    /// Whether it can lead, or will when it has been back for long enough.
     fn stays(&self, member: Member) -> bool {
         let agent = &self.agent;
-        agent.map().is_present(member)
-            && agent.standing(member.node) == Standing::Well
-            && !agent.is_leaving(member.node)
+        let is_heard = match agent.standing(member.node) {
+            Standing::Well | Standing::Accused | Standing::Returning { .. } => true,
+            Standing::Convicted { .. } => false,
+        };
+        is_heard && agent.map().is_present(member) && !agent.is_leaving(member.node)
     }
 }
 

@@ -1,10 +1,13 @@
 //! A cluster of Tenure: `tenure serve` for each node, and the metadata store beside them.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use super::peer::Metadata;
-use super::{Cluster, Node, Plan};
+use super::survey::Survey;
+use super::{Node, Plan, Topology};
 
 /// What all processes of a cluster know.
 const SECRET: &str = "chaos";
@@ -89,7 +92,19 @@ fn etcd(metadata: &[Node], number: usize) -> Command {
     command
 }
 
-/// Beside what every cluster has to show: nothing.
-pub fn trouble(_cluster: &Cluster) -> Option<String> {
-    None
+/// Adds the other copies to a map of primaries, as the node with this admin port knows them.
+pub fn with_copies(
+    mut map: Topology,
+    nodes: &[Node],
+    admin: SocketAddr,
+    timeout: Duration,
+) -> Option<Topology> {
+    let survey = Survey::ask(admin, timeout)?;
+    let addr = |number: u32| nodes.get(number as usize - 1).map(|node| node.addr);
+    for range in &mut map.ranges {
+        let copies = survey.copies(range.first).into_iter().filter_map(addr);
+        let others: Vec<SocketAddr> = copies.filter(|a| !range.nodes.contains(a)).collect();
+        range.nodes.extend(others);
+    }
+    Some(map)
 }

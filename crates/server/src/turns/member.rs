@@ -155,7 +155,7 @@ impl Shell {
         let elapsed = self.clock.elapsed();
         let left = self
             .plane
-            .as_ref()
+            .as_mut()
             .is_some_and(|plane| plane.has_left(elapsed));
         if left && self.state.drain_until.is_none() {
             self.drain();
