@@ -135,7 +135,8 @@ impl Client {
     }
 
     fn attempt(&mut self, addr: SocketAddr, request: &[u8]) -> Try {
-        let mut connection = match self.connections.remove(&addr) {
+        let kept = self.connections.remove(&addr);
+        let mut connection = match kept.filter(Connection::is_usable) {
             Some(connection) => connection,
             None => match Connection::open(addr, self.patience.reply) {
                 Ok(connection) => connection,

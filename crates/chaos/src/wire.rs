@@ -92,6 +92,18 @@ impl Connection {
         self.stream.get_ref().set_read_timeout(Some(timeout))
     }
 
+    /// Whether the other side still has this connection open and has said nothing that was not asked for, as far as is
+    /// known here: what a client asks of a connection that it has kept, before it sends something that must be done once.
+    #[must_use]
+    pub fn is_usable(&self) -> bool {
+        let stream = self.stream.get_ref();
+        let heard = stream
+            .set_nonblocking(true)
+            .and_then(|()| stream.peek(&mut [0]));
+        let silent = heard.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        silent && stream.set_nonblocking(false).is_ok()
+    }
+
     /// Sends bytes that are whole commands.
     ///
     /// # Errors

@@ -10,12 +10,15 @@
 
 use model::Member;
 
-/// What a standby has granted.
+/// What a standby has granted: to the member that it acknowledges now, and what still runs of all others.
+///
+/// The two are kept apart so that a lease of somebody unknown (the standby has started again) ends when it ends, however
+/// often the one of today's primary is extended: or a planned hand-over after a restart would wait for a whole lease.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Granted {
-    /// To whom; `None` if that is forgotten, or more than one.
     to: Option<Member>,
     until_us: u64,
+    others_until_us: u64,
 }
 
 impl Granted {
@@ -23,35 +26,40 @@ impl Granted {
     pub(crate) const NONE: Self = Self {
         to: None,
         until_us: 0,
+        others_until_us: 0,
     };
 
     /// Of a copy that starts again and does not know what it had granted: a whole lease, to anyone.
     pub(crate) fn unknown(now_us: u64, lease_us: u64) -> Self {
         Self {
-            to: None,
-            until_us: now_us + lease_us,
+            others_until_us: now_us + lease_us,
+            ..Self::NONE
         }
     }
 
     pub(crate) fn grant(&mut self, to: Member, now_us: u64, lease_us: u64) {
-        let other_runs = self.to != Some(to) && self.until_us > now_us;
-        self.to = if other_runs { None } else { Some(to) };
+        if self.to != Some(to) {
+            self.others_until_us = self.others_until_us.max(self.until_us);
+            self.until_us = 0;
+        }
+        self.to = Some(to);
         self.until_us = self.until_us.max(now_us + lease_us);
     }
 
     /// That member serves no more.
     pub(crate) fn release(&mut self, by: Member) {
         if self.to == Some(by) {
-            *self = Self::NONE;
+            self.to = None;
+            self.until_us = 0;
         }
     }
 
     /// When this member may be helped to succeed.
     pub(crate) fn ends_for_us(&self, successor: Member) -> u64 {
         if self.to == Some(successor) {
-            0
+            self.others_until_us
         } else {
-            self.until_us
+            self.until_us.max(self.others_until_us)
         }
     }
 }
@@ -63,4 +71,50 @@ pub struct ReadRight {
     pub until_us: u64,
     /// The latest wall-clock time that a reply may depend on, in milliseconds: a successor starts no earlier.
     pub time_ceiling_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use model::{Incarnation, NodeId};
+
+    const LEASE_US: u64 = 300;
+
+    fn member(node: u32) -> Member {
+        Member {
+            node: NodeId(node),
+            incarnation: Incarnation(1),
+        }
+    }
+
+    #[test]
+    fn a_restart_costs_one_lease_and_no_more() {
+        let mut granted = Granted::unknown(0, LEASE_US);
+        for now_us in (0..1_000).step_by(50) {
+            granted.grant(member(1), now_us, LEASE_US);
+        }
+        granted.release(member(1));
+        assert_eq!(granted.ends_for_us(member(2)), LEASE_US);
+    }
+
+    #[test]
+    fn a_release_ends_only_the_lease_of_whoever_releases() {
+        let mut granted = Granted::NONE;
+        granted.grant(member(1), 0, LEASE_US);
+        granted.grant(member(2), 100, LEASE_US);
+        granted.release(member(1));
+        assert_eq!(granted.ends_for_us(member(3)), 400);
+        granted.release(member(2));
+        assert_eq!(granted.ends_for_us(member(3)), LEASE_US);
+    }
+
+    #[test]
+    fn a_lease_does_not_keep_its_own_holder_waiting() {
+        let mut granted = Granted::NONE;
+        granted.grant(member(1), 0, LEASE_US);
+        assert_eq!(granted.ends_for_us(member(1)), 0);
+        granted.grant(member(2), 100, LEASE_US);
+        assert_eq!(granted.ends_for_us(member(2)), LEASE_US);
+        assert_eq!(granted.ends_for_us(member(1)), 400);
+    }
 }

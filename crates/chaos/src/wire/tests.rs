@@ -44,3 +44,23 @@ fn a_map_is_asked_by_its_keys() {
     assert_eq!(map.field("b").and_then(Reply::number), Some(2));
     assert_eq!(map.field("c"), None);
 }
+
+#[test]
+fn a_connection_that_was_closed_is_not_used_again() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let addr = listener.local_addr().expect("its address");
+    let mut connection = Connection::open(addr, Duration::from_secs(5)).expect("it listens");
+    let (mut stream, _) = listener.accept().expect("our own client");
+    assert!(connection.is_usable());
+    stream.write_all(b"+OK\r\n").expect("our own client");
+    assert_eq!(
+        connection.receive().expect("a reply"),
+        Reply::Status("OK".into())
+    );
+    assert!(connection.is_usable());
+    drop(stream);
+    assert!(
+        matches!(connection.receive(), Err(error) if error.kind() == io::ErrorKind::UnexpectedEof)
+    );
+    assert!(!connection.is_usable());
+}
