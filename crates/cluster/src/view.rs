@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use model::{
     Member, NodeId, Phase, ShardId, Topology,
-    topology::{Address, ClusterNode, SlotRange},
+    topology::{Address, ClusterNode, Outlook, SlotRange},
 };
 
 use crate::{
@@ -49,6 +49,10 @@ fn node(id: NodeId, record: &NodeRecord, well: bool) -> Option<ClusterNode> {
         sentinel: Address::parse(&record.addresses.sentinel),
         peer_port: Address::parse(&record.addresses.peer).map_or(0, |peer| peer.port),
         well,
+        outlook: match record.state {
+            NodeState::Draining => Outlook::Drains,
+            NodeState::Joining | NodeState::Active | NodeState::Gone => Outlook::Stays,
+        },
     })
 }
 

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use model::Topology;
+use store::SyncMode;
 
 use crate::connection::database;
 use crate::{Call, Failure, Flow, Ran};
@@ -105,16 +106,58 @@ pub fn role(call: &mut Call<'_>) -> Ran {
 /// acknowledged before a quorum has it, and the reply to a write that was sent before leaves before this one.
 pub fn wait(call: &mut Call<'_>) -> Ran {
     call.arguments.integer(1)?;
-    let timeout = crate::arguments::integer(call.arguments.at(2)).ok_or(Failure::text(
+    check_timeout(call, 2)?;
+    let standbys = acknowledging_standbys(call);
+    call.reply.integer(standbys);
+    Ok(Flow::Done)
+}
+
+/// `WAITAOF numlocal numreplicas timeout`: on how many disks what was answered before is. As for `WAIT` there is nothing to wait for: with
+/// `sync always` an answer says that the disk has it, here and on the standbys of a quorum; otherwise nobody keeps count of what the
+/// disk has, and the answer is none.
+pub fn waitaof(call: &mut Call<'_>) -> Ran {
+    let local = call.arguments.integer(1)?;
+    if !(0..=1).contains(&local) {
+        return Err(Failure::text(
+            "ERR value is out of range, must be between 0 and 1",
+        ));
+    }
+    let standbys = crate::arguments::integer(call.arguments.at(2)).filter(|number| *number >= 0);
+    standbys.ok_or(Failure::text(
+        "ERR value is out of range, must be positive",
+    ))?;
+    check_timeout(call, 3)?;
+    let sync = call.shard.store().sync();
+    if local == 1 && sync.is_none() {
+        return Err(Failure::text(
+            "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled.",
+        ));
+    }
+    let on_disk = match sync {
+        Some(SyncMode::Always) => [1, acknowledging_standbys(call)],
+        Some(SyncMode::EverySecond | SyncMode::None) | None => [0, 0],
+    };
+    call.reply.array(on_disk.len());
+    for count in on_disk {
+        call.reply.integer(count);
+    }
+    Ok(Flow::Done)
+}
+
+/// How many standbys have what was answered before.
+fn acknowledging_standbys(call: &Call<'_>) -> i64 {
+    let topology = call.server.topology.as_deref();
+    topology.map_or(0, Topology::acknowledging_standbys) as i64
+}
+
+fn check_timeout(call: &Call<'_>, index: usize) -> Result<(), Failure> {
+    let timeout = crate::arguments::integer(call.arguments.at(index)).ok_or(Failure::text(
         "ERR timeout is not an integer or out of range",
     ))?;
     if timeout < 0 {
         return Err(Failure::text("ERR timeout is negative"));
     }
-    let topology = call.server.topology.as_deref();
-    let standbys = topology.map_or(0, Topology::acknowledging_standbys);
-    call.reply.integer(standbys as i64);
-    Ok(Flow::Done)
+    Ok(())
 }
 
 /// `SHUTDOWN`: stopping the process belongs to whoever started it.

@@ -49,7 +49,7 @@ pub struct Client {
     pub no_evict: bool,
     /// `CLIENT NO-TOUCH`.
     pub no_touch: bool,
-    /// `CLIENT MAINT_NOTIFICATIONS`: it is told when slots leave this node.
+    /// `CLIENT MAINT_NOTIFICATIONS`: it is told when slots are to leave this node, and when they have.
     pub wants_moves: bool,
     /// Its command waits: kept up to date by the dispatcher.
     pub waits: bool,

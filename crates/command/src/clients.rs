@@ -162,8 +162,16 @@ pub fn caching(_call: &mut Call<'_>) -> Ran {
     ))
 }
 
-/// `CLIENT MAINT_NOTIFICATIONS ON|OFF [MOVING-ENDPOINT-TYPE type]`: clients that send it unasked take an error as "not here". The
-/// type of endpoint is for clients that could be told several; here there is one.
+/// The kinds of addresses that clients ask to be told. A node has one, whatever kind it is of; none is told who asks for none.
+const ENDPOINT_TYPES: &[&str] = &[
+    "internal-ip",
+    "internal-fqdn",
+    "external-ip",
+    "external-fqdn",
+    "none",
+];
+
+/// `CLIENT MAINT_NOTIFICATIONS ON|OFF [MOVING-ENDPOINT-TYPE type]`: clients that send it unasked take an error as "not here".
 pub fn maint_notifications(call: &mut Call<'_>) -> Ran {
     if call.server.topology.is_none() {
         return Err(Failure::text(
@@ -173,7 +181,9 @@ pub fn maint_notifications(call: &mut Call<'_>) -> Ran {
     let on = on_or_off(call)?;
     match call.arguments.len() {
         3 => {}
-        5 if on && call.arguments.is(3, "MOVING-ENDPOINT-TYPE") => {}
+        5 if on
+            && call.arguments.is(3, "MOVING-ENDPOINT-TYPE")
+            && ENDPOINT_TYPES.iter().any(|kind| call.arguments.is(4, kind)) => {}
         _ => return Err(Failure::Syntax),
     }
     if on && call.reply.protocol() == Protocol::V2 {

@@ -7,6 +7,8 @@ use alloc::borrow::Cow;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use store::SyncMode;
+
 use crate::failure::shown;
 use crate::glob::matches_any_case;
 use crate::server::Stats;
@@ -69,8 +71,14 @@ fn yes_or_no(yes: bool) -> Cow<'static, str> {
 static PARAMETERS: &[Parameter] = &[
     fixed("activerehashing", |_| "yes".into()),
     fixed("aclfile", |_| "".into()),
-    fixed("appendfsync", |_| "everysec".into()),
-    fixed("appendonly", |_| "yes".into()),
+    fixed("appendfsync", |call| match call.shard.store().sync() {
+        Some(SyncMode::Always) => "always".into(),
+        Some(SyncMode::EverySecond) => "everysec".into(),
+        Some(SyncMode::None) | None => "no".into(),
+    }),
+    fixed("appendonly", |call| {
+        yes_or_no(call.shard.store().sync().is_some())
+    }),
     fixed("bind", |call| owned(host(&call.server.settings.listen))),
     fixed("cluster-enabled", |call| {
         yes_or_no(call.server.topology.is_some())

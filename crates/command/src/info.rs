@@ -179,7 +179,14 @@ fn persistence(call: &Call<'_>, text: &mut Text) {
         ("rdb_bgsave_in_progress", "0"),
         ("rdb_last_save_time", "0"),
         ("rdb_last_bgsave_status", "ok"),
-        ("aof_enabled", "1"),
+        (
+            "aof_enabled",
+            if call.shard.store().sync().is_some() {
+                "1"
+            } else {
+                "0"
+            },
+        ),
         ("aof_rewrite_in_progress", "0"),
         ("aof_last_bgrewrite_status", "ok"),
         ("aof_last_write_status", "ok"),

@@ -31,7 +31,7 @@ impl Choices {
                 *self = Self::default();
                 return;
             }
-            Choice::Quit => return,
+            Choice::Quit | Choice::Notices => return,
         };
         place.clear();
         place.extend_from_slice(bytes);

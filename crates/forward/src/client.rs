@@ -3,6 +3,7 @@
 //! While a batch is under way more is read, up to a limit, so that it is noticed when the client goes: a command that waits for a
 //! session must not be granted to nobody.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -19,11 +20,12 @@ use tokio::sync::watch;
 use crate::choices::authenticates;
 use crate::exchange::Exchange;
 use crate::metrics::{Metrics, count};
+use crate::notices::{Herald, Listener};
 use crate::outlet::{Gone, Outlet};
 use crate::plan::{Asked, Batch, Choice, Part, To};
 use crate::reply;
 use crate::routes::Cluster;
-use crate::{Settings, drained, merge};
+use crate::{Port, Settings, drained, merge};
 
 /// Commands that are under way together.
 const BATCH: usize = 256;
@@ -41,7 +43,11 @@ pub struct Client {
     cluster: Arc<Cluster>,
     settings: Arc<Settings>,
     metrics: Arc<Metrics>,
-    draining: watch::Receiver<bool>,
+    herald: Arc<Herald>,
+    host: Option<IpAddr>,
+    /// There if it asked to be told what is about to happen.
+    notices: Option<Listener>,
+    closing: watch::Receiver<bool>,
     /// Nothing more will come.
     ended: bool,
 }
@@ -76,16 +82,17 @@ impl From<Gone> for End {
 }
 
 impl Client {
-    /// A client that has just connected.
-    pub fn new(
-        socket: TcpStream,
-        cluster: Arc<Cluster>,
-        settings: Arc<Settings>,
-        metrics: Arc<Metrics>,
-        draining: watch::Receiver<bool>,
-    ) -> Self {
+    /// A client that has just connected to this port.
+    pub fn new(socket: TcpStream, port: &Port) -> Self {
+        let host = socket.peer_addr().ok().map(|address| address.ip());
         let (reader, writer) = socket.into_split();
-        let patience = settings.patience;
+        let Port {
+            cluster,
+            settings,
+            metrics,
+            herald,
+            closing,
+        } = port;
         Self {
             socket: reader,
             outlet: Outlet::start(writer),
@@ -95,11 +102,14 @@ impl Client {
                 authenticated: settings.password.is_empty(),
                 counted: 0,
             },
-            exchange: Exchange::new(Arc::clone(&cluster), Arc::clone(&metrics), patience),
-            cluster,
-            settings,
-            metrics,
-            draining,
+            exchange: Exchange::new(Arc::clone(cluster), Arc::clone(metrics), settings.patience),
+            cluster: Arc::clone(cluster),
+            settings: Arc::clone(settings),
+            metrics: Arc::clone(metrics),
+            herald: Arc::clone(herald),
+            host,
+            notices: None,
+            closing: closing.clone(),
             ended: false,
         }
     }
@@ -132,6 +142,7 @@ impl Client {
 
     /// Runs some commands from `from` on; which one is next.
     async fn run(&mut self, commands: &Commands, from: usize) -> Result<usize, End> {
+        self.tell_notices().await?;
         let routes = self.cluster.routes();
         let mut batch = Batch::default();
         for index in from..commands.commands.len() {
@@ -203,12 +214,18 @@ impl Client {
                 return Err(End);
             }
             Choice::Reset => {
+                self.notices = None;
                 self.exchange.reset();
                 self.requests.authenticated = self.settings.password.is_empty();
                 self.outlet.push(b"+RESET\r\n").await?;
                 return Ok(());
             }
-            Choice::Hello | Choice::Auth | Choice::Select | Choice::SetName | Choice::SetInfo => {}
+            Choice::Hello
+            | Choice::Auth
+            | Choice::Select
+            | Choice::SetName
+            | Choice::SetInfo
+            | Choice::Notices => {}
         }
         let bytes = &self.requests.bytes;
         let asked = commands.asked(bytes, index);
@@ -219,18 +236,35 @@ impl Client {
             may_wait: false,
         };
         let (mut raw, by) = self.exchange.ask(part, bytes).await?;
-        if !raw.starts_with(b"-") {
+        let succeeded = !raw.starts_with(b"-");
+        if succeeded && choice == Choice::Notices {
+            // The node has checked it. What it pushes itself is about the cluster, which this client knows nothing of.
+            let wants_address = !asked.arguments.is(4, "none");
+            let on = asked.arguments.is(2, "ON");
+            self.notices = on.then(|| self.herald.listen(self.host, wants_address));
+        } else if succeeded {
             let said = reply::encode(asked.arguments.from(0));
             let arguments = asked.arguments;
             self.exchange
                 .choose(|c| c.take(choice, arguments, &said), &said, by.as_ref());
             let proves = choice == Choice::Auth || authenticates(arguments);
             if choice == Choice::Hello {
+                if asked.arguments.is(1, "2") {
+                    self.notices = None;
+                }
                 raw = merge::hello(&raw).unwrap_or(raw);
             }
             self.requests.authenticated |= proves;
         }
         self.outlet.push(&raw).await?;
+        Ok(())
+    }
+
+    /// Tells what there is to tell: between two replies.
+    async fn tell_notices(&mut self) -> Result<(), End> {
+        while let Some(bytes) = self.notices.as_mut().and_then(Listener::try_next) {
+            self.outlet.push(&bytes).await?;
+        }
         Ok(())
     }
 
@@ -258,8 +292,16 @@ impl Client {
                 Ok(read) if read > 0 => Ok(()),
                 Ok(_) | Err(_) => Err(End),
             },
-            () = drained(&mut self.draining), if idle => Err(End),
+            notice = next_notice(&mut self.notices) => Ok(self.outlet.push(&notice).await?),
+            () = drained(&mut self.closing), if idle => Err(End),
         }
+    }
+}
+
+async fn next_notice(notices: &mut Option<Listener>) -> Vec<u8> {
+    match notices {
+        Some(listener) => listener.next().await,
+        None => std::future::pending().await,
     }
 }
 

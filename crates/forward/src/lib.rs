@@ -27,6 +27,7 @@ mod exchange;
 pub mod fate;
 mod merge;
 pub mod metrics;
+mod notices;
 mod outlet;
 mod patience;
 mod plan;
@@ -40,15 +41,18 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use model::Topology;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout_at};
 
 use crate::client::Client;
 use crate::metrics::{Metrics, count};
+use crate::notices::Herald;
 
+pub use notices::MOVE_WITHIN;
 pub use routes::Cluster;
 pub use sentinel::{SentinelSettings, serve_sentinel};
 
@@ -70,50 +74,91 @@ pub struct Settings {
     pub patience: Duration,
 }
 
-/// Serves clients of this listener until `draining` says so; then nobody is accepted, whoever has nothing under way is
-/// disconnected, and it returns when all are gone.
+/// Serves clients of this listener until `draining` says so; then nobody is accepted. Who was told to move may do so, for a bounded
+/// time; then whoever has nothing under way is disconnected, and it returns when all are gone. `topology` is the cluster as the node beside
+/// knows it: clients that asked for it are told what is about to happen.
 pub async fn serve(
     listener: TcpListener,
     cluster: Arc<Cluster>,
     settings: Settings,
     metrics: Arc<Metrics>,
-    draining: watch::Receiver<bool>,
+    topology: watch::Receiver<Arc<Topology>>,
+    mut draining: watch::Receiver<bool>,
 ) {
-    let settings = Arc::new(settings);
-    let mut drains = draining.clone();
+    let (close, closing) = watch::channel(false);
+    let port = Port {
+        cluster,
+        settings: Arc::new(settings),
+        metrics,
+        herald: Arc::new(Herald::new(topology)),
+        closing,
+    };
     let mut clients = JoinSet::new();
-    cluster.refresh().await;
-    loop {
-        tokio::select! {
-            accepted = listener.accept() => match accepted {
-                Ok((socket, _)) if clients.len() >= settings.max_clients => {
-                    turn_away(socket, &metrics).await;
-                }
-                Ok((socket, _)) => {
-                    count(&metrics.accepted);
-                    let _ = socket.set_nodelay(true);
-                    let client = Client::new(
-                        socket,
-                        Arc::clone(&cluster),
-                        Arc::clone(&settings),
-                        Arc::clone(&metrics),
-                        draining.clone(),
-                    );
-                    clients.spawn(client.serve());
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "the forwarding port cannot accept");
-                    sleep(ACCEPT_PAUSE).await;
-                }
-            },
-            Some(_) = clients.join_next() => {}
-            () = drained(&mut drains) => break,
-        }
-        metrics
-            .clients
-            .store(clients.len() as u64, Ordering::Relaxed);
+    port.cluster.refresh().await;
+    let work = async {
+        port.accept(&listener, &mut clients, &mut draining).await;
+        drop(listener);
+        port.wait_for_moves(&mut clients).await;
+        close.send_replace(true);
+        while clients.join_next().await.is_some() {}
+    };
+    tokio::select! {
+        () = work => {}
+        () = port.herald.run() => unreachable!("it never ends"),
     }
-    while clients.join_next().await.is_some() {}
+}
+
+/// What clients share.
+struct Port {
+    cluster: Arc<Cluster>,
+    settings: Arc<Settings>,
+    metrics: Arc<Metrics>,
+    herald: Arc<Herald>,
+    closing: watch::Receiver<bool>,
+}
+
+impl Port {
+    async fn accept(
+        &self,
+        listener: &TcpListener,
+        clients: &mut JoinSet<()>,
+        draining: &mut watch::Receiver<bool>,
+    ) {
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((socket, _)) if clients.len() >= self.settings.max_clients => {
+                        turn_away(socket, &self.metrics).await;
+                    }
+                    Ok((socket, _)) => {
+                        count(&self.metrics.accepted);
+                        let _ = socket.set_nodelay(true);
+                        clients.spawn(Client::new(socket, self).serve());
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the forwarding port cannot accept");
+                        sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+                Some(_) = clients.join_next() => {}
+                () = drained(draining) => return,
+            }
+            self.count(clients);
+        }
+    }
+
+    /// Lets clients that were told to move do so.
+    async fn wait_for_moves(&self, clients: &mut JoinSet<()>) {
+        let deadline = Herald::deadline();
+        while self.herald.is_waiting() && timeout_at(deadline, clients.join_next()).await.is_ok() {
+            self.count(clients);
+        }
+    }
+
+    fn count(&self, clients: &JoinSet<()>) {
+        let count = clients.len() as u64;
+        self.metrics.clients.store(count, Ordering::Relaxed);
+    }
 }
 
 async fn turn_away(mut socket: TcpStream, metrics: &Metrics) {

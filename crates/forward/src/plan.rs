@@ -73,6 +73,8 @@ pub enum Choice {
     SetName,
     /// `CLIENT SETINFO`
     SetInfo,
+    /// `CLIENT MAINT_NOTIFICATIONS`
+    Notices,
     /// `RESET`
     Reset,
     /// `QUIT`
@@ -125,6 +127,7 @@ impl Asked<'_> {
             "select" => Some(Choice::Select),
             "client|setname" => Some(Choice::SetName),
             "client|setinfo" => Some(Choice::SetInfo),
+            "client|maint_notifications" => Some(Choice::Notices),
             "reset" => Some(Choice::Reset),
             "quit" => Some(Choice::Quit),
             _ => None,
@@ -196,7 +199,7 @@ impl Batch {
             "session.revoke" => return self.everywhere(asked, routes, Merge::Sum),
             "keys" => return self.everywhere(asked, routes, Merge::Concatenate),
             "info" => return self.alone(asked, To::Home, Merge::Info),
-            "wait" | "ping" => return self.alone(asked, To::Home, Merge::One),
+            "wait" | "waitaof" | "ping" => return self.alone(asked, To::Home, Merge::One),
             _ => {}
         }
         let everywhere =
@@ -320,9 +323,6 @@ fn refusal(asked: &Asked<'_>) -> Option<&'static str> {
     match asked.name() {
         "client|reply" if !asked.arguments.is(2, "ON") => {
             Some("ERR CLIENT REPLY OFF and SKIP are not available at a forwarding port")
-        }
-        "client|maint_notifications" => {
-            Some("ERR maintenance notifications are not available at a forwarding port")
         }
         "client|tracking" if asked.arguments.is(2, "ON") => {
             Some("ERR client tracking is not available")

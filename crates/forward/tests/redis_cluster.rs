@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use forward::metrics::Metrics;
 use forward::{Cluster, Settings};
+use model::{NodeId, Topology};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -45,7 +46,15 @@ impl Port {
         };
         let metrics = Arc::new(Metrics::default());
         let (drain, draining) = watch::channel(false);
-        let serving = forward::serve(listener, known, settings, Arc::clone(&metrics), draining);
+        // Nobody plans anything with the nodes of a Redis Cluster.
+        let (_, topology) = watch::channel(Arc::new(Topology {
+            me: NodeId(1),
+            revision: 1,
+            nodes: Vec::new(),
+            ranges: Vec::new(),
+        }));
+        let counted = Arc::clone(&metrics);
+        let serving = forward::serve(listener, known, settings, counted, topology, draining);
         Self {
             port,
             metrics,

@@ -36,8 +36,21 @@ pub struct ClusterNode {
     pub sentinel: Option<Address>,
     /// The port that other nodes find it at; 0 if that is not known.
     pub peer_port: u16,
-    /// Whether it is believed to be alive.
+    /// Whether it is believed to be alive, and to stay so: who is about to end is not.
     pub well: bool,
+    /// Whether others are to lead what it leads.
+    pub outlook: Outlook,
+}
+
+/// What a node that lives is about to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Outlook {
+    /// It stays.
+    Stays,
+    /// An operator has everything moved away from it.
+    Drains,
+    /// Its process has been told to end.
+    Leaves,
 }
 
 /// The number of a node as clients see it: 40 hexadecimal digits.
@@ -126,6 +139,12 @@ impl Topology {
             let primary = next.node(primary).filter(|node| node.id != self.me)?;
             Some((range, primary))
         })
+    }
+
+    /// What a node is about to do, as far as this one knows; one that is unknown stays.
+    #[must_use]
+    pub fn outlook(&self, id: NodeId) -> Outlook {
+        self.node(id).map_or(Outlook::Stays, |node| node.outlook)
     }
 
     /// Whom a node that leads nothing stands by for, as Redis Cluster's words have it: the primary of the first such range. `None`

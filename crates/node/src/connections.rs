@@ -5,12 +5,13 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use command::client::place;
+use command::client::{Client, place};
 use model::limits::{
     MAX_OUTPUT_BUFFER_BYTES, MAX_QUERY_BUFFER_BYTES, MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED,
     OUTPUT_PAUSE_BYTES,
 };
 use model::{ConnectionId, Now, Position, Topology};
+use resp::Protocol;
 use shard::{Attempt, Shard};
 
 use crate::member::Cluster;
@@ -138,16 +139,18 @@ impl Node {
         }
     }
 
-    /// What clients are told of the cluster from now on. Whoever asked for it is pushed what has left this node.
+    /// What clients are told of the cluster from now on. Whoever asked for it is pushed what is to leave this node, or has.
     pub fn set_topology(&mut self, topology: Arc<Topology>) {
         let before = self.server.topology.replace(topology);
         let (Some(before), Some(after)) = (&before, &self.server.topology) else {
             return;
         };
-        let Some(push) = command::push_of_moves(before, after) else {
+        let Some(push) = command::pushes(before, after) else {
             return;
         };
-        let wanting = self.clients.iter().filter(|client| client.wants_moves);
+        // Who has gone back to RESP2 cannot be pushed anything.
+        let wants = |client: &&Client| client.wants_moves && client.protocol == Protocol::V3;
+        let wanting = self.clients.iter().filter(wants);
         let wanting: Vec<ConnectionId> = wanting.map(|client| client.id).collect();
         for connection in wanting {
             if let Some(mut stream) = self.take_stream(connection) {

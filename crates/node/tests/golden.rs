@@ -17,10 +17,12 @@
 //! disk waits           nothing is persisted any more: what depends on what comes now must not leave
 //! disk goes on         everything that waited is
 //! member 1             the node is told that it is number 1 of the cluster of `support/topology.rs`;
+//! node leaves          that it is about to end;
 //! slots move           and that what it led is node 0's
 //! password secret      settings, before the first command; also
 //! guard PREFIX [no-resurrection MS] [lock-suffix SUFFIX]
 //! user-cap N refuse|oldest
+//! sync always
 //! ```
 //!
 //! In a reply, `?name` at the end of a line stands for whatever comes there, and the same again from then on; in a
@@ -32,13 +34,14 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use command::Settings;
-use model::{ConnectionId, Now, Position};
+use model::{ConnectionId, Now, Position, Topology};
 use node::{DiskTask, Input, Node, Outbox};
 use shard::sessions::{CapPolicy, UserCap};
 use shard::{Guard, Shard, ShardSettings};
-use store::DiskOp;
+use store::{DiskOp, SyncMode};
 
 #[path = "support/files.rs"]
 mod files;
@@ -66,12 +69,13 @@ struct Stage {
 }
 
 impl Stage {
-    fn new(settings: Settings, shard_settings: ShardSettings) -> Self {
+    fn new(settings: Settings, shard_settings: ShardSettings, sync: SyncMode) -> Self {
         let now = Now {
             unix_ms: START_MS,
             mono_us: 1_000_000,
         };
-        let store = files::empty_store();
+        let files = Files::new(sync);
+        let store = files.empty_store();
         let shard = Shard::new(store, Position::new(1, 1), shard_settings.clone());
         Self {
             node: Node::new(shard, settings.clone(), [7; 32], now),
@@ -81,7 +85,7 @@ impl Stage {
             closed: Vec::new(),
             settings: (settings, shard_settings),
             starts: 1,
-            files: Files::default(),
+            files,
             waiting: None,
             bound: BTreeMap::new(),
         }
@@ -313,9 +317,15 @@ fn filled(command: &str, bound: &BTreeMap<String, String>) -> String {
 }
 
 /// Takes note of a line that is a setting.
-fn is_setting(line: &str, settings: &mut Settings, shard_settings: &mut ShardSettings) -> bool {
+fn is_setting(
+    line: &str,
+    settings: &mut Settings,
+    shard_settings: &mut ShardSettings,
+    sync: &mut SyncMode,
+) -> bool {
     let words: Vec<&str> = line.split(' ').collect();
     match words[..] {
+        ["sync", "always"] => *sync = SyncMode::Always,
         ["password", password] => settings.password = password.to_owned(),
         ["user-cap", most, policy] => {
             shard_settings.user_cap = Some(UserCap {
@@ -348,26 +358,40 @@ fn is_step(line: &str) -> bool {
         || rest == "close"
         || line.starts_with("restart")
         || line.starts_with("disk ")
-        || line.starts_with("member ")
-        || line == "slots move"
+        || cluster_told(line).is_some()
         || rest.starts_with('<')
         || line.starts_with("@+")
         || line.starts_with('#')
         || line.is_empty()
 }
 
+/// What the node is told of its cluster.
+fn cluster_told(line: &str) -> Option<Arc<Topology>> {
+    match line {
+        "node leaves" => Some(topology::about_to_leave()),
+        "slots move" => Some(topology::after_a_move()),
+        _ => {
+            let me = line.strip_prefix("member ")?;
+            Some(topology::seen_by(me.parse().expect("member N")))
+        }
+    }
+}
+
 /// Runs a script. Returns it with what came back in place of what was expected, and the first difference.
 fn run(script: &str) -> (String, Option<String>) {
     let mut lines = script.lines().peekable();
     let (mut settings, mut shard_settings) = (Settings::default(), ShardSettings::default());
+    let mut sync = SyncMode::EverySecond;
     let mut text = String::new();
     while let Some(setting) = lines.next_if(|l| {
-        l.starts_with('#') || l.is_empty() || is_setting(l, &mut settings, &mut shard_settings)
+        l.starts_with('#')
+            || l.is_empty()
+            || is_setting(l, &mut settings, &mut shard_settings, &mut sync)
     }) {
         text.push_str(setting);
         text.push('\n');
     }
-    let mut stage = Stage::new(settings, shard_settings);
+    let mut stage = Stage::new(settings, shard_settings, sync);
     let mut difference = None;
     while let Some(line) = lines.next() {
         let line_number = text.lines().count() + 1;
@@ -395,13 +419,8 @@ fn run(script: &str) -> (String, Option<String>) {
         } else if line == "disk goes on" {
             stage.go_on();
             answered = false;
-        } else if let Some(number) = line.strip_prefix("member ") {
-            let me = number.parse().expect("member N");
-            stage.node.set_topology(topology::seen_by(me));
-            stage.turn(Input::EndOfTurn);
-            answered = false;
-        } else if line == "slots move" {
-            stage.node.set_topology(topology::after_a_move());
+        } else if let Some(told) = cluster_told(line) {
+            stage.node.set_topology(told);
             stage.turn(Input::EndOfTurn);
             answered = false;
         } else if let Some(passed) = line.strip_prefix("@+") {

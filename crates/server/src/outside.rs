@@ -8,6 +8,7 @@ use cluster::court::Standing;
 use cluster::map::ClusterMap;
 use cluster::view;
 use forward::metrics::Metrics;
+use model::topology::Outlook;
 use model::{Member, NodeId, Topology};
 use tokio::sync::watch;
 
@@ -60,6 +61,10 @@ impl Outside {
         let mut topology = view::topology(agent.map(), me, &is_well);
         for node in &mut topology.nodes {
             node.well &= !away.contains(&node.id);
+            let leaves = if node.id == me { leaving } else { agent.is_leaving(node.id) };
+            if leaves {
+                node.outlook = Outlook::Leaves;
+            }
         }
         let topology = Arc::new(topology);
         self.tell.send_replace(Arc::clone(&topology));

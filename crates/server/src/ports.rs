@@ -8,7 +8,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use forward::metrics::Metrics;
-use forward::{Cluster, SentinelSettings, Settings, serve, serve_sentinel};
+use forward::{Cluster, MOVE_WITHIN, SentinelSettings, Settings, serve, serve_sentinel};
 use model::Topology;
 use model::topology::Address;
 use tokio::sync::watch;
@@ -17,8 +17,8 @@ use tracing::warn;
 use crate::config::Config;
 use crate::serve::{StartError, address_error, system};
 
-/// How long clients of the forwarding port may take to come to an end when the server does.
-const END: Duration = Duration::from_secs(2);
+/// How long clients of the forwarding port may take to come to an end when the server does: to move, and to be answered.
+const END: Duration = Duration::from_secs(2 + MOVE_WITHIN.as_secs());
 
 /// Addresses that are taken and not served yet.
 pub struct Ports {
@@ -100,10 +100,12 @@ impl Ports {
         let counted = Arc::clone(&metrics);
         let work = async move {
             if let Some(listener) = self.sentinel.and_then(asynchronous) {
-                tokio::spawn(serve_sentinel(listener, topology, sentinel));
+                tokio::spawn(serve_sentinel(listener, topology.clone(), sentinel));
             }
             match self.forward.and_then(asynchronous) {
-                Some(listener) => serve(listener, cluster, settings, counted, ending).await,
+                Some(listener) => {
+                    serve(listener, cluster, settings, counted, topology, ending).await;
+                }
                 None => until(ending).await,
             }
         };

@@ -336,10 +336,6 @@ impl Shell {
 
     fn received(&mut self, connection: ConnectionId, from: usize, count: usize) {
         if self.plane.is_some() {
-            // A right to read is looked at after the question was asked.
-            self.now = self.clock.now();
-        }
-        if self.plane.is_some() {
             // A right to read that holds now held when the question was there.
             self.now = self.clock.now();
         }

@@ -453,6 +453,12 @@ impl Store {
         LogPoint(self.files.persisted.min(self.appended))
     }
 
+    /// When what is appended counts as persisted; `None` if nothing is ever written to a file.
+    #[must_use]
+    pub fn sync(&self) -> Option<crate::SyncMode> {
+        self.tuning.files.then_some(self.config.sync)
+    }
+
     /// Everything that was appended so far, by whoever wrote the files that the store was restored from, too.
     #[must_use]
     pub fn appended(&self) -> LogPoint {

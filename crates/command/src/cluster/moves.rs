@@ -1,42 +1,78 @@
-//! Telling clients that slots have left this node, before they find out by a `MOVED`.
+//! Telling clients that slots leave this node, before they find out by a `MOVED`.
+//!
+//! `SMIGRATING number slots` when this node is about to be emptied, so that clients are patient; `SMIGRATED number [[from, to, slots], ...]`
+//! whenever somebody else leads what it led, so that they ask there. Both are RESP3 pushes, for connections that asked for them.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use model::Topology;
-use model::topology::Address;
+use model::topology::{Address, Outlook, SlotRange};
 use resp::{Protocol, Reply};
 
 /// Nodes whose pushes cannot have the same number.
 const NODES: u64 = 1 << 16;
 
-/// What connections that asked for it are pushed when the cluster changes: `SMIGRATED`, a number, and for each range that this node led
-/// and does not any more from where, to where and which slots. `None` if there is none.
+/// What connections that asked for it are pushed when the cluster changes. `None` if there is nothing to say.
+#[must_use]
+pub fn pushes(before: &Topology, after: &Topology) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    announce(before, after, &mut bytes);
+    tell_moves(before, after, &mut bytes);
+    (!bytes.is_empty()).then_some(bytes)
+}
+
+/// The number of a push that this node sends when the map is at this revision.
 ///
 /// Clients leave out what has a number that they know, from whichever node: so it is made of the map's revision and the node.
 #[must_use]
-pub fn push_of_moves(before: &Topology, after: &Topology) -> Option<Vec<u8>> {
-    let lost: Vec<_> = before.lost_until(after).collect();
-    let me = &before.node(before.me)?.client;
-    if lost.is_empty() {
-        return None;
+pub fn push_number(topology: &Topology) -> u64 {
+    topology.revision * NODES + u64::from(topology.me.0) % NODES
+}
+
+/// What comes after `number` at the same node, if the map has not changed meanwhile.
+#[must_use]
+pub fn push_number_after(number: u64, topology: &Topology) -> u64 {
+    (number + NODES).max(push_number(topology))
+}
+
+/// All that this node leads is going to move.
+fn announce(before: &Topology, after: &Topology, bytes: &mut Vec<u8>) {
+    let begins = before.outlook(before.me) == Outlook::Stays && after.outlook(after.me) != Outlook::Stays;
+    let led: Vec<String> = after.led_by(after.me).map(slots).collect();
+    if begins && !led.is_empty() {
+        let mut reply = Reply::new(bytes, Protocol::V3);
+        reply.push(3);
+        reply.bulk_str("SMIGRATING");
+        reply.integer(push_number(after) as i64);
+        reply.bulk_str(&led.join(","));
     }
-    let number = after.revision * NODES + u64::from(after.me.0) % NODES;
-    let mut bytes = Vec::new();
-    let mut reply = Reply::new(&mut bytes, Protocol::V3);
+}
+
+/// What this node led, and others lead now.
+fn tell_moves(before: &Topology, after: &Topology, bytes: &mut Vec<u8>) {
+    let lost: Vec<_> = before.lost_until(after).collect();
+    let Some(me) = before.node(before.me).filter(|_| !lost.is_empty()) else {
+        return;
+    };
+    let mut reply = Reply::new(bytes, Protocol::V3);
     reply.push(3);
     reply.bulk_str("SMIGRATED");
-    reply.integer(number as i64);
+    reply.integer(push_number(after) as i64);
     reply.array(lost.len());
     for (range, primary) in lost {
         reply.array(3);
-        reply.bulk_str(&text(me));
+        reply.bulk_str(&text(&me.client));
         reply.bulk_str(&text(&primary.client));
-        reply.bulk_str(&format!("{}-{}", range.first, range.last));
+        reply.bulk_str(&slots(range));
     }
-    Some(bytes)
 }
 
-fn text(address: &Address) -> alloc::string::String {
+fn slots(range: &SlotRange) -> String {
+    format!("{}-{}", range.first, range.last)
+}
+
+fn text(address: &Address) -> String {
     format!("{}:{}", address.host, address.port)
 }

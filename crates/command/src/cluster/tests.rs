@@ -1,6 +1,6 @@
 use alloc::vec;
 
-use model::topology::{Address, ClusterNode, SlotRange, node_name};
+use model::topology::{Address, ClusterNode, Outlook, SlotRange, node_name};
 use model::{NodeId, Topology};
 
 use super::text;
@@ -17,6 +17,7 @@ fn node(id: u32, host: &str, well: bool) -> ClusterNode {
         sentinel: None,
         peer_port: port + 10_000,
         well,
+        outlook: Outlook::Stays,
     }
 }
 

@@ -109,7 +109,7 @@ const CLIENT: &[Spec] = &[
     .doc(
         "0.1.0",
         "O(1)",
-        "Whether this connection is pushed SMIGRATED when slots leave the node, in a cluster.",
+        "Whether this connection is pushed what is planned with the node, and what has moved, in a cluster.",
     )
     .arguments(&[
         ON_OR_OFF,

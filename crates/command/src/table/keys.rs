@@ -260,4 +260,18 @@ pub(super) const SPECS: &[Spec] = &[
             "How many standbys have all writes of this connection that were answered: none, on one node.",
         )
         .arguments(&[integer("numreplicas"), integer("timeout")]),
+    command("waitaof", 4, administration::waitaof)
+        .flags(&[Flags::NOSCRIPT])
+        .only_categories(Categories::CONNECTION)
+        .tips(&["request_policy:all_shards", "response_policy:agg_min"])
+        .doc(
+            "7.2.0",
+            "O(1)",
+            "On how many disks all writes of this connection are that were answered, here and at standbys: known with sync always.",
+        )
+        .arguments(&[
+            integer("numlocal"),
+            integer("numreplicas"),
+            integer("timeout"),
+        ]),
 ];

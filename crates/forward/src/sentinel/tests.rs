@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use model::topology::{Address, ClusterNode};
+use model::topology::{Address, ClusterNode, Outlook};
 use model::{NodeId, Topology};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -28,6 +28,7 @@ fn cluster(well: [bool; 3]) -> Arc<Topology> {
             sentinel: address(&host, 26_379),
             peer_port: 0,
             well,
+            outlook: Outlook::Stays,
         }
     };
     Arc::new(Topology {

@@ -1,6 +1,6 @@
 use alloc::vec;
 
-use super::{Address, ClusterNode, SlotRange, Topology};
+use super::{Address, ClusterNode, Outlook, SlotRange, Topology};
 use crate::NodeId;
 
 fn node(id: u32) -> ClusterNode {
@@ -14,6 +14,7 @@ fn node(id: u32) -> ClusterNode {
         sentinel: None,
         peer_port: 0,
         well: true,
+        outlook: Outlook::Stays,
     }
 }
 

@@ -8,15 +8,15 @@ use node::{DiskTask, Node};
 use store::{DiskOp, HeapPages, Restore, SegmentId, Store, StoreConfig, SyncMode, Tuning};
 
 /// What the operating system has of each segment.
-#[derive(Default)]
 pub struct Files {
     images: BTreeMap<SegmentId, Vec<u8>>,
+    sync: SyncMode,
 }
 
-fn config() -> StoreConfig {
+fn config(sync: SyncMode) -> StoreConfig {
     StoreConfig {
         memory_bytes: 256 << 20,
-        sync: SyncMode::EverySecond,
+        sync,
         seed: 7,
     }
 }
@@ -28,12 +28,20 @@ fn tuning() -> Tuning {
     }
 }
 
-/// A store without any files.
-pub fn empty_store() -> Store {
-    Store::with(config(), tuning(), Box::new(HeapPages))
-}
-
 impl Files {
+    /// None, for a store that acknowledges by this mode.
+    pub const fn new(sync: SyncMode) -> Self {
+        Self {
+            images: BTreeMap::new(),
+            sync,
+        }
+    }
+
+    /// The store that a first start makes.
+    pub fn empty_store(&self) -> Store {
+        Store::with(config(self.sync), tuning(), Box::new(HeapPages))
+    }
+
     /// Does what the node asks for.
     pub fn done(&mut self, node: &Node, task: &DiskTask) {
         let bytes = node.segment_bytes(task);
@@ -60,7 +68,7 @@ impl Files {
 
     /// The store that a restart finds.
     pub fn restored(&self, now: Now) -> Store {
-        let mut restore = Restore::new(config(), tuning(), Box::new(HeapPages));
+        let mut restore = Restore::new(config(self.sync), tuning(), Box::new(HeapPages));
         self.read(
             &mut restore,
             &self.images.keys().copied().collect::<Vec<_>>(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use model::topology::{Address, ClusterNode, SlotRange};
+use model::topology::{Address, ClusterNode, Outlook, SlotRange};
 use model::{NodeId, Topology};
 
 /// Three nodes; 0 and 1 lead a half of the slots each, 2 stands by for both.
@@ -17,6 +17,7 @@ pub fn seen_by(me: u32) -> Arc<Topology> {
         sentinel: None,
         peer_port: 17_000,
         well: true,
+        outlook: Outlook::Stays,
     };
     let range = |first, last, primary| SlotRange {
         first,
@@ -35,9 +36,16 @@ pub fn seen_by(me: u32) -> Arc<Topology> {
     })
 }
 
-/// The same as node 1 sees it when all that it led has moved to node 0.
-pub fn after_a_move() -> Arc<Topology> {
+/// The same as node 1 sees it when it was told to end.
+pub fn about_to_leave() -> Arc<Topology> {
     let mut topology = Topology::clone(&seen_by(1));
+    topology.nodes[1].outlook = Outlook::Leaves;
+    Arc::new(topology)
+}
+
+/// The same when all that it led has moved to node 0.
+pub fn after_a_move() -> Arc<Topology> {
+    let mut topology = Topology::clone(&about_to_leave());
     topology.revision += 1;
     for range in &mut topology.ranges {
         range.primary = NodeId(0);

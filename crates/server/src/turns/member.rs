@@ -148,6 +148,7 @@ impl Shell {
         info!("leaving: others are to lead what this node leads");
         let (now, elapsed) = (self.now, self.clock.elapsed());
         self.with_plane(|plane| plane.leave(now, elapsed));
+        self.tell_clients();
         self.end_leaving();
     }
 

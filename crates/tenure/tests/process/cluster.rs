@@ -4,4 +4,5 @@ mod dev;
 mod failover;
 mod members;
 mod metadata;
+mod notices;
 mod rig;

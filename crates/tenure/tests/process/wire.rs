@@ -16,7 +16,7 @@ pub enum Reply {
     Integer(i64),
     /// `$`, or `None` for the null.
     Bulk(Option<Vec<u8>>),
-    /// `*`, `%` and `~`, flat.
+    /// `*`, `%`, `~` and `>`, flat.
     Array(Vec<Reply>),
 }
 
@@ -87,7 +87,7 @@ impl Client {
             "-" => Ok(Reply::Error(rest.to_owned())),
             ":" => number().map(Reply::Integer),
             "$" => self.bulk(number()?),
-            "*" | "~" => self.array(number()?),
+            "*" | "~" | ">" => self.array(number()?),
             "%" => self.array(number()? * 2),
             "_" => Ok(Reply::Bulk(None)),
             _ => Err(io::Error::other(format!("not a reply: {line}"))),
