@@ -123,9 +123,7 @@ pub fn waitaof(call: &mut Call<'_>) -> Ran {
         ));
     }
     let standbys = crate::arguments::integer(call.arguments.at(2)).filter(|number| *number >= 0);
-    standbys.ok_or(Failure::text(
-        "ERR value is out of range, must be positive",
-    ))?;
+    standbys.ok_or(Failure::text("ERR value is out of range, must be positive"))?;
     check_timeout(call, 3)?;
     let sync = call.shard.store().sync();
     if local == 1 && sync.is_none() {

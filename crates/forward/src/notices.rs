@@ -12,7 +12,7 @@
 //!            FAILED_OVER number ◄─ all is served, by nodes that are believed to live
 //! ```
 //!
-//! `MOVING` names the forwarding port of another node that stays: clients connect there, let what is under way end, and go on there. The
+//! `MOVING` is also told to who asks when the node is about to end already. It names the forwarding port of another node that stays: clients connect there, let what is under way end, and go on there. The
 //! process waits for them, up to [`MOVE_WITHIN`]. Which node is chosen by the client's host, so that the clients of a node spread over
 //! the others and the connections of one pool stay together. Who asked for no address (`moving-endpoint-type none`) gets none, and is expected
 //! to connect anew to where it did before, after half of the time: through a name, or a balancer.
@@ -22,8 +22,8 @@
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use command::{push_number, push_number_after};
@@ -113,7 +113,10 @@ impl Watcher {
             return Vec::new();
         }
         let number = self.next_number(topology);
-        vec![Notice::Moving { number, to: to.into() }]
+        vec![Notice::Moving {
+            number,
+            to: to.into(),
+        }]
     }
 
     fn take_stage(&mut self, topology: &Topology) -> Vec<Notice> {
@@ -121,7 +124,9 @@ impl Watcher {
         let mut told = Vec::new();
         let is_over = match self.stage {
             Stage::Calm => None,
-            Stage::Migrating => (sight.fails || (!sight.moves && sight.whole)).then_some("MIGRATED"),
+            Stage::Migrating => {
+                (sight.fails || (!sight.moves && sight.whole)).then_some("MIGRATED")
+            }
             Stage::FailingOver => (!sight.fails && sight.whole).then_some("FAILED_OVER"),
         };
         if let Some(name) = is_over {
@@ -131,7 +136,9 @@ impl Watcher {
         let (next, name) = match (self.stage, sight.fails, sight.moves) {
             (Stage::Calm, true, _) => (Stage::FailingOver, "FAILING_OVER"),
             (Stage::Calm, false, true) => (Stage::Migrating, "MIGRATING"),
-            (Stage::Calm, false, false) | (Stage::Migrating | Stage::FailingOver, _, _) => return told,
+            (Stage::Calm, false, false) | (Stage::Migrating | Stage::FailingOver, _, _) => {
+                return told;
+            }
         };
         self.stage = next;
         told.push(self.same(name, Some(PATIENCE), topology));
@@ -176,11 +183,14 @@ fn begin<'a>(bytes: &'a mut Vec<u8>, name: &str, number: u64, len: usize) -> Rep
 pub struct Herald {
     tell: broadcast::Sender<Notice>,
     topology: watch::Receiver<Arc<Topology>>,
+    /// What whoever comes late is told first: that this node is about to end.
+    last_call: Mutex<Option<Notice>>,
     listeners: Arc<AtomicUsize>,
 }
 
 /// One client that wants to be told.
 pub struct Listener {
+    first: Option<Notice>,
     notices: broadcast::Receiver<Notice>,
     listeners: Arc<AtomicUsize>,
     /// Chooses among the nodes to move to; `None`: it wants no address.
@@ -193,6 +203,7 @@ impl Herald {
         Self {
             tell: broadcast::Sender::new(KEPT),
             topology,
+            last_call: Mutex::default(),
             listeners: Arc::default(),
         }
     }
@@ -202,12 +213,22 @@ impl Herald {
         let (mut topology, mut watcher) = (self.topology.clone(), Watcher::new());
         while topology.changed().await.is_ok() {
             let now = Arc::clone(&topology.borrow_and_update());
+            let leaves = now.outlook(now.me) == Outlook::Leaves;
             for notice in watcher.take(&now) {
+                if leaves {
+                    *self.last_call() = Some(notice.clone());
+                }
                 // That nobody listens is no error.
                 let _ = self.tell.send(notice);
             }
         }
         std::future::pending().await
+    }
+
+    fn last_call(&self) -> MutexGuard<'_, Option<Notice>> {
+        self.last_call
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A client at this host that wants to be told from now on.
@@ -216,6 +237,7 @@ impl Herald {
         host.hash(&mut hasher);
         self.listeners.fetch_add(1, Ordering::Relaxed);
         Listener {
+            first: self.last_call().clone(),
             notices: self.tell.subscribe(),
             listeners: Arc::clone(&self.listeners),
             choice: wants_address.then(|| hasher.finish()),
@@ -238,6 +260,9 @@ impl Listener {
     /// The bytes of the next notice that is there.
     pub fn try_next(&mut self) -> Option<Vec<u8>> {
         use broadcast::error::TryRecvError;
+        if let Some(notice) = self.first.take() {
+            return Some(self.bytes(&notice));
+        }
         loop {
             match self.notices.try_recv() {
                 Ok(notice) => return Some(self.bytes(&notice)),
@@ -250,6 +275,9 @@ impl Listener {
     /// The bytes of the next notice, when it comes. It may be asked again and again, and nothing is lost if it is not waited for.
     pub async fn next(&mut self) -> Vec<u8> {
         use broadcast::error::RecvError;
+        if let Some(notice) = self.first.take() {
+            return self.bytes(&notice);
+        }
         loop {
             match self.notices.recv().await {
                 Ok(notice) => return self.bytes(&notice),

@@ -61,7 +61,11 @@ impl Outside {
         let mut topology = view::topology(agent.map(), me, &is_well);
         for node in &mut topology.nodes {
             node.well &= !away.contains(&node.id);
-            let leaves = if node.id == me { leaving } else { agent.is_leaving(node.id) };
+            let leaves = if node.id == me {
+                leaving
+            } else {
+                agent.is_leaving(node.id)
+            };
             if leaves {
                 node.outlook = Outlook::Leaves;
             }

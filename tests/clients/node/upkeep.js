@@ -6,6 +6,7 @@ import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { createClient, createCluster } from 'redis'
 import { Cluster, Redis } from 'ioredis'
+import { eventually } from './address.js'
 
 const split = (at) => {
   const [host, port] = at.split(':')
@@ -70,6 +71,7 @@ class Load {
 async function allRestarted(what, client) {
   const load = new Load((key, value) => client.set(key, value), (key) => client.get(key), what)
   try {
+    await eventually('it has begun', () => load.requests > 1_000)
     for (const number of nodes.keys()) await ask(`restart ${number + 1}`)
   } finally {
     await load.end()

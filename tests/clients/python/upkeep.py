@@ -33,6 +33,8 @@ class Load:
     def __enter__(self):
         for thread in self._threads:
             thread.start()
+        while self.requests < 1_000:
+            time.sleep(0.01)
         return self
 
     def __exit__(self, *_exception):

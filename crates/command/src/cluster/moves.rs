@@ -39,7 +39,8 @@ pub fn push_number_after(number: u64, topology: &Topology) -> u64 {
 
 /// All that this node leads is going to move.
 fn announce(before: &Topology, after: &Topology, bytes: &mut Vec<u8>) {
-    let begins = before.outlook(before.me) == Outlook::Stays && after.outlook(after.me) != Outlook::Stays;
+    let begins =
+        before.outlook(before.me) == Outlook::Stays && after.outlook(after.me) != Outlook::Stays;
     let led: Vec<String> = after.led_by(after.me).map(slots).collect();
     if begins && !led.is_empty() {
         let mut reply = Reply::new(bytes, Protocol::V3);

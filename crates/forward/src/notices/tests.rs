@@ -86,10 +86,16 @@ fn a_failover_is_told_and_ended_even_in_the_middle_of_a_hand_over() {
     assert_eq!(told(&mut watcher, &now), [">3|$9|MIGRATING|:65537|:10|"]);
     now.ranges[0].primary = NodeId(3);
     now.nodes[2].well = false;
-    let both = [">2|$8|MIGRATED|:131073|", ">3|$12|FAILING_OVER|:196609|:10|"];
+    let both = [
+        ">2|$8|MIGRATED|:131073|",
+        ">3|$12|FAILING_OVER|:196609|:10|",
+    ];
     assert_eq!(told(&mut watcher, &now), both);
     now.ranges[0].primary = NodeId(1);
-    let both = [">2|$11|FAILED_OVER|:262145|", ">3|$9|MIGRATING|:327681|:10|"];
+    let both = [
+        ">2|$11|FAILED_OVER|:262145|",
+        ">3|$9|MIGRATING|:327681|:10|",
+    ];
     assert_eq!(told(&mut watcher, &now), both, "the other still goes on");
 }
 
@@ -126,7 +132,11 @@ async fn connections_of_one_host_move_together_and_who_wants_no_address_gets_non
             let text = String::from_utf8(listener.next().await).expect("text");
             told.push(text.replace("\r\n", "|"));
         }
-        assert_eq!(without.next().await, b">4\r\n$6\r\nMOVING\r\n:65537\r\n:2\r\n_\r\n");
+        let moving = b">4\r\n$6\r\nMOVING\r\n:65537\r\n:2\r\n_\r\n";
+        assert_eq!(without.next().await, moving);
+        let mut late = herald.listen(host(0), false);
+        assert_eq!(late.try_next().as_deref(), Some(&moving[..]));
+        assert_eq!(late.try_next(), None, "once");
     };
     tokio::select! {
         () = tests => {}

@@ -8,7 +8,9 @@ use crate::wire::{Client, Reply};
 
 /// Where clients without a cluster reach a node.
 fn port(cluster: &Cluster, node: u32) -> String {
-    between(&cluster.nodes[&node].ready, "forward ", ",").trim_end_matches([')', '\n']).to_owned()
+    between(&cluster.nodes[&node].ready, "forward ", ",")
+        .trim_end_matches([')', '\n'])
+        .to_owned()
 }
 
 fn listening(port: &str, endpoint: &str) -> Client {
@@ -43,7 +45,11 @@ fn who_asks_is_told_before_a_node_ends_and_when_one_fails() {
     let mut staying = listening(&ports[1], "internal-ip");
     let mut deaf = Client::connect(&ports[0]);
     assert_eq!(deaf.run("PING"), Reply::Status("PONG".into()));
-    assert!(deaf.run("CLIENT MAINT_NOTIFICATIONS ON").error().is_some_and(|e| e.contains("RESP3")));
+    assert!(
+        deaf.run("CLIENT MAINT_NOTIFICATIONS ON")
+            .error()
+            .is_some_and(|e| e.contains("RESP3"))
+    );
 
     let node = cluster.nodes.remove(&1).expect("it runs");
     node.signal("TERM");
@@ -55,7 +61,10 @@ fn who_asks_is_told_before_a_node_ends_and_when_one_fails() {
     assert!(name == "MOVING" && ports[1..].contains(&to), "{name} {to}");
     assert_eq!(number % (1 << 16), 1, "numbers of nodes differ");
     let (name, rest, _) = pushed(&mut unaddressed);
-    assert_eq!((name.as_str(), &rest[..]), ("MOVING", &[Reply::Integer(2), Reply::Bulk(None)][..]));
+    assert_eq!(
+        (name.as_str(), &rest[..]),
+        ("MOVING", &[Reply::Integer(2), Reply::Bulk(None)][..])
+    );
     // The node's own clients are served until they have gone.
     assert!(moving.run("SET k v").is_ok());
     let mut moved = listening(&to, "internal-ip");
@@ -67,7 +76,10 @@ fn who_asks_is_told_before_a_node_ends_and_when_one_fails() {
     assert!(status.success(), "{log}");
 
     let (begun, rest, first) = pushed(&mut staying);
-    assert_eq!((begun.as_str(), &rest[..]), ("MIGRATING", &[Reply::Integer(10)][..]));
+    assert_eq!(
+        (begun.as_str(), &rest[..]),
+        ("MIGRATING", &[Reply::Integer(10)][..])
+    );
     let (ended, rest, second) = pushed(&mut staying);
     assert_eq!((ended.as_str(), &rest[..]), ("MIGRATED", &[][..]));
     assert!(first < second);
@@ -76,7 +88,10 @@ fn who_asks_is_told_before_a_node_ends_and_when_one_fails() {
     cluster.settle();
     cluster.kill(3);
     let (begun, rest, third) = pushed(&mut staying);
-    assert_eq!((begun.as_str(), &rest[..]), ("FAILING_OVER", &[Reply::Integer(10)][..]));
+    assert_eq!(
+        (begun.as_str(), &rest[..]),
+        ("FAILING_OVER", &[Reply::Integer(10)][..])
+    );
     let (ended, _, fourth) = pushed(&mut staying);
     assert_eq!(ended, "FAILED_OVER");
     assert!(second < third && third < fourth);
