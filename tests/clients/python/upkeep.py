@@ -47,8 +47,9 @@ class Load:
             if self._ends.is_set():
                 return
             key, value = f"{name}:{number % 500}", b"%d" % number
-            self._timed("SET", key, lambda: self._client.set(key, value), True)  # noqa: B023
-            self._timed("GET", key, lambda: self._client.get(key), value)  # noqa: B023
+            # What a write that failed has left is not known.
+            if self._timed("SET", key, lambda: self._client.set(key, value), True):  # noqa: B023
+                self._timed("GET", key, lambda: self._client.get(key), value)  # noqa: B023
 
     def _timed(self, what, key, work, expected):
         began = time.monotonic()
@@ -63,6 +64,7 @@ class Load:
             self.longest = max(self.longest, (ended - began, f"{what} {key} after {began - self._began:.1f} s"))
             if wrong:
                 self.errors.append(f"{what} {key} after {began - self._began:.1f} s, {ended - began:.3f} s long: {wrong}")
+        return not wrong
 
     def report(self, what):
         """One line for people; `| ` lines are shown by the runner."""

@@ -62,6 +62,18 @@ class UnderUpkeep(unittest.TestCase):
         """at a forwarding port over RESP2, without notifications, all nodes restarted one after the other"""
         self.all_restarted(Clients.forwarded_resp2(), "forwarding port, RESP2")
 
+    def test_4_drained(self):
+        """in cluster mode and at a forwarding port, a node added, another drained and stopped"""
+        clients = {"cluster": Clients.cluster(), "forwarding port": Clients.forwarded()}
+        loads = {what: upkeep.Load(client, f"drain {what}") for what, client in clients.items()}
+        with loads["cluster"], loads["forwarding port"]:
+            for work in ("start 4", "drain 1", "stop 1"):
+                upkeep.ask(work)
+        for what, load in loads.items():
+            load.report(f"redis-py 8, {what}, a node drained and stopped")
+            clients[what].close()
+            self.assertEqual(load.errors[:10], [])
+
 
 if __name__ == "__main__":
     tap.run(UnderUpkeep)
