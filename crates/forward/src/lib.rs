@@ -23,6 +23,7 @@
 
 mod choices;
 mod client;
+pub mod examine;
 mod exchange;
 pub mod fate;
 mod merge;

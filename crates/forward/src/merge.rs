@@ -99,9 +99,10 @@ fn bulk(bytes: &[u8]) -> Vec<u8> {
 }
 
 fn sum(replies: &[Vec<u8>]) -> Option<Vec<u8>> {
-    let numbers: Option<Vec<i64>> = replies.iter().map(|raw| integer(raw)).collect();
+    let mut numbers = replies.iter().map(|raw| integer(raw));
+    let sum = numbers.try_fold(0, |sum: i64, number| sum.checked_add(number?))?;
     let mut out = Vec::new();
-    Reply::new(&mut out, Protocol::V2).integer(numbers?.into_iter().sum());
+    Reply::new(&mut out, Protocol::V2).integer(sum);
     Some(out)
 }
 
@@ -179,7 +180,7 @@ fn info(raw: &[u8]) -> Option<Vec<u8>> {
 
 /// The reply to `HELLO`, as a server that is no cluster gives it.
 pub fn hello(raw: &[u8]) -> Option<Vec<u8>> {
-    let found = elements(raw)?;
+    let found = elements(raw).filter(|found| found.len().is_multiple_of(2))?;
     let mut out = raw
         .get(..raw.windows(2).position(|pair| pair == b"\r\n")? + 2)?
         .to_vec();

@@ -17,7 +17,7 @@ pub fn elements(raw: &[u8]) -> Option<Vec<&[u8]>> {
         _ => return None,
     };
     let (entries, mut rest) = header(raw)?;
-    let count = usize::try_from(entries).ok()? * per_entry;
+    let count = usize::try_from(entries).ok()?.checked_mul(per_entry)?;
     let mut found = Vec::new();
     for _ in 0..count {
         let (len, ended) = ReplyScanner::default().advance(rest).ok()?;

@@ -5,12 +5,14 @@
 //! likes by `cargo fuzz` (the package `fuzz/`), and on one file: see `docs/testing.md`.
 
 mod config;
+mod forward;
 pub mod mutate;
 mod node;
 mod resp;
 mod segment;
 
 pub use config::config;
+pub use forward::forward;
 pub use node::node;
 pub use resp::resp;
 pub use segment::segment;
@@ -24,4 +26,5 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("segment", segment),
     ("config", config),
     ("node", node),
+    ("forward", forward),
 ];

@@ -40,7 +40,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     (
         "fuzz",
         &[
-            "model", "resp", "store", "shard", "command", "node", "server", "sim",
+            "model", "resp", "store", "shard", "command", "node", "forward", "server", "sim",
         ],
     ),
     ("chaos", &["model", "bench", "history"]),
