@@ -200,6 +200,10 @@ impl Store {
         self.files.open.len() + self.files.spares.len() + self.files.condemned.len()
     }
 
+    pub(crate) fn files_unsynced(&self) -> usize {
+        self.files.resync.len() + self.files.resyncing.len()
+    }
+
     pub(crate) fn disk_bytes(&self) -> u64 {
         let bytes = self.tuning.segment_bytes;
         let open = self.segments.iter().flatten().map(|segment| {
@@ -352,7 +356,7 @@ impl Store {
 
     /// Everything appended up to here survives a loss of power.
     fn synced(&self) -> u64 {
-        if !self.files.resync.is_empty() || !self.files.resyncing.is_empty() {
+        if self.files_unsynced() > 0 {
             return 0;
         }
         let below = |slot: &usize| self.segment(*slot).file.synced_below();
