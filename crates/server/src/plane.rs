@@ -274,6 +274,11 @@ impl Plane {
         self.leaving_until.is_some_and(|until| elapsed >= until)
     }
 
+    /// Ends the links. What clients are told of the cluster stays.
+    pub fn into_outside(self) -> Outside {
+        self.outside
+    }
+
     /// Whether a shard needs this node: to lead it until another can, or to say what it has to another that is about to. If it
     /// said nothing, that one would wait for the leases that this node was given.
     fn is_needed(&self) -> bool {

@@ -120,11 +120,13 @@ pub fn serve_one(config: &Config) -> Result<(), StartError> {
     shell
         .run()
         .map_err(|error| system("wait for events", &error))?;
-    if let Some(plane) = shell.plane.take() {
-        plane.outside.end();
-    }
+    // Other nodes are to see an end now, not silence for as long as clients of the ports take to theirs.
+    let outside = shell.plane.take().map(|plane| plane.into_outside());
     if let Some(directory) = directory {
         finish(&mut shell, &directory)?;
+    }
+    if let Some(outside) = outside {
+        outside.end();
     }
     info!("stopped");
     Ok(())
