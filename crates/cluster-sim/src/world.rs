@@ -7,6 +7,7 @@ mod judge;
 mod metadata;
 mod network;
 mod owner;
+mod watch;
 
 use std::collections::BTreeMap;
 

@@ -9,7 +9,8 @@ use std::vec;
 
 use model::{CopySet, Incarnation, Member, NodeId, Now, Position, ShardConfig, ShardId};
 
-use crate::{Effect, Input, Outbox, Refusal, Replica, Settings, Standing, Ticket};
+use crate::wire::{Append, Body, Message};
+use crate::{Batch, Effect, Input, Outbox, Refusal, Replica, Settings, Standing, Ticket};
 
 fn member(node: u32) -> Member {
     Member {
@@ -183,6 +184,80 @@ fn a_successor_waits_for_the_lease_of_a_primary_that_does_not_answer() {
     cluster.settle();
     assert_eq!(cluster.standing(1), SERVING);
     assert_eq!(cluster.committed(1), Position::new(1, 1));
+}
+
+/// A standby that its disk keeps waiting: it is handed everything, and what it says is picked out.
+struct Standby {
+    copy: Replica,
+    now_us: u64,
+}
+
+impl Standby {
+    fn hear(&mut self, epoch: u32, from: u32, body: Body<'_>) -> Vec<Vec<u8>> {
+        self.give(Input::Message(Message {
+            shard: ShardId(1),
+            epoch,
+            from: member(from),
+            to: member(1),
+            body,
+        }))
+    }
+
+    /// Vows are saved at once; batches are not.
+    fn give(&mut self, input: Input<'_>) -> Vec<Vec<u8>> {
+        let mut out = Outbox::default();
+        let now = Now {
+            unix_ms: 0,
+            mono_us: self.now_us,
+        };
+        self.copy.handle(now, input, &mut out);
+        let mut said: Vec<Vec<u8>> = out.messages.into_iter().map(|(_, bytes)| bytes).collect();
+        for effect in out.effects {
+            if let Effect::Save(_, ticket) = effect {
+                said.extend(self.give(Input::Saved(ticket)));
+            }
+        }
+        said
+    }
+}
+
+#[test]
+fn an_acknowledgement_binds_though_the_copy_did_not_count_when_it_heard() {
+    let lease_us = Settings::default().lease_us;
+    let base = Position::new(1, 1);
+    let mut standby = Standby {
+        copy: Replica::fresh(ShardId(1), member(1), 2, Settings::default()),
+        now_us: 1_000,
+    };
+    let mut bytes = Vec::new();
+    let batch = Batch {
+        first: base,
+        last: base,
+        time_ms: 0,
+        bytes: vec![1].into(),
+    };
+    crate::wire::write_batch(&mut bytes, &batch);
+    let append = Append {
+        sent_us: 7,
+        base,
+        commit: Position::ZERO,
+        prev: Position::ZERO,
+        batches: crate::wire::written(&bytes),
+    };
+    standby.hear(2, 0, Body::Append(append));
+    standby.now_us += 50_000;
+    let said = standby.give(Input::Persisted(base));
+    let said = said.last().and_then(|bytes| crate::wire::decode(bytes));
+    let Some(Body::Ack(ack)) = said.map(|message| message.body) else {
+        panic!("it acknowledges what it has persisted, not {said:?}");
+    };
+    assert!(ack.synced && ack.echo_us == 7, "a lease goes with it");
+    let seal = Body::Seal { resigned: None };
+    assert_eq!(standby.hear(3, 2, seal).len(), 0, "the lease runs");
+    standby.now_us = 1_000 + lease_us - 1;
+    assert_eq!(standby.give(Input::Tick).len(), 0, "the lease runs");
+    standby.now_us += 1;
+    assert_eq!(standby.give(Input::Tick).len(), 1, "it testifies");
 }
 
 #[test]

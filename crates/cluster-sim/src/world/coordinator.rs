@@ -233,7 +233,11 @@ impl World {
         let record = known.record;
         let resigned = known.resigned.filter(|(epoch, _)| *epoch == record.epoch());
         let recovering = record.phase() != Phase::Serving;
-        let late = recovering && now_us > known.since_us + RECOVER_US;
+        // Where nobody is missing any more a recovery has to come to its end by itself.
+        let members = record.copies().members().iter();
+        let missing = members.filter(|m| !c.is_alive(**m, now_us)).count();
+        let hopeless = self.healed_us.is_none() || missing > 0;
+        let late = recovering && hopeless && now_us > known.since_us + RECOVER_US;
         let set = c.set_after(&record, now_us);
         let incomplete = !recovering
             && record

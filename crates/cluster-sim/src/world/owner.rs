@@ -30,8 +30,13 @@ impl World {
             return;
         };
         let mut out = Outbox::default();
+        let counted = copy.replica.is_synced();
         copy.replica.handle(now, input, &mut out);
+        let counts = copy.replica.is_synced();
         self.perform(node, shard, out);
+        if counts && !counted {
+            self.content_is_of_log(node, shard);
+        }
     }
 
     fn perform(&mut self, node: usize, shard: usize, out: Outbox) {
@@ -102,6 +107,7 @@ impl World {
                 );
             }
             Effect::Publish(config) => {
+                self.no_earlier_right(node, shard, config.epoch());
                 let recovering = (config.epoch(), false);
                 self.request_change(shard, recovering, config, Some(node));
             }
@@ -581,7 +587,11 @@ impl World {
         };
         match message.body {
             Body::Refused { .. } => self.note_rare(Rare::Refused),
-            Body::Testimony(t) if !t.whole => self.note_rare(Rare::TestimonyOfDiscarded),
+            Body::Testimony(t) if t.whole => {
+                let node = message.from.node.0 as usize;
+                self.testimony_lasts(node, usize::from(message.shard.0), t.last);
+            }
+            Body::Testimony(_) => self.note_rare(Rare::TestimonyOfDiscarded),
             Body::Fetch { .. } => {
                 let node = &self.nodes[message.from.node.0 as usize];
                 let copy = node.copies.get(&usize::from(message.shard.0));
@@ -595,7 +605,6 @@ impl World {
             Body::Append(_)
             | Body::Ack(_)
             | Body::Seal { .. }
-            | Body::Testimony(_)
             | Body::Unknown
             | Body::Tail { .. }
             | Body::Join { .. }
