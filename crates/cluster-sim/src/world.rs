@@ -2,11 +2,13 @@
 
 mod clients;
 mod coordinator;
+mod counting;
 mod faults;
 mod judge;
 mod metadata;
 mod network;
 mod owner;
+mod plots;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -25,6 +27,7 @@ use clients::Client;
 use coordinator::{Coordinator, Notice};
 use metadata::Metadata;
 use network::Network;
+use plots::Step;
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -87,6 +90,8 @@ pub(crate) enum Event {
     Impatient { client: usize, request: usize },
     /// The next fault.
     Fault,
+    /// A plot goes on.
+    Plot(Step),
     /// A fault ends.
     Mend(Mend),
     /// No more faults.
@@ -167,7 +172,7 @@ impl World {
         let nodes: Vec<Node> = (0..plan.nodes)
             .map(|n| {
                 let (low, high) = (lives.bits(), lives.bits());
-                let rate = lives.below(2 * plan.rate_ppm + 1) as i64 - plan.rate_ppm as i64;
+                let rate = lives.extreme(0, 2 * plan.rate_ppm) as i64 - plan.rate_ppm as i64;
                 Node::new(n, u128::from(low) << 64 | u128::from(high), rate)
             })
             .collect();
@@ -335,6 +340,7 @@ impl World {
             Event::Turn { client, request } => self.on_turn(client, request),
             Event::Impatient { client, request } => self.on_impatient(client, request),
             Event::Fault => self.on_fault(),
+            Event::Plot(step) => self.on_plot(step),
             Event::Mend(mend) => self.on_mend(mend),
             Event::Heal => self.on_heal(),
             Event::Judge => self.on_judge(),
@@ -359,6 +365,7 @@ impl World {
             | Event::Turn { .. }
             | Event::Impatient { .. }
             | Event::Fault
+            | Event::Plot(_)
             | Event::Mend(_)
             | Event::Heal
             | Event::Judge => None,

@@ -30,8 +30,12 @@ struct Cluster {
 
 impl Cluster {
     fn new(config: ShardConfig) -> Self {
-        let copies = (0..3)
-            .map(|n| Replica::fresh(ShardId(1), member(n), config.epoch(), Settings::default()));
+        Self::with(config, Settings::default())
+    }
+
+    fn with(config: ShardConfig, settings: Settings) -> Self {
+        let copies =
+            (0..3).map(|n| Replica::fresh(ShardId(1), member(n), config.epoch(), settings));
         let mut cluster = Self {
             copies: copies.collect(),
             now_us: 1_000_000,
@@ -140,6 +144,37 @@ fn a_write_is_committed_by_a_quorum_and_a_slow_standby_delays_nobody() {
     cluster.cut = vec![];
     cluster.pass(300_000);
     assert_eq!(cluster.committed(2), Position::new(1, 1), "sent again");
+}
+
+#[test]
+fn what_is_under_way_to_a_standby_that_does_not_answer_is_bounded() {
+    let settings = Settings {
+        window_bytes: 100,
+        message_bytes: 1,
+        ..Settings::default()
+    };
+    let mut cluster = Cluster::with(first(), settings);
+    let sent = |out: &Outbox| {
+        let batches = out.messages.iter().filter(|(to, _)| *to == member(2));
+        let bodies = batches.filter_map(|(_, bytes)| Some(crate::wire::decode(bytes)?.body));
+        bodies
+            .map(|body| match body {
+                Body::Append(append) => append.batches.iter().count(),
+                _ => 0,
+            })
+            .sum::<usize>()
+    };
+    let mut count = 0;
+    for sequence in 1..20 {
+        let (at, now) = (Position::new(1, sequence), cluster.now());
+        let proposed = cluster.copies[0].propose(at, at, 1 << 50, &[0; 8]);
+        assert_eq!(proposed, Ok(()));
+        let mut out = Outbox::default();
+        cluster.copies[0].handle(now, Input::Tick, &mut out);
+        count += sent(&out);
+    }
+    // 40 bytes each with its header: the third goes when 80 are under way.
+    assert_eq!(count, 3);
 }
 
 #[test]

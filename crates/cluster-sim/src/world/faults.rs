@@ -69,11 +69,14 @@ impl World {
             Fault::HandOver => self.ask_to_hand_over(shard),
             Fault::Move => self.move_copy(shard),
             Fault::StaleCoordinator => self.act_on_the_past(shard),
+            Fault::Usurper => self.usurp(shard, long_us),
+            Fault::Flapping => self.flap(node),
+            Fault::LastWords => self.nodes[node].last_words = true,
         }
     }
 
     /// The process dies. Where memory is all that it had, its life ends with it.
-    fn crash(&mut self, node: usize, long_us: u64) {
+    pub(crate) fn crash(&mut self, node: usize, long_us: u64) {
         match self.plan.durability {
             Durability::Memory => self.lose_everything(node, long_us),
             Durability::Disk if self.nodes[node].up => {
@@ -88,6 +91,7 @@ impl World {
         let n = &mut self.nodes[node];
         (n.up, n.process) = (false, n.process + 1);
         (n.wake_us, n.paused_until_us) = (u64::MAX, 0);
+        n.last_words = false;
         self.plan_in(long_us, Event::Mend(Mend::Start(node)));
     }
 
@@ -271,7 +275,7 @@ impl World {
         if self.nodes[node].up || self.stays_dead == Some(node) {
             return;
         }
-        self.nodes[node].up = true;
+        (self.nodes[node].up, self.nodes[node].started_us) = (true, self.time_us);
         if self.plan.durability == Durability::Disk && !self.nodes[node].copies.is_empty() {
             self.note_rare(Rare::RestartSameLife);
         }

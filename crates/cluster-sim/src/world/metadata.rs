@@ -69,7 +69,7 @@ impl World {
         let applies = name_of(&self.metadata.records[shard]) == from;
         if applies {
             self.metadata.records[shard] = to;
-            self.enough_are_there(shard, &to);
+            self.count_config(&to);
             self.trace(|| format!("metadata: shard {shard} is {to:?}"));
             self.tell_of(shard);
         } else {
