@@ -9,7 +9,7 @@ use std::vec;
 
 use model::{CopySet, Incarnation, Member, NodeId, Now, Position, ShardConfig, ShardId};
 
-use crate::wire::{Append, Body, Message};
+use crate::wire::{Ack, Append, Body, Message};
 use crate::{Batch, Effect, Input, Outbox, Refusal, Replica, Settings, Standing, Ticket};
 
 fn member(node: u32) -> Member {
@@ -318,6 +318,71 @@ fn a_hand_over_that_does_not_come_is_forgotten() {
     cluster.give(0, Input::HandOver(member(1)));
     cluster.pass(600_000);
     assert_eq!(cluster.write(0, Position::new(1, 1)), Ok(()));
+}
+
+#[test]
+fn a_part_of_a_snapshot_that_was_read_is_sent_until_it_is_installed() {
+    let mut cluster = Cluster::new(first());
+    assert_eq!(cluster.write(0, Position::new(1, 1)), Ok(()));
+    cluster.cut = vec![2];
+    // The standby says what it does by hand.
+    let say = |cluster: &mut Cluster, ack: Ack| {
+        let from_2 = Message {
+            shard: ShardId(1),
+            epoch: 1,
+            from: member(2),
+            to: member(0),
+            body: Body::Ack(Ack {
+                echo_us: cluster.now_us,
+                ..ack
+            }),
+        };
+        cluster.effects.clear();
+        cluster.give(0, Input::Message(from_2));
+    };
+    let read = |cluster: &Cluster| {
+        cluster.effects.iter().find_map(|(_, effect)| match effect {
+            Effect::Read(want) => Some(*want),
+            _ => None,
+        })
+    };
+    let chunks = |cluster: &Cluster| {
+        let messages = cluster.messages.iter();
+        let bodies = messages.filter_map(|(_, bytes)| Some(crate::wire::decode(bytes)?.body));
+        let chunks = bodies.filter_map(|body| match body {
+            Body::Chunk(chunk) => Some(chunk.bytes.to_vec()),
+            _ => None,
+        });
+        chunks.collect::<Vec<_>>()
+    };
+    let ack = |number, attempt, step| Ack {
+        number,
+        attempt,
+        step,
+        ..Ack::default()
+    };
+    say(&mut cluster, ack(100, 0, 0));
+    say(&mut cluster, ack(101, 1, 0));
+    let want = read(&cluster).expect("the first part is asked for");
+    let found = |bytes, next| Input::Read {
+        want,
+        at: Position::new(1, 1),
+        bytes,
+        next,
+    };
+    cluster.give(0, found(b"first", Some(7)));
+    assert_eq!(chunks(&cluster), [b"first"]);
+    cluster.messages.clear();
+    cluster.now_us += 3 * Settings::default().resend_us;
+    cluster.effects.clear();
+    cluster.give(0, Input::Tick);
+    // Read again, it might end elsewhere; and which of the two was installed would not be known.
+    assert_eq!(read(&cluster), None);
+    assert_eq!(chunks(&cluster), [b"first"]);
+    cluster.give(0, found(b"again", Some(9)));
+    say(&mut cluster, ack(102, 1, 1));
+    let next = read(&cluster).expect("the next part is asked for");
+    assert_eq!((next.step, next.cursor), (1, 7));
 }
 
 #[test]
