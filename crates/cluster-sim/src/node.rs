@@ -31,8 +31,8 @@ pub struct Node {
     pub wall_offset_ms: i64,
     /// How much longer everything that it hears and says is under way.
     pub slow_us: u64,
-    /// It dies when it next says something while its disk is busy.
-    pub last_words: bool,
+    /// It dies when it has next made a vow, before that is saved.
+    pub doomed: bool,
     /// When this process began.
     pub started_us: u64,
     /// By how much its disk is slower than it should be.
@@ -62,7 +62,7 @@ impl Node {
             wall_offset_ms: 0,
             slow_us: 0,
             disk_factor: 1,
-            last_words: false,
+            doomed: false,
             started_us: 0,
             copies: BTreeMap::new(),
             known: BTreeMap::new(),

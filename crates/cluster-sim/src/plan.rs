@@ -53,8 +53,8 @@ pub enum Fault {
     Usurper,
     /// A process dies soon after each of its starts.
     Flapping,
-    /// A process dies when it has just said something and its disk is busy.
-    LastWords,
+    /// A process dies before a vow of its is saved.
+    VowLost,
 }
 
 impl Fault {
@@ -78,7 +78,7 @@ impl Fault {
         Self::StaleCoordinator,
         Self::Usurper,
         Self::Flapping,
-        Self::LastWords,
+        Self::VowLost,
     ];
 }
 
@@ -186,12 +186,18 @@ impl Plan {
 }
 
 fn faults(random: &mut Random) -> Vec<Fault> {
-    let all = Fault::ALL.iter().copied();
-    match *random.pick(&[0, 1_500, 4_000, 10_000]) {
+    let any = *random.pick(Fault::ALL);
+    let share = match random.below(8) {
         // One thing again and again.
-        0 => vec![*random.pick(Fault::ALL)],
-        share => all.filter(|_| random.chance(share)).collect(),
-    }
+        0 => return vec![any],
+        // Leases are what most rules are about.
+        1 | 2 => return vec![Fault::Usurper, any],
+        3 | 4 => 1_500,
+        5 | 6 => 4_000,
+        _ => 10_000,
+    };
+    let all = Fault::ALL.iter().copied();
+    all.filter(|_| random.chance(share)).collect()
 }
 
 fn settings(random: &mut Random, rate_ppm: u64, reorders: bool) -> Settings {

@@ -48,7 +48,7 @@ rare! {
     ClockHeldBack = "a reply's time was held at what leases bound",
     Indeterminate = "a client does not know whether its write was done",
     CasFailed = "a compare-and-set met another version",
-    LastWords = "a process died after its word, before its disk was done",
+    VowLost = "a process was about to die before its vows were saved",
     LeaseJustOver = "an old primary's right to read was just over when the next epoch asked to serve",
     LeaseRanOut = "a lease ended while a reply waited",
     TwoRecoverers = "two copies were on their way to be primary",

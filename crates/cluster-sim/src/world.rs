@@ -135,6 +135,8 @@ pub struct World {
     pub(crate) healed_us: Option<u64>,
     /// Clients ask nothing new.
     pub(crate) quiet: bool,
+    /// Until when a plot is not to be disturbed.
+    pub(crate) plot_until_us: u64,
     /// A node that is not started again.
     pub(crate) stays_dead: Option<usize>,
     pub(crate) failure: Option<String>,
@@ -185,6 +187,7 @@ impl World {
             ledgers: (0..plan.shards).map(|_| Ledger::default()).collect(),
             requests: Vec::new(),
             owners: Vec::new(),
+            plot_until_us: 0,
             stays_dead: None,
             counts: Counts::default(),
             chance,

@@ -280,6 +280,7 @@ fn an_acknowledgement_binds_though_the_copy_did_not_count_when_it_heard() {
         batches: crate::wire::written(&bytes),
     };
     standby.hear(2, 0, Body::Append(append));
+    assert!(!standby.copy.is_synced(), "nothing of it is persisted");
     standby.now_us += 50_000;
     let said = standby.give(Input::Persisted(base));
     let said = said.last().and_then(|bytes| crate::wire::decode(bytes));
@@ -293,6 +294,57 @@ fn an_acknowledgement_binds_though_the_copy_did_not_count_when_it_heard() {
     assert_eq!(standby.give(Input::Tick).len(), 0, "the lease runs");
     standby.now_us += 1;
     assert_eq!(standby.give(Input::Tick).len(), 1, "it testifies");
+}
+
+#[test]
+fn a_lease_counts_from_when_what_is_acknowledged_was_sent() {
+    let mut cluster = Cluster::new(first());
+    cluster.cut = vec![1, 2];
+    cluster.pass(400_000);
+    assert_eq!(cluster.copies[0].read_right(cluster.now()), None);
+    let sent_us = cluster.now_us - 200_000;
+    let ack = Ack {
+        echo_us: sent_us,
+        number: 100,
+        synced: true,
+        whole: true,
+        ..Ack::default()
+    };
+    let late = Message {
+        shard: ShardId(1),
+        epoch: 1,
+        from: member(1),
+        to: member(0),
+        body: Body::Ack(ack),
+    };
+    cluster.give(0, Input::Message(late));
+    let right = cluster.copies[0].read_right(cluster.now());
+    let until_us = sent_us + Settings::default().counted_lease_us();
+    assert_eq!(right.map(|r| r.until_us), Some(until_us));
+}
+
+#[test]
+fn no_word_leaves_before_the_vow_that_it_rests_on_is_saved() {
+    let mut copy = Replica::fresh(ShardId(1), member(1), 1, Settings::default());
+    let now = Now {
+        unix_ms: 0,
+        mono_us: 1,
+    };
+    let seal = Message {
+        shard: ShardId(1),
+        epoch: 2,
+        from: member(0),
+        to: member(1),
+        body: Body::Seal { resigned: None },
+    };
+    let mut out = Outbox::default();
+    copy.handle(now, Input::Message(seal), &mut out);
+    let [Effect::Save(vows, ticket)] = out.effects[..] else {
+        panic!("it makes a vow: {:?}", out.effects);
+    };
+    assert_eq!((vows.promised, out.messages.len()), (2, 0));
+    copy.handle(now, Input::Saved(ticket), &mut out);
+    assert_eq!(out.messages.len(), 1);
 }
 
 #[test]

@@ -96,7 +96,7 @@ impl World {
 
     /// A copy asks to be published: others may be on their way, too, or have been primary until just now.
     pub(crate) fn count_rivals(&mut self, node: usize, shard: usize) {
-        let just_us = self.plan.settings.lease_us / 10;
+        let just_us = self.plan.settings.lease_us / 8;
         let (mut recovering, mut just_over) = (false, false);
         for (other, n) in self.nodes.iter().enumerate() {
             let copy = n.copies.get(&shard).filter(|_| n.up && other != node);

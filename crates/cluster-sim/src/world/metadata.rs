@@ -108,6 +108,10 @@ impl World {
     }
 
     fn tell(&mut self, node: usize, shard: usize) {
+        if !self.network.passes(self.headquarters(), node) {
+            // When it is joined again, it asks for everything.
+            return;
+        }
         let config = self.metadata.records[shard];
         let late = self.chance.metadata.below(self.plan.watch_us);
         let event = Event::Told {

@@ -46,9 +46,6 @@ impl World {
             self.trace(|| format!("node {node} shard {shard}: {effect:?}"));
             self.carry_out(node, shard, effect, &mut done);
         }
-        if !out.messages.is_empty() {
-            self.say_last_words(node, shard);
-        }
         for (to, bytes) in out.messages {
             self.count_message(&bytes);
             let to = to.node.0 as usize;
@@ -75,6 +72,7 @@ impl World {
         match effect {
             Effect::Save(vows, ticket) => {
                 self.write(node, shard, Write::Vows(vows, ticket), done);
+                self.die_if_doomed(node);
             }
             Effect::Accepted { after, last } => self.on_accepted(node, shard, after, last, done),
             Effect::Committed(position) => {
