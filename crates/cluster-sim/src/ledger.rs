@@ -3,9 +3,9 @@
 //! Checked as it happens: a position means one batch, behind one other, on every copy (I2, I3); what is committed is one line that only grows
 //! at its end (I7, I8, I12); only the latest epoch that has served answers reads (I9, I11).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::Position;
+use model::{Member, Position};
 
 use crate::state::Entry;
 
@@ -26,6 +26,8 @@ pub struct Ledger {
     committed: BTreeMap<Position, Entry>,
     /// The latest epoch that has served.
     pub served: u32,
+    /// Who has acknowledged anything in which epoch.
+    spoke: BTreeSet<(u32, Member)>,
 }
 
 impl Ledger {
@@ -83,6 +85,17 @@ impl Ledger {
     /// is checked where it would matter.
     pub fn serve(&mut self, epoch: u32) {
         self.served = self.served.max(epoch);
+    }
+
+    /// A member acknowledges something in this epoch.
+    pub fn speaks(&mut self, epoch: u32, member: Member) {
+        self.spoke.insert((epoch, member));
+    }
+
+    /// Whether it ever did.
+    #[must_use]
+    pub fn has_spoken(&self, epoch: u32, member: Member) -> bool {
+        self.spoke.contains(&(epoch, member))
     }
 
     /// Whether this is committed.

@@ -31,6 +31,10 @@ pub struct Node {
     pub wall_offset_ms: i64,
     /// How much longer everything that it hears and says is under way.
     pub slow_us: u64,
+    /// It dies when it has next made a vow, before that is saved.
+    pub doomed: bool,
+    /// When this process began.
+    pub started_us: u64,
     /// By how much its disk is slower than it should be.
     pub disk_factor: u64,
     /// What it holds.
@@ -58,6 +62,8 @@ impl Node {
             wall_offset_ms: 0,
             slow_us: 0,
             disk_factor: 1,
+            doomed: false,
+            started_us: 0,
             copies: BTreeMap::new(),
             known: BTreeMap::new(),
             wake_us: u64::MAX,

@@ -49,6 +49,12 @@ pub enum Fault {
     Move,
     /// A coordinator acts on a configuration that is over.
     StaleCoordinator,
+    /// A primary is cut off bit by bit, and another takes over while leases to it run.
+    Usurper,
+    /// A process dies soon after each of its starts.
+    Flapping,
+    /// A process dies before a vow of its is saved.
+    VowLost,
 }
 
 impl Fault {
@@ -70,6 +76,9 @@ impl Fault {
         Self::HandOver,
         Self::Move,
         Self::StaleCoordinator,
+        Self::Usurper,
+        Self::Flapping,
+        Self::VowLost,
     ];
 }
 
@@ -145,7 +154,7 @@ impl Plan {
         ]);
         let nodes = (copies + random.index(3)).clamp(3, 7);
         let reorders = random.chance(2_500);
-        let rate_ppm = *random.pick(&[0, 1_000, 20_000]);
+        let rate_ppm = *random.pick(&[0, 1_000, 20_000, 100_000]);
         Self {
             seed,
             nodes,
@@ -177,7 +186,16 @@ impl Plan {
 }
 
 fn faults(random: &mut Random) -> Vec<Fault> {
-    let share = *random.pick(&[1_500, 4_000, 10_000]);
+    let any = *random.pick(Fault::ALL);
+    let share = match random.below(8) {
+        // One thing again and again.
+        0 => return vec![any],
+        // Leases are what most rules are about.
+        1 | 2 => return vec![Fault::Usurper, any],
+        3 | 4 => 1_500,
+        5 | 6 => 4_000,
+        _ => 10_000,
+    };
     let all = Fault::ALL.iter().copied();
     all.filter(|_| random.chance(share)).collect()
 }

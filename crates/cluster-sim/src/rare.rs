@@ -48,6 +48,17 @@ rare! {
     ClockHeldBack = "a reply's time was held at what leases bound",
     Indeterminate = "a client does not know whether its write was done",
     CasFailed = "a compare-and-set met another version",
+    VowLost = "a process was about to die before its vows were saved",
+    LeaseJustOver = "an old primary's right to read was just over when the next epoch asked to serve",
+    LeaseRanOut = "a lease ended while a reply waited",
+    TwoRecoverers = "two copies were on their way to be primary",
+    Outbid = "a recovery met a member that had promised a later epoch",
+    SealedAfterRestart = "a copy that had just started again waited for a lease that it might have granted",
+    ReleaseOfAnother = "one member had resigned, and the lease to another kept a copy waiting",
+    SealedUnpersisted = "a copy was asked to testify before all it had was persisted",
+    ChunkOvertaken = "a part of a snapshot came later than what it lacked",
+    ServedWide = "a set served of which more must testify than must have a write",
+    Gap = "a standby found a gap",
     AbsentRead = "a read found a key deleted",
 }
 

@@ -107,6 +107,16 @@ impl State {
         }
     }
 
+    /// What these batches make, in this order.
+    #[must_use]
+    pub fn made_by(line: &[(Position, Entry)]) -> Self {
+        let mut state = Self::default();
+        for (at, entry) in line {
+            state.apply(*at, *entry);
+        }
+        state
+    }
+
     /// A part of a snapshot: some keys from `cursor` on, and where to go on.
     #[must_use]
     pub fn read(&self, cursor: u64, keys: usize) -> (Vec<u8>, Option<u64>) {

@@ -2,11 +2,14 @@
 
 mod clients;
 mod coordinator;
+mod counting;
 mod faults;
 mod judge;
 mod metadata;
 mod network;
 mod owner;
+mod plots;
+mod watch;
 
 use std::collections::BTreeMap;
 
@@ -24,6 +27,7 @@ use clients::Client;
 use coordinator::{Coordinator, Notice};
 use metadata::Metadata;
 use network::Network;
+use plots::Step;
 
 /// Something that happens.
 #[derive(Clone, Debug)]
@@ -86,6 +90,8 @@ pub(crate) enum Event {
     Impatient { client: usize, request: usize },
     /// The next fault.
     Fault,
+    /// A plot goes on.
+    Plot(Step),
     /// A fault ends.
     Mend(Mend),
     /// No more faults.
@@ -129,6 +135,8 @@ pub struct World {
     pub(crate) healed_us: Option<u64>,
     /// Clients ask nothing new.
     pub(crate) quiet: bool,
+    /// Until when a plot is not to be disturbed.
+    pub(crate) plot_until_us: u64,
     /// A node that is not started again.
     pub(crate) stays_dead: Option<usize>,
     pub(crate) failure: Option<String>,
@@ -166,7 +174,7 @@ impl World {
         let nodes: Vec<Node> = (0..plan.nodes)
             .map(|n| {
                 let (low, high) = (lives.bits(), lives.bits());
-                let rate = lives.below(2 * plan.rate_ppm + 1) as i64 - plan.rate_ppm as i64;
+                let rate = lives.extreme(0, 2 * plan.rate_ppm) as i64 - plan.rate_ppm as i64;
                 Node::new(n, u128::from(low) << 64 | u128::from(high), rate)
             })
             .collect();
@@ -179,6 +187,7 @@ impl World {
             ledgers: (0..plan.shards).map(|_| Ledger::default()).collect(),
             requests: Vec::new(),
             owners: Vec::new(),
+            plot_until_us: 0,
             stays_dead: None,
             counts: Counts::default(),
             chance,
@@ -334,6 +343,7 @@ impl World {
             Event::Turn { client, request } => self.on_turn(client, request),
             Event::Impatient { client, request } => self.on_impatient(client, request),
             Event::Fault => self.on_fault(),
+            Event::Plot(step) => self.on_plot(step),
             Event::Mend(mend) => self.on_mend(mend),
             Event::Heal => self.on_heal(),
             Event::Judge => self.on_judge(),
@@ -358,6 +368,7 @@ impl World {
             | Event::Turn { .. }
             | Event::Impatient { .. }
             | Event::Fault
+            | Event::Plot(_)
             | Event::Mend(_)
             | Event::Heal
             | Event::Judge => None,

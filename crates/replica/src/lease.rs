@@ -5,20 +5,20 @@
 //!   standby            received ├────────────── granted: lease ──────────────┤ only now it answers a seal
 //! ```
 //!
-//! The primary counts from when it *sent* what was acknowledged, the standby from when it *received* it, so the delay of neither message
+//! The primary counts from when it *sent* what was acknowledged, the standby from when it *received* that, so the delay of neither message
 //! matters, and the margin covers the clocks' rates. Clocks are monotonic ones that go on while a machine is suspended.
 
 use model::Member;
 
-/// What a standby has granted: to the member that it acknowledges now, and what still runs of all others.
+/// What a standby has granted: to the primary that it has acknowledged last.
 ///
-/// The two are kept apart so that a lease of somebody unknown (the standby has started again) ends when it ends, however
-/// often the one of today's primary is extended: or a planned hand-over after a restart would wait for a whole lease.
+/// One is enough. A standby grants with an acknowledgement that counts, so to a primary that has recovered: RQ of the set that served before
+/// have then testified, each when its own lease was over, and no earlier primary can have WQ - 1 leases left. What still runs for one of
+/// those is void, and so is the lease to somebody unknown that a copy which starts again takes for granted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Granted {
     to: Option<Member>,
     until_us: u64,
-    others_until_us: u64,
 }
 
 impl Granted {
@@ -26,40 +26,38 @@ impl Granted {
     pub(crate) const NONE: Self = Self {
         to: None,
         until_us: 0,
-        others_until_us: 0,
     };
 
     /// Of a copy that starts again and does not know what it had granted: a whole lease, to anyone.
     pub(crate) fn unknown(now_us: u64, lease_us: u64) -> Self {
         Self {
-            others_until_us: now_us + lease_us,
+            until_us: now_us + lease_us,
             ..Self::NONE
         }
     }
 
-    pub(crate) fn grant(&mut self, to: Member, now_us: u64, lease_us: u64) {
+    /// A lease to this member, from when it was heard.
+    pub(crate) fn grant(&mut self, to: Member, heard_us: u64, lease_us: u64) {
         if self.to != Some(to) {
-            self.others_until_us = self.others_until_us.max(self.until_us);
-            self.until_us = 0;
+            *self = Self::NONE;
         }
         self.to = Some(to);
-        self.until_us = self.until_us.max(now_us + lease_us);
+        self.until_us = self.until_us.max(heard_us + lease_us);
     }
 
     /// That member serves no more.
     pub(crate) fn release(&mut self, by: Member) {
         if self.to == Some(by) {
-            self.to = None;
-            self.until_us = 0;
+            *self = Self::NONE;
         }
     }
 
-    /// When this member may be helped to succeed.
+    /// When this member may be helped to succeed: who holds the lease need not wait for it.
     pub(crate) fn ends_for_us(&self, successor: Member) -> u64 {
         if self.to == Some(successor) {
-            self.others_until_us
+            0
         } else {
-            self.until_us.max(self.others_until_us)
+            self.until_us
         }
     }
 }
@@ -88,13 +86,15 @@ mod tests {
     }
 
     #[test]
-    fn a_restart_costs_one_lease_and_no_more() {
+    fn a_restart_costs_one_lease_or_what_is_granted_next() {
         let mut granted = Granted::unknown(0, LEASE_US);
-        for now_us in (0..1_000).step_by(50) {
-            granted.grant(member(1), now_us, LEASE_US);
-        }
+        assert_eq!(granted.ends_for_us(member(1)), LEASE_US);
         granted.release(member(1));
-        assert_eq!(granted.ends_for_us(member(2)), LEASE_US);
+        assert_eq!(granted.ends_for_us(member(1)), LEASE_US);
+        granted.grant(member(1), 50, LEASE_US);
+        assert_eq!(granted.ends_for_us(member(2)), 350);
+        granted.release(member(1));
+        assert_eq!(granted.ends_for_us(member(2)), 0);
     }
 
     #[test]
@@ -105,7 +105,7 @@ mod tests {
         granted.release(member(1));
         assert_eq!(granted.ends_for_us(member(3)), 400);
         granted.release(member(2));
-        assert_eq!(granted.ends_for_us(member(3)), LEASE_US);
+        assert_eq!(granted.ends_for_us(member(3)), 0);
     }
 
     #[test]
@@ -114,7 +114,15 @@ mod tests {
         granted.grant(member(1), 0, LEASE_US);
         assert_eq!(granted.ends_for_us(member(1)), 0);
         granted.grant(member(2), 100, LEASE_US);
-        assert_eq!(granted.ends_for_us(member(2)), LEASE_US);
+        assert_eq!(granted.ends_for_us(member(2)), 0);
         assert_eq!(granted.ends_for_us(member(1)), 400);
+    }
+
+    #[test]
+    fn a_lease_is_never_shortened() {
+        let mut granted = Granted::NONE;
+        granted.grant(member(1), 100, LEASE_US);
+        granted.grant(member(1), 0, LEASE_US);
+        assert_eq!(granted.ends_for_us(member(2)), 400);
     }
 }

@@ -74,7 +74,17 @@ struct Joining {
     cursor: u64,
     /// A chunk is being read, or on its way, since then.
     reading_us: Option<u64>,
-    /// Where to go on behind that chunk.
+    /// That chunk, once it is read: whatever is lost, this one is sent again. Read again it might end elsewhere, as the log has gone on, and
+    /// which of the two was installed would not be known.
+    chunk: Option<Kept>,
+}
+
+/// A chunk that is sent until it is installed.
+#[derive(Debug)]
+struct Kept {
+    at: Position,
+    bytes: Vec<u8>,
+    /// Where to go on behind it; `None` at the end.
     next: Option<u64>,
 }
 
@@ -204,7 +214,7 @@ impl Peer {
             step: 0,
             cursor: 0,
             reading_us: None,
-            next: None,
+            chunk: None,
         });
     }
 
@@ -296,6 +306,10 @@ impl Peer {
             return;
         }
         joining.reading_us = Some(view.now.mono_us);
+        if joining.chunk.is_some() {
+            self.send_chunk(view, out);
+            return;
+        }
         if self.have < self.sent && self.have >= joining.base && view.log.reaches(self.have) {
             self.sent = self.have;
         }
@@ -312,12 +326,12 @@ impl Peer {
         }
     }
 
-    /// Sends the chunk that was read.
+    /// Sends the chunk that was read, unless batches were sent behind it meanwhile.
     pub(crate) fn on_read(
         &mut self,
         want: Want,
-        chunk: Chunk<'_>,
-        next: Option<u64>,
+        at: Position,
+        (bytes, next): (&[u8], Option<u64>),
         view: &View<'_>,
         out: &mut Outbox,
     ) {
@@ -325,11 +339,31 @@ impl Peer {
             return;
         };
         let asked = joining.reading_us.is_some() && joining.step == want.step;
-        if asked && self.attempts == want.attempt && chunk.at >= self.sent {
-            joining.next = next;
-            view.post
-                .send(out, view.epoch, self.member, Body::Chunk(chunk));
+        let first = joining.chunk.is_none();
+        if asked && first && self.attempts == want.attempt && at >= self.sent {
+            let bytes = Vec::from(bytes);
+            joining.chunk = Some(Kept { at, bytes, next });
+            self.send_chunk(view, out);
         }
+    }
+
+    fn send_chunk(&self, view: &View<'_>, out: &mut Outbox) {
+        let Flow::Joining(Joining {
+            step,
+            chunk: Some(kept),
+            ..
+        }) = &self.flow
+        else {
+            return;
+        };
+        let body = Body::Chunk(Chunk {
+            at: kept.at,
+            attempt: self.attempts,
+            step: *step,
+            is_last: kept.next.is_none(),
+            bytes: &kept.bytes,
+        });
+        view.post.send(out, view.epoch, self.member, body);
     }
 
     /// Whether it is filled anew.
@@ -341,9 +375,11 @@ impl Peer {
 impl Joining {
     fn on_ack(&mut self, ack: Ack) {
         self.begun = true;
-        if ack.step == self.step + 1 && self.reading_us.is_some() {
+        if ack.step == self.step + 1
+            && let Some(installed) = self.chunk.take()
+        {
             self.step += 1;
-            self.cursor = self.next.take().unwrap_or(self.cursor);
+            self.cursor = installed.next.unwrap_or(self.cursor);
             self.reading_us = None;
         }
     }

@@ -7,7 +7,7 @@ use model::{Member, Now, Phase, Position};
 use crate::lead::{HandOver, Lead, Stage};
 use crate::log::Batch;
 use crate::peer::View;
-use crate::wire::{Ack, Chunk};
+use crate::wire::Ack;
 use crate::{Effect, Outbox, ReadRight, Replica, Role, Want};
 
 /// Why a batch is not taken. Nothing has happened.
@@ -199,16 +199,9 @@ impl Replica {
         let Role::Leading(lead) = &self.role else {
             return;
         };
-        let chunk = Chunk {
-            at,
-            attempt: want.attempt,
-            step: want.step,
-            is_last: next.is_none(),
-            bytes,
-        };
         let epoch = lead.config.epoch();
         self.with_peer(now, want.to, epoch, |peer, view| {
-            peer.on_read(want, chunk, next, view, out);
+            peer.on_read(want, at, (bytes, next), view, out);
         });
     }
 

@@ -19,8 +19,9 @@ use crate::{Effect, Outbox, Replica, Role};
 pub(crate) struct Following {
     epoch: u32,
     source: Option<Member>,
-    /// The latest `sent_us` heard.
+    /// The latest `sent_us` heard, and when that was, by this node's clock.
     echo_us: u64,
+    heard_us: u64,
     /// Acknowledgements so far.
     number: u64,
     /// What the epoch began with, and up to where it is committed, as last heard.
@@ -92,7 +93,9 @@ impl Replica {
             return;
         }
         let following = &mut self.following;
-        following.echo_us = following.echo_us.max(append.sent_us);
+        if append.sent_us >= following.echo_us {
+            (following.echo_us, following.heard_us) = (append.sent_us, now.mono_us);
+        }
         following.base = following.base.max(append.base);
         following.commit = following.commit.max(append.commit);
         let after = self.log.last();
@@ -100,10 +103,6 @@ impl Replica {
         let last = self.log.last();
         if last > after {
             out.effects.push(Effect::Accepted { after, last });
-        }
-        if self.counts() {
-            self.granted
-                .grant(from, now.mono_us, self.settings.lease_us);
         }
         // Otherwise the acknowledgement goes when they are persisted.
         self.following.owes_ack |= last == after || self.following.gap;
@@ -343,6 +342,11 @@ impl Replica {
             installed: joining.is_some_and(|j| j.installed),
         };
         (self.following.owes_ack, self.following.gap) = (false, false);
+        if ack.synced {
+            // With this word the primary may read: also where what it answers was heard before this copy counted.
+            let lease_us = self.settings.lease_us;
+            self.granted.grant(to, self.following.heard_us, lease_us);
+        }
         self.post
             .send(out, self.following.epoch, to, Body::Ack(ack));
     }

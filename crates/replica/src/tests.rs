@@ -9,7 +9,8 @@ use std::vec;
 
 use model::{CopySet, Incarnation, Member, NodeId, Now, Position, ShardConfig, ShardId};
 
-use crate::{Effect, Input, Outbox, Refusal, Replica, Settings, Standing, Ticket};
+use crate::wire::{Ack, Append, Body, Message};
+use crate::{Batch, Effect, Input, Outbox, Refusal, Replica, Settings, Standing, Ticket};
 
 fn member(node: u32) -> Member {
     Member {
@@ -29,8 +30,12 @@ struct Cluster {
 
 impl Cluster {
     fn new(config: ShardConfig) -> Self {
-        let copies = (0..3)
-            .map(|n| Replica::fresh(ShardId(1), member(n), config.epoch(), Settings::default()));
+        Self::with(config, Settings::default())
+    }
+
+    fn with(config: ShardConfig, settings: Settings) -> Self {
+        let copies =
+            (0..3).map(|n| Replica::fresh(ShardId(1), member(n), config.epoch(), settings));
         let mut cluster = Self {
             copies: copies.collect(),
             now_us: 1_000_000,
@@ -142,6 +147,37 @@ fn a_write_is_committed_by_a_quorum_and_a_slow_standby_delays_nobody() {
 }
 
 #[test]
+fn what_is_under_way_to_a_standby_that_does_not_answer_is_bounded() {
+    let settings = Settings {
+        window_bytes: 100,
+        message_bytes: 1,
+        ..Settings::default()
+    };
+    let mut cluster = Cluster::with(first(), settings);
+    let sent = |out: &Outbox| {
+        let batches = out.messages.iter().filter(|(to, _)| *to == member(2));
+        let bodies = batches.filter_map(|(_, bytes)| Some(crate::wire::decode(bytes)?.body));
+        bodies
+            .map(|body| match body {
+                Body::Append(append) => append.batches.iter().count(),
+                _ => 0,
+            })
+            .sum::<usize>()
+    };
+    let mut count = 0;
+    for sequence in 1..20 {
+        let (at, now) = (Position::new(1, sequence), cluster.now());
+        let proposed = cluster.copies[0].propose(at, at, 1 << 50, &[0; 8]);
+        assert_eq!(proposed, Ok(()));
+        let mut out = Outbox::default();
+        cluster.copies[0].handle(now, Input::Tick, &mut out);
+        count += sent(&out);
+    }
+    // 40 bytes each with its header: the third goes when 80 are under way.
+    assert_eq!(count, 3);
+}
+
+#[test]
 fn without_a_quorum_reads_are_refused_and_writes_wait() {
     let mut cluster = Cluster::new(first());
     cluster.pass(100_000);
@@ -185,6 +221,132 @@ fn a_successor_waits_for_the_lease_of_a_primary_that_does_not_answer() {
     assert_eq!(cluster.committed(1), Position::new(1, 1));
 }
 
+/// A standby that its disk keeps waiting: it is handed everything, and what it says is picked out.
+struct Standby {
+    copy: Replica,
+    now_us: u64,
+}
+
+impl Standby {
+    fn hear(&mut self, epoch: u32, from: u32, body: Body<'_>) -> Vec<Vec<u8>> {
+        self.give(Input::Message(Message {
+            shard: ShardId(1),
+            epoch,
+            from: member(from),
+            to: member(1),
+            body,
+        }))
+    }
+
+    /// Vows are saved at once; batches are not.
+    fn give(&mut self, input: Input<'_>) -> Vec<Vec<u8>> {
+        let mut out = Outbox::default();
+        let now = Now {
+            unix_ms: 0,
+            mono_us: self.now_us,
+        };
+        self.copy.handle(now, input, &mut out);
+        let mut said: Vec<Vec<u8>> = out.messages.into_iter().map(|(_, bytes)| bytes).collect();
+        for effect in out.effects {
+            if let Effect::Save(_, ticket) = effect {
+                said.extend(self.give(Input::Saved(ticket)));
+            }
+        }
+        said
+    }
+}
+
+#[test]
+fn an_acknowledgement_binds_though_the_copy_did_not_count_when_it_heard() {
+    let lease_us = Settings::default().lease_us;
+    let base = Position::new(1, 1);
+    let mut standby = Standby {
+        copy: Replica::fresh(ShardId(1), member(1), 2, Settings::default()),
+        now_us: 1_000,
+    };
+    let mut bytes = Vec::new();
+    let batch = Batch {
+        first: base,
+        last: base,
+        time_ms: 0,
+        bytes: vec![1].into(),
+    };
+    crate::wire::write_batch(&mut bytes, &batch);
+    let append = Append {
+        sent_us: 7,
+        base,
+        commit: Position::ZERO,
+        prev: Position::ZERO,
+        batches: crate::wire::written(&bytes),
+    };
+    standby.hear(2, 0, Body::Append(append));
+    assert!(!standby.copy.is_synced(), "nothing of it is persisted");
+    standby.now_us += 50_000;
+    let said = standby.give(Input::Persisted(base));
+    let said = said.last().and_then(|bytes| crate::wire::decode(bytes));
+    let Some(Body::Ack(ack)) = said.map(|message| message.body) else {
+        panic!("it acknowledges what it has persisted, not {said:?}");
+    };
+    assert!(ack.synced && ack.echo_us == 7, "a lease goes with it");
+    let seal = Body::Seal { resigned: None };
+    assert_eq!(standby.hear(3, 2, seal).len(), 0, "the lease runs");
+    standby.now_us = 1_000 + lease_us - 1;
+    assert_eq!(standby.give(Input::Tick).len(), 0, "the lease runs");
+    standby.now_us += 1;
+    assert_eq!(standby.give(Input::Tick).len(), 1, "it testifies");
+}
+
+#[test]
+fn a_lease_counts_from_when_what_is_acknowledged_was_sent() {
+    let mut cluster = Cluster::new(first());
+    cluster.cut = vec![1, 2];
+    cluster.pass(400_000);
+    assert_eq!(cluster.copies[0].read_right(cluster.now()), None);
+    let sent_us = cluster.now_us - 200_000;
+    let ack = Ack {
+        echo_us: sent_us,
+        number: 100,
+        synced: true,
+        whole: true,
+        ..Ack::default()
+    };
+    let late = Message {
+        shard: ShardId(1),
+        epoch: 1,
+        from: member(1),
+        to: member(0),
+        body: Body::Ack(ack),
+    };
+    cluster.give(0, Input::Message(late));
+    let right = cluster.copies[0].read_right(cluster.now());
+    let until_us = sent_us + Settings::default().counted_lease_us();
+    assert_eq!(right.map(|r| r.until_us), Some(until_us));
+}
+
+#[test]
+fn no_word_leaves_before_the_vow_that_it_rests_on_is_saved() {
+    let mut copy = Replica::fresh(ShardId(1), member(1), 1, Settings::default());
+    let now = Now {
+        unix_ms: 0,
+        mono_us: 1,
+    };
+    let seal = Message {
+        shard: ShardId(1),
+        epoch: 2,
+        from: member(0),
+        to: member(1),
+        body: Body::Seal { resigned: None },
+    };
+    let mut out = Outbox::default();
+    copy.handle(now, Input::Message(seal), &mut out);
+    let [Effect::Save(vows, ticket)] = out.effects[..] else {
+        panic!("it makes a vow: {:?}", out.effects);
+    };
+    assert_eq!((vows.promised, out.messages.len()), (2, 0));
+    copy.handle(now, Input::Saved(ticket), &mut out);
+    assert_eq!(out.messages.len(), 1);
+}
+
 #[test]
 fn a_hand_over_waits_for_nothing() {
     let mut cluster = Cluster::new(first());
@@ -208,6 +370,71 @@ fn a_hand_over_that_does_not_come_is_forgotten() {
     cluster.give(0, Input::HandOver(member(1)));
     cluster.pass(600_000);
     assert_eq!(cluster.write(0, Position::new(1, 1)), Ok(()));
+}
+
+#[test]
+fn a_part_of_a_snapshot_that_was_read_is_sent_until_it_is_installed() {
+    let mut cluster = Cluster::new(first());
+    assert_eq!(cluster.write(0, Position::new(1, 1)), Ok(()));
+    cluster.cut = vec![2];
+    // The standby says what it does by hand.
+    let say = |cluster: &mut Cluster, ack: Ack| {
+        let from_2 = Message {
+            shard: ShardId(1),
+            epoch: 1,
+            from: member(2),
+            to: member(0),
+            body: Body::Ack(Ack {
+                echo_us: cluster.now_us,
+                ..ack
+            }),
+        };
+        cluster.effects.clear();
+        cluster.give(0, Input::Message(from_2));
+    };
+    let read = |cluster: &Cluster| {
+        cluster.effects.iter().find_map(|(_, effect)| match effect {
+            Effect::Read(want) => Some(*want),
+            _ => None,
+        })
+    };
+    let chunks = |cluster: &Cluster| {
+        let messages = cluster.messages.iter();
+        let bodies = messages.filter_map(|(_, bytes)| Some(crate::wire::decode(bytes)?.body));
+        let chunks = bodies.filter_map(|body| match body {
+            Body::Chunk(chunk) => Some(chunk.bytes.to_vec()),
+            _ => None,
+        });
+        chunks.collect::<Vec<_>>()
+    };
+    let ack = |number, attempt, step| Ack {
+        number,
+        attempt,
+        step,
+        ..Ack::default()
+    };
+    say(&mut cluster, ack(100, 0, 0));
+    say(&mut cluster, ack(101, 1, 0));
+    let want = read(&cluster).expect("the first part is asked for");
+    let found = |bytes, next| Input::Read {
+        want,
+        at: Position::new(1, 1),
+        bytes,
+        next,
+    };
+    cluster.give(0, found(b"first", Some(7)));
+    assert_eq!(chunks(&cluster), [b"first"]);
+    cluster.messages.clear();
+    cluster.now_us += 3 * Settings::default().resend_us;
+    cluster.effects.clear();
+    cluster.give(0, Input::Tick);
+    // Read again, it might end elsewhere; and which of the two was installed would not be known.
+    assert_eq!(read(&cluster), None);
+    assert_eq!(chunks(&cluster), [b"first"]);
+    cluster.give(0, found(b"again", Some(9)));
+    say(&mut cluster, ack(102, 1, 1));
+    let next = read(&cluster).expect("the next part is asked for");
+    assert_eq!((next.step, next.cursor), (1, 7));
 }
 
 #[test]

@@ -204,6 +204,10 @@ impl World {
     /// One look around.
     pub(crate) fn coordinate(&mut self) {
         self.plan_in(ROUND_US, Event::Coordinate);
+        if self.time_us < self.plot_until_us {
+            // It has decided, and a plot is seen to its end.
+            return;
+        }
         let stale = self.metadata.down || self.chance.coordinator.chance(3_000);
         for shard in 0..self.coordinator.shards.len() {
             if !stale || self.healed_us.is_some() {
@@ -215,7 +219,7 @@ impl World {
         }
     }
 
-    fn look_up(&mut self, shard: usize) {
+    pub(crate) fn look_up(&mut self, shard: usize) {
         let (record, now_us) = (self.metadata.records[shard], self.time_us);
         let known = &mut self.coordinator.shards[shard];
         if name_of(&known.record) != name_of(&record) {
@@ -233,7 +237,11 @@ impl World {
         let record = known.record;
         let resigned = known.resigned.filter(|(epoch, _)| *epoch == record.epoch());
         let recovering = record.phase() != Phase::Serving;
-        let late = recovering && now_us > known.since_us + RECOVER_US;
+        // Where nobody is missing any more a recovery has to come to its end by itself.
+        let members = record.copies().members().iter();
+        let missing = members.filter(|m| !c.is_alive(**m, now_us)).count();
+        let hopeless = self.healed_us.is_none() || missing > 0;
+        let late = recovering && hopeless && now_us > known.since_us + RECOVER_US;
         let set = c.set_after(&record, now_us);
         let incomplete = !recovering
             && record

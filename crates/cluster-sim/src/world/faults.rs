@@ -16,6 +16,9 @@ impl World {
         if self.healed_us.is_some() {
             return;
         }
+        if self.time_us < self.plot_until_us {
+            return self.plan_in(self.plot_until_us - self.time_us, Event::Fault);
+        }
         let fault = *self.chance.faults.pick(&self.plan.faults);
         let node = self.chance.faults.index(self.nodes.len());
         let shard = self.chance.faults.index(self.ledgers.len());
@@ -69,11 +72,14 @@ impl World {
             Fault::HandOver => self.ask_to_hand_over(shard),
             Fault::Move => self.move_copy(shard),
             Fault::StaleCoordinator => self.act_on_the_past(shard),
+            Fault::Usurper => self.usurp(shard),
+            Fault::Flapping => self.flap(node),
+            Fault::VowLost => self.doom(node),
         }
     }
 
     /// The process dies. Where memory is all that it had, its life ends with it.
-    fn crash(&mut self, node: usize, long_us: u64) {
+    pub(crate) fn crash(&mut self, node: usize, long_us: u64) {
         match self.plan.durability {
             Durability::Memory => self.lose_everything(node, long_us),
             Durability::Disk if self.nodes[node].up => {
@@ -88,6 +94,7 @@ impl World {
         let n = &mut self.nodes[node];
         (n.up, n.process) = (false, n.process + 1);
         (n.wake_us, n.paused_until_us) = (u64::MAX, 0);
+        n.doomed = false;
         self.plan_in(long_us, Event::Mend(Mend::Start(node)));
     }
 
@@ -260,10 +267,17 @@ impl World {
     pub(crate) fn on_mend(&mut self, mend: Mend) {
         match mend {
             Mend::Start(node) => self.start(node),
-            Mend::Links => self.network.heal(),
+            Mend::Links => self.join_again(),
             Mend::Metadata => self.metadata.down = false,
             Mend::Slow(node) => self.nodes[node].slow_us = 0,
             Mend::Disk(node) => self.nodes[node].disk_factor = 1,
+        }
+    }
+
+    fn join_again(&mut self) {
+        self.network.heal();
+        for node in 0..self.nodes.len() {
+            self.tell_all(node);
         }
     }
 
@@ -271,7 +285,7 @@ impl World {
         if self.nodes[node].up || self.stays_dead == Some(node) {
             return;
         }
-        self.nodes[node].up = true;
+        (self.nodes[node].up, self.nodes[node].started_us) = (true, self.time_us);
         if self.plan.durability == Durability::Disk && !self.nodes[node].copies.is_empty() {
             self.note_rare(Rare::RestartSameLife);
         }
@@ -285,8 +299,8 @@ impl World {
 
     /// No more faults: what was cut is joined, what was stopped goes on. One node may stay dead, if it can be done without.
     pub(crate) fn on_heal(&mut self) {
-        self.healed_us = Some(self.time_us);
-        self.network.heal();
+        (self.healed_us, self.plot_until_us) = (Some(self.time_us), 0);
+        self.join_again();
         self.metadata.down = false;
         self.leave_one_dead();
         for node in 0..self.nodes.len() {

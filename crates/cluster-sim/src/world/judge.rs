@@ -3,7 +3,7 @@
 use model::Phase;
 
 use crate::history::{Ask, Told};
-use crate::state::{Change, State, Value};
+use crate::state::Change;
 
 use super::{Event, World};
 
@@ -78,18 +78,7 @@ impl World {
         let record = &self.metadata.records[shard];
         record.copies().members().iter().find_map(|member| {
             let copy = &self.nodes[member.node.0 as usize].copies[&shard];
-            let mut expected = State::default();
-            for (at, entry) in self.ledgers[shard].placed_up_to(copy.replica.last()) {
-                match entry.change {
-                    Change::Put(value) => {
-                        expected.values.insert(entry.key, Value { value, at });
-                    }
-                    Change::Delete => {
-                        expected.values.remove(&entry.key);
-                    }
-                    Change::Nothing => {}
-                }
-            }
+            let expected = self.content_at(shard, copy);
             (copy.state != expected).then(|| {
                 format!(
                     "shard {shard}: the copy of {member:?} is {:?}, not {expected:?}",

@@ -69,6 +69,7 @@ impl World {
         let applies = name_of(&self.metadata.records[shard]) == from;
         if applies {
             self.metadata.records[shard] = to;
+            self.count_config(&to);
             self.trace(|| format!("metadata: shard {shard} is {to:?}"));
             self.tell_of(shard);
         } else {
@@ -107,6 +108,10 @@ impl World {
     }
 
     fn tell(&mut self, node: usize, shard: usize) {
+        if !self.network.passes(self.headquarters(), node) {
+            // When it is joined again, it asks for everything.
+            return;
+        }
         let config = self.metadata.records[shard];
         let late = self.chance.metadata.below(self.plan.watch_us);
         let event = Event::Told {

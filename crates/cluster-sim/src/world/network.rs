@@ -33,7 +33,7 @@ impl Network {
         }
     }
 
-    fn passes(&self, from: usize, to: usize) -> bool {
+    pub(crate) fn passes(&self, from: usize, to: usize) -> bool {
         !self.cut[from][to]
     }
 }

@@ -12,6 +12,7 @@ use crate::state::{Change, Entry, State};
 
 use super::coordinator::Notice;
 use super::metadata::name_of;
+use super::watch::waits_within_bounds;
 use super::{Event, World};
 
 /// What a write that is done is told as.
@@ -30,8 +31,13 @@ impl World {
             return;
         };
         let mut out = Outbox::default();
+        let counted = copy.replica.is_synced();
         copy.replica.handle(now, input, &mut out);
+        let counts = copy.replica.is_synced();
         self.perform(node, shard, out);
+        if counts && !counted {
+            self.content_is_of_log(node, shard);
+        }
     }
 
     fn perform(&mut self, node: usize, shard: usize, out: Outbox) {
@@ -66,6 +72,7 @@ impl World {
         match effect {
             Effect::Save(vows, ticket) => {
                 self.write(node, shard, Write::Vows(vows, ticket), done);
+                self.die_if_doomed(node);
             }
             Effect::Accepted { after, last } => self.on_accepted(node, shard, after, last, done),
             Effect::Committed(position) => {
@@ -102,6 +109,9 @@ impl World {
                 );
             }
             Effect::Publish(config) => {
+                self.no_earlier_right(node, shard, config.epoch());
+                self.enough_have_spoken(node, shard, &config);
+                self.count_rivals(node, shard);
                 let recovering = (config.epoch(), false);
                 self.request_change(shard, recovering, config, Some(node));
             }
@@ -300,9 +310,10 @@ impl World {
         let message = replica::wire::decode(bytes).expect("this network changes no bytes");
         let shard = usize::from(message.shard.0);
         if self.nodes[node].copies.contains_key(&shard) {
+            self.count_arrival(node, shard, message.body);
             self.input(node, shard, Input::Message(message));
-            if matches!(message.body, replica::wire::Body::Seal { .. }) {
-                self.note_waiting(node, shard);
+            if let replica::wire::Body::Seal { resigned } = message.body {
+                self.count_waiting(node, shard, resigned.is_some());
             }
         } else if let Some((to, bytes)) =
             replica::answer_without_copy(&message, self.nodes[node].member)
@@ -310,17 +321,6 @@ impl World {
             self.count_message(&bytes);
             let to = to.node.0 as usize;
             self.transmit(node, to, Event::Message { to, bytes });
-        }
-    }
-
-    /// Notes that a testimony waits for a lease.
-    fn note_waiting(&mut self, node: usize, shard: usize) {
-        let now = self.nodes[node].now(self.time_us);
-        let copy = self.nodes[node].copies.get(&shard);
-        let standby = copy.filter(|c| c.replica.standing(now) == Standing::Standby);
-        let next_us = standby.and_then(|c| c.replica.next_us());
-        if next_us.is_some_and(|us| us > now.mono_us) {
-            self.note_rare(Rare::TestimonyWaited);
         }
     }
 
@@ -523,6 +523,7 @@ impl World {
         let last = first.plus(more);
         let (time_ms, bytes) = (now.unix_ms.max(copy.time_ms), entry.encode());
         copy.replica.propose(first, last, time_ms, &bytes)?;
+        let bounded = waits_within_bounds(&copy.replica, &self.plan.settings);
         (copy.time_ms, copy.told_ms) = (time_ms, time_ms);
         copy.waiting.extend(request.map(|request| Waiting {
             gate: last,
@@ -536,6 +537,7 @@ impl World {
             time_ms,
             bytes: bytes.into(),
         };
+        self.require(bounded);
         let mut done = Vec::new();
         self.take(node, shard, prev, batch, &mut done);
         self.input(node, shard, Input::Tick);
@@ -547,11 +549,13 @@ impl World {
 
     /// Lets go the replies whose position is committed. Those of a copy that was given up are gone with it.
     fn release(&mut self, node: usize, shard: usize) {
+        let now = self.nodes[node].now(self.time_us);
         let Some(copy) = self.nodes[node].copies.get_mut(&shard) else {
             return;
         };
         let committed = copy.replica.committed();
         let serving = copy.replica.is_serving();
+        let lease_is_over = copy.replica.read_right(now).is_none();
         if copy.waiting.is_empty() || copy.waiting.iter().all(|w| w.gate > committed) {
             return;
         }
@@ -564,6 +568,9 @@ impl World {
             if !serving && matches!(waiting.told, Told::Done(_)) {
                 self.note_rare(Rare::TailSurvived);
             }
+            if lease_is_over && matches!(waiting.told, Told::Found(_)) {
+                self.note_rare(Rare::LeaseRanOut);
+            }
             let told = Some((waiting.told, waiting.time_ms));
             self.answer(node, waiting.request, told);
         }
@@ -572,35 +579,6 @@ impl World {
     fn answer(&mut self, node: usize, request: usize, told: Option<(Told, u64)>) {
         let delay = self.delay(node, node);
         self.plan_in(delay, Event::Answer { request, told });
-    }
-
-    fn count_message(&mut self, bytes: &[u8]) {
-        use replica::wire::Body;
-        let Some(message) = replica::wire::decode(bytes) else {
-            return self.fail("a message that cannot be read");
-        };
-        match message.body {
-            Body::Refused { .. } => self.note_rare(Rare::Refused),
-            Body::Testimony(t) if !t.whole => self.note_rare(Rare::TestimonyOfDiscarded),
-            Body::Fetch { .. } => {
-                let node = &self.nodes[message.from.node.0 as usize];
-                let copy = node.copies.get(&usize::from(message.shard.0));
-                let late = copy.is_some_and(|c| c.replica.is_synced());
-                self.note_rare(if late {
-                    Rare::LateTail
-                } else {
-                    Rare::FailoverOfTail
-                });
-            }
-            Body::Append(_)
-            | Body::Ack(_)
-            | Body::Seal { .. }
-            | Body::Testimony(_)
-            | Body::Unknown
-            | Body::Tail { .. }
-            | Body::Join { .. }
-            | Body::Chunk(_) => {}
-        }
     }
 }
 
