@@ -52,7 +52,10 @@ pub struct Sum {
 
 /// Runs the seeds. `tell` is told of each how things stand, and what is wrong with it, if anything is.
 pub fn run_many(batch: &Batch, tell: &(dyn Fn(&Sum, Option<&str>) + Sync)) -> Sum {
-    let (next, sum) = (AtomicU64::new(batch.seeds.start), Mutex::new(Sum::default()));
+    let (next, sum) = (
+        AtomicU64::new(batch.seeds.start),
+        Mutex::new(Sum::default()),
+    );
     let work = || {
         loop {
             let seed = next.fetch_add(1, Ordering::Relaxed);

@@ -15,7 +15,13 @@ use crate::rare::{Counts, Rare};
 use crate::record::{Answer, Ask, Operation, head_of, value, words};
 
 /// Errors that say, for certain, that nothing was done, and that another try may do.
-const TRY_AGAIN: [&str; 5] = ["TRYAGAIN", "NOQUORUM", "CLUSTERDOWN", "OVERLOADED", "MISCONF"];
+const TRY_AGAIN: [&str; 5] = [
+    "TRYAGAIN",
+    "NOQUORUM",
+    "CLUSTERDOWN",
+    "OVERLOADED",
+    "MISCONF",
+];
 /// Errors that say, for certain, that nothing was done, and why.
 const REFUSALS: [&str; 6] = ["HELD", "FENCED", "VERSION", "GONE", "EXISTS", "OOM"];
 /// Tries of one request before its client gives it up.
@@ -109,7 +115,12 @@ impl Client {
     }
 
     /// What it sends now, and to whom: nothing if it waits, or has nothing to ask.
-    pub fn send(&mut self, plan: &Plan, now_us: u64, counts: &mut Counts) -> Option<(u32, Vec<u8>)> {
+    pub fn send(
+        &mut self,
+        plan: &Plan,
+        now_us: u64,
+        counts: &mut Counts,
+    ) -> Option<(u32, Vec<u8>)> {
         if !self.asked.is_empty() {
             return None;
         }
@@ -119,7 +130,10 @@ impl Client {
             Some(to) => *to,
             None => self.random.below(u64::from(plan.nodes)) as u32,
         };
-        let bytes = batch.iter().flat_map(|a| encode(&words(&a.key, &a.ask))).collect();
+        let bytes = batch
+            .iter()
+            .flat_map(|a| encode(&words(&a.key, &a.ask)))
+            .collect();
         batch.iter_mut().for_each(|asked| asked.tried_us = now_us);
         self.asked = batch;
         Some((to, bytes))
@@ -139,7 +153,10 @@ impl Client {
             tried_us: now_us,
             tries: 0,
         };
-        let counters = self.next.iter().take_while(|(_, ask)| *ask == Ask::Increment);
+        let counters = self
+            .next
+            .iter()
+            .take_while(|(_, ask)| *ask == Ask::Increment);
         let count = counters.count().max(1).min(self.next.len());
         self.next.drain(..count).map(asked).collect()
     }
@@ -298,7 +315,14 @@ impl Client {
         }
     }
 
-    fn use_hold(&mut self, plan: &Plan, key: String, fence: u64, version: u64, counts: &mut Counts) {
+    fn use_hold(
+        &mut self,
+        plan: &Plan,
+        key: String,
+        fence: u64,
+        version: u64,
+        counts: &mut Counts,
+    ) {
         if self.random.chance(2_000) {
             let ms = self.random.extreme(1, 1_500);
             self.shall_ask(key.clone(), Ask::Renew(fence, ms));
@@ -364,7 +388,9 @@ fn note_error(word: &str, counts: &mut Counts) {
 
 /// What a reply that is no error means.
 fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
-    let number = reply.integer().and_then(|number| u64::try_from(number).ok());
+    let number = reply
+        .integer()
+        .and_then(|number| u64::try_from(number).ok());
     let wrong = || format!("is answered by {reply:?}");
     match ask {
         Ask::Count => match reply {
@@ -380,7 +406,11 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
         }
         Ask::Create(_) | Ask::Read | Ask::Open(..) => state(reply),
         Ask::Release(_) | Ask::Renew(..) | Ask::Put(..) => {
-            if *reply == Reply::ok() { Ok(Answer::Done) } else { Err(wrong()) }
+            if *reply == Reply::ok() {
+                Ok(Answer::Done)
+            } else {
+                Err(wrong())
+            }
         }
         Ask::Get => match reply {
             Reply::Null => Ok(Answer::Value(None)),
@@ -410,7 +440,9 @@ fn state(reply: &Reply) -> Result<Answer, String> {
     }
     let value = reply.under("fields").and_then(|fields| fields.under("v"));
     let value = value.and_then(Reply::bulk).map(whole).transpose()?;
-    let (version, fence) = number("version").zip(number("fence")).ok_or("a session without a version")?;
+    let (version, fence) = number("version")
+        .zip(number("fence"))
+        .ok_or("a session without a version")?;
     Ok(Answer::State {
         version,
         value,

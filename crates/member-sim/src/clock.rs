@@ -53,7 +53,11 @@ impl Clock {
     #[must_use]
     pub const fn when_wall(&self, unix_ms: u64) -> u64 {
         let passed_ms = unix_ms as i64 - START_MS - self.ahead_ms;
-        if passed_ms <= 0 { 0 } else { passed_ms as u64 * 1_000 }
+        if passed_ms <= 0 {
+            0
+        } else {
+            passed_ms as u64 * 1_000
+        }
     }
 
     /// The wall clock jumps: from now on it is so much ahead.
@@ -84,7 +88,10 @@ mod tests {
             let clock = Clock::new(base_us, rate_ppm, 5);
             for at_us in [1, 999, 1_000_000, 77_777_777] {
                 let found_us = clock.when_mono(clock.now(at_us).mono_us);
-                assert!((at_us..=at_us + 2).contains(&found_us), "{at_us} {found_us}");
+                assert!(
+                    (at_us..=at_us + 2).contains(&found_us),
+                    "{at_us} {found_us}"
+                );
             }
         }
     }

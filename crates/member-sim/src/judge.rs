@@ -52,8 +52,10 @@ pub fn judge(operations: &[Operation], slack: Slack) -> Result<(), String> {
 
 /// Versions form one line that explains every answer.
 fn line(operations: &[&Operation]) -> Result<(), String> {
-    let (of, line): (Vec<&Operation>, Vec<Request>) =
-        operations.iter().filter_map(|o| Some((*o, request(o)?))).unzip();
+    let (of, line): (Vec<&Operation>, Vec<Request>) = operations
+        .iter()
+        .filter_map(|o| Some((*o, request(o)?)))
+        .unzip();
     let Some(fault) = versions::check(&line).into_iter().next() else {
         return Ok(());
     };
@@ -143,9 +145,13 @@ fn exclusion(operations: &[&Operation], slack: Slack) -> Result<(), String> {
         return Ok(());
     };
     let about = match fault {
-        holds::Fault::Overlap { first, second } => format!("{:?}, {:?}", holds[first], holds[second]),
+        holds::Fault::Overlap { first, second } => {
+            format!("{:?}, {:?}", holds[first], holds[second])
+        }
         holds::Fault::FenceWentBack { hold, .. } => format!("{:?}", holds[hold]),
-        holds::Fault::LateCommit { hold, after } => format!("{:?}, {:?}", holds[hold], holds[after]),
+        holds::Fault::LateCommit { hold, after } => {
+            format!("{:?}, {:?}", holds[hold], holds[after])
+        }
     };
     Err(format!("{fault}: {about}"))
 }

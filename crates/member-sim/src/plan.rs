@@ -113,7 +113,11 @@ impl Plan {
         let max_value_bytes = *r.pick(&[1 << 10, 16 << 10, 16 << 10, 64 << 10]);
         let mut weights = [0; KINDS];
         for weight in &mut weights {
-            *weight = if r.chance(2_000) { 0 } else { r.between(1, 6) as u32 };
+            *weight = if r.chance(2_000) {
+                0
+            } else {
+                r.between(1, 6) as u32
+            };
         }
         weights[0] = weights[0].max(1);
         Self {
@@ -150,8 +154,13 @@ impl Plan {
 
     fn consistent(mut self) -> Self {
         if self.files.is_none() {
-            let Faults { power, full, disk, .. } = &mut self.faults;
+            let Faults {
+                power, full, disk, ..
+            } = &mut self.faults;
             (*power, *full, *disk) = (false, false, false);
+        }
+        if self.faults == Faults::default() {
+            self.faults.kill = true;
         }
         self
     }
@@ -181,7 +190,7 @@ fn draw_replica(random: &mut Random, max_value_bytes: usize) -> replica::Setting
 
 fn draw_faults(random: &mut Random) -> Faults {
     let mut kind = || random.chance(3_000);
-    let faults = Faults {
+    Faults {
         kill: kind(),
         power: kind(),
         pause: kind(),
@@ -197,12 +206,5 @@ fn draw_faults(random: &mut Random) -> Faults {
         clock: kind(),
         full: kind(),
         disk: kind(),
-    };
-    if faults == Faults::default() {
-        return Faults {
-            kill: true,
-            ..faults
-        };
     }
-    faults
 }

@@ -80,7 +80,16 @@ pub fn words(key: &str, ask: &Ask) -> Vec<Vec<u8>> {
         Ask::Read => texts(&["SESSION.READ", key]),
         Ask::Write(version, value) => {
             let version = text(version);
-            texts(&["SESSION.WRITE", key, "VERSION", &version, "SET", "1", "v", value])
+            texts(&[
+                "SESSION.WRITE",
+                key,
+                "VERSION",
+                &version,
+                "SET",
+                "1",
+                "v",
+                value,
+            ])
         }
         Ask::Open(hold_ms, wait_ms) => {
             let (hold, wait) = (text(hold_ms), text(wait_ms));

@@ -55,7 +55,11 @@ impl Service {
             }
             Ask::Watch(told) => {
                 let restarts = self.store.restarts();
-                let watch = Watch { ask, told, restarts };
+                let watch = Watch {
+                    ask,
+                    told,
+                    restarts,
+                };
                 self.watches.insert(by, watch);
                 Ok((None, false))
             }

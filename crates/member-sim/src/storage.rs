@@ -128,7 +128,10 @@ impl Storage {
     pub fn next_us(&self) -> Option<u64> {
         let job = self.jobs.front().map(|(due_us, _)| *due_us);
         let disks = self.folders.values();
-        disks.filter_map(|f| f.disk.next_ready_us()).chain(job).min()
+        disks
+            .filter_map(|f| f.disk.next_ready_us())
+            .chain(job)
+            .min()
     }
 
     /// The process ends, or the power.
@@ -200,12 +203,15 @@ impl Storage {
 fn restored(terms: &Membership, disk: &Disk, now: Now) -> Result<Store, String> {
     let images: BTreeMap<SegmentId, Vec<u8>> = disk.images().collect();
     let mut restore = Restore::new(terms.store(), terms.tuning(), (terms.pages)());
-    read(&mut restore, &images, images.keys().rev().copied().collect());
+    read(
+        &mut restore,
+        &images,
+        images.keys().rev().copied().collect(),
+    );
     let again = restore.put_off();
     read(&mut restore, &images, again);
     let (store, report) = restore.finish(now.unix_ms);
-    let whole =
-        report.damaged.is_empty() && report.foreign.is_empty() && report.missing.is_empty();
+    let whole = report.damaged.is_empty() && report.foreign.is_empty() && report.missing.is_empty();
     if whole {
         Ok(store)
     } else {
@@ -213,11 +219,7 @@ fn restored(terms: &Membership, disk: &Disk, now: Now) -> Result<Store, String> 
     }
 }
 
-fn read(
-    restore: &mut Restore,
-    images: &BTreeMap<SegmentId, Vec<u8>>,
-    segments: Vec<SegmentId>,
-) {
+fn read(restore: &mut Restore, images: &BTreeMap<SegmentId, Vec<u8>>, segments: Vec<SegmentId>) {
     let scanner = restore.scanner();
     for segment in segments {
         let image = &images[&segment];

@@ -151,7 +151,11 @@ impl World {
     #[must_use]
     pub fn run(mut self) -> Report {
         let failure = match self.live_through_it() {
-            Err(wrong) if !self.is_over() => Some((self.steps, wrong)),
+            Err(wrong) if !self.is_over() => {
+                let described = self.described();
+                self.trace.line(|| described);
+                Some((self.steps, wrong))
+            }
             Err(_) | Ok(()) => None,
         };
         self.count_disks();
@@ -267,7 +271,8 @@ impl World {
             Started::Anew => self.counts.note(Rare::RestartNewLife),
         }
         let life = host.member.incarnation.0 >> 64 & 0xffff;
-        self.trace.line(|| format!("node {number} starts in life {life}"));
+        self.trace
+            .line(|| format!("node {number} starts in life {life}"));
         self.turn_at(number, now_us);
         Ok(())
     }
@@ -294,7 +299,10 @@ impl World {
     /// A process is about to end: its connections and links are closed.
     fn end_process(&mut self, number: u32) {
         let process = self.hosts[number as usize].process.as_ref();
-        let lines: Vec<Line> = process.into_iter().flat_map(|p| p.lines.keys().copied()).collect();
+        let lines: Vec<Line> = process
+            .into_iter()
+            .flat_map(|p| p.lines.keys().copied())
+            .collect();
         for line in lines {
             self.after(self.plan.delay_us, Event::Hangup(line));
         }
@@ -304,10 +312,13 @@ impl World {
     /// The links of a process that ended are reset, where the network lets that through.
     fn tell_reset(&mut self, number: u32) {
         for peer in (0..self.plan.nodes).filter(|peer| *peer != number) {
-            let arrivals = self.links.arrivals(number, peer, self.now_us, &mut self.counts);
+            let arrivals = self
+                .links
+                .arrivals(number, peer, self.now_us, &mut self.counts);
             for at_us in arrivals.into_iter().take(1) {
                 let reset = Arrival::Reset(NodeId(number));
-                self.queue.push(at_us, Event::To(peer, self.run_of(peer), reset));
+                self.queue
+                    .push(at_us, Event::To(peer, self.run_of(peer), reset));
             }
         }
     }
@@ -327,7 +338,8 @@ impl World {
             return Ok(());
         }
         if host.paused_until_us > self.now_us {
-            self.queue.push(host.paused_until_us, Event::To(number, run, arrival));
+            self.queue
+                .push(host.paused_until_us, Event::To(number, run, arrival));
             return Ok(());
         }
         match arrival {
@@ -429,6 +441,34 @@ impl World {
         }
     }
 
+    /// What every copy is like, for whoever has to find out why.
+    fn described(&self) -> String {
+        let mut text = describe(self.service.map());
+        for host in &self.hosts {
+            let now = host.clock.now(self.now_us);
+            let copies = host
+                .process
+                .iter()
+                .flat_map(|process| process.node.shards());
+            for (shard, data) in copies {
+                let replica = data.replica();
+                text += &format!(
+                    "\n  node {} {shard:?}: {:?}, to {}, committed {}, persisted {}, {:?}",
+                    host.member.node.0,
+                    replica.standing(now),
+                    replica.last(),
+                    replica.committed(),
+                    data.store().persisted().0,
+                    replica.vows(),
+                );
+                for (member, acked, heard_us) in replica.heard() {
+                    text += &format!("\n    heard of {} {acked:?} {heard_us}", member.node.0);
+                }
+            }
+        }
+        text
+    }
+
     fn count_disks(&mut self) {
         for host in &self.hosts {
             let of = |event| host.storage.counts.of(event);
@@ -464,7 +504,10 @@ fn describe(map: &cluster::map::ClusterMap) -> String {
             model::Phase::Serving => "served",
             model::Phase::Recovering { .. } => "to be recovered",
         };
-        text += &format!("; shard {}: epoch {epoch} {members:?} {phase} by {primary}", shard.0);
+        text += &format!(
+            "; shard {}: epoch {epoch} {members:?} {phase} by {primary}",
+            shard.0
+        );
     }
     text
 }

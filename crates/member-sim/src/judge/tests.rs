@@ -17,7 +17,13 @@ fn is_good(operations: &[Operation]) -> bool {
 }
 
 fn counted(sent_us: u64, count: u64) -> Operation {
-    told("count:1", Ask::Increment, Answer::Version(count), sent_us, sent_us + 5)
+    told(
+        "count:1",
+        Ask::Increment,
+        Answer::Version(count),
+        sent_us,
+        sent_us + 5,
+    )
 }
 
 #[test]
@@ -38,13 +44,25 @@ fn session(version: u64, value: &str, fence: u64) -> Answer {
 #[test]
 fn a_version_with_two_values_is_found() {
     let read = |value, at| told("session:1", Ask::Read, session(1, value, 0), at, at + 1);
-    let create = told("session:1", Ask::Create("a".into()), session(1, "a", 0), 0, 1);
+    let create = told(
+        "session:1",
+        Ask::Create("a".into()),
+        session(1, "a", 0),
+        0,
+        1,
+    );
     assert!(is_good(&[create.clone(), read("a", 2), read("a", 4)]));
     assert!(!is_good(&[create, read("b", 4)]));
 }
 
 fn opened(fence: u64, at_us: u64) -> Operation {
-    told("held:1", Ask::Open(10, 0), session(0, "", fence), at_us, at_us + 1)
+    told(
+        "held:1",
+        Ask::Open(10, 0),
+        session(0, "", fence),
+        at_us,
+        at_us + 1,
+    )
 }
 
 #[test]
@@ -57,7 +75,10 @@ fn two_holders_are_found_and_what_clocks_explain_is_not() {
         late_us: 0,
     };
     assert!(judge(&overlap, slack).is_ok());
-    assert!(!is_good(&[opened(6, 0), opened(5, 20_000)]), "a fence went back");
+    assert!(
+        !is_good(&[opened(6, 0), opened(5, 20_000)]),
+        "a fence went back"
+    );
 }
 
 #[test]
@@ -67,7 +88,11 @@ fn what_ends_too_early_or_too_late_is_found() {
         let found = Answer::Value(found.map(str::to_owned));
         told("mortal:1", Ask::Get, found, at, at + 100)
     };
-    assert!(is_good(&[put.clone(), got(Some("a"), 9_000), got(None, 10_200)]));
+    assert!(is_good(&[
+        put.clone(),
+        got(Some("a"), 9_000),
+        got(None, 10_200)
+    ]));
     assert!(!is_good(&[put.clone(), got(None, 9_000)]));
     assert!(!is_good(&[put, got(Some("a"), 10_200)]));
 }

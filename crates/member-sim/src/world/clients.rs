@@ -94,7 +94,8 @@ impl World {
         let told = client.receive(&self.plan, bytes, self.now_us, &mut self.counts);
         let told = told.map_err(|wrong| format!("client {number}: {wrong}"))?;
         for operation in &told {
-            self.trace.line(|| format!("client {number}: {operation:?}"));
+            self.trace
+                .line(|| format!("client {number}: {operation:?}"));
         }
         self.operations.extend(told);
         if !self.clients[number].is_waiting() {

@@ -70,13 +70,19 @@ impl World {
     fn kinds(&self) -> Vec<Kind> {
         let faults = self.plan.faults;
         let all: [(bool, &[Kind]); 15] = [
-            (faults.kill, &[Kind::Kill, Kind::Kill, Kind::KillLeader, Kind::KillAll]),
+            (
+                faults.kill,
+                &[Kind::Kill, Kind::Kill, Kind::KillLeader, Kind::KillAll],
+            ),
             (faults.power, &[Kind::Power]),
             (faults.pause, &[Kind::Pause, Kind::Pause, Kind::PauseLeader]),
             (faults.limp, &[Kind::Limp]),
             (faults.cut, &[Kind::Cut, Kind::Isolate]),
             (faults.loss, &[Kind::Loss]),
-            (faults.store, &[Kind::StoreDown, Kind::StorePause, Kind::StoreRestart]),
+            (
+                faults.store,
+                &[Kind::StoreDown, Kind::StorePause, Kind::StoreRestart],
+            ),
             (faults.unknown, &[Kind::Unknown, Kind::Unknown]),
             (faults.watch, &[Kind::Compact]),
             (faults.store_cut, &[Kind::StoreCut]),
@@ -87,7 +93,9 @@ impl World {
             (faults.disk, &[Kind::Disk]),
         ];
         let chosen = all.iter().filter(|(on, _)| *on);
-        chosen.flat_map(|(_, kinds)| kinds.iter().copied()).collect()
+        chosen
+            .flat_map(|(_, kinds)| kinds.iter().copied())
+            .collect()
     }
 
     fn soon_us(&mut self) -> u64 {
@@ -186,9 +194,16 @@ impl World {
     fn cut_some(&mut self) {
         for _ in 0..self.faults.between(1, 4) {
             let nodes = u64::from(self.plan.nodes);
-            let (a, b) = (self.faults.below(nodes) as u32, self.faults.below(nodes) as u32);
+            let (a, b) = (
+                self.faults.below(nodes) as u32,
+                self.faults.below(nodes) as u32,
+            );
             let both = self.faults.chance(5_000);
-            self.counts.note(if both { Rare::CutBothWays } else { Rare::CutOneWay });
+            self.counts.note(if both {
+                Rare::CutBothWays
+            } else {
+                Rare::CutOneWay
+            });
             if a != b {
                 self.links.network.cut(a, b, both);
             }
@@ -216,7 +231,11 @@ impl World {
         }
         self.counts.note(Rare::StoreDown);
         self.service.store.stop();
-        let for_us = if matches!(kind, Kind::StoreRestart) { 1_000 } else { for_us };
+        let for_us = if matches!(kind, Kind::StoreRestart) {
+            1_000
+        } else {
+            for_us
+        };
         self.after(for_us, Event::Heal(Heal::StoreUp));
     }
 
@@ -236,7 +255,11 @@ impl World {
         clock.set_ahead(ahead_ms);
         let (least_ms, most_ms) = self.ahead_ms;
         self.ahead_ms = (least_ms.min(ahead_ms), most_ms.max(ahead_ms));
-        self.counts.note(if back { Rare::ClockSetBack } else { Rare::ClockSetForward });
+        self.counts.note(if back {
+            Rare::ClockSetBack
+        } else {
+            Rare::ClockSetForward
+        });
         self.turn_soon(node);
     }
 
@@ -246,7 +269,8 @@ impl World {
             return;
         };
         self.commands += 1;
-        self.trace.line(|| format!("operator to node {leader}: {command:?}"));
+        self.trace
+            .line(|| format!("operator to node {leader}: {command:?}"));
         let operate = cluster::agent::Input::Operate(self.commands, command);
         self.tell_agent(leader, operate);
     }
@@ -266,7 +290,9 @@ impl World {
     fn may_lose(&mut self, node: u32) -> bool {
         let me = self.hosts[node as usize].member;
         let shards = self.service.map().shards().iter();
-        let shards: Vec<_> = shards.map(|(shard, record)| (*shard, record.config)).collect();
+        let shards: Vec<_> = shards
+            .map(|(shard, record)| (*shard, record.config))
+            .collect();
         shards.into_iter().all(|(shard, config)| {
             let from = match config.phase() {
                 Phase::Recovering { from: Some(from) } => from.copies.contains(me),
@@ -287,9 +313,14 @@ impl World {
         }
         let host = &mut self.hosts[primary.node.0 as usize];
         let now = host.clock.now(self.now_us);
-        let copies = host.process.as_mut().map_or_else(Vec::new, |p| p.node.copies(now));
+        let copies = host
+            .process
+            .as_mut()
+            .map_or_else(Vec::new, |p| p.node.copies(now));
         let status = copies.iter().find(|status| status.shard == shard);
-        let complete = status.filter(|s| s.epoch == config.epoch()).map_or(0, |s| s.complete);
+        let complete = status
+            .filter(|s| s.epoch == config.epoch())
+            .map_or(0, |s| s.complete);
         let members = config.copies().members().iter().enumerate();
         let mut others = members.filter(|(_, member)| member.node.0 != without);
         others.all(|(at, member)| complete & (1 << at) != 0 && self.is_alive(*member))

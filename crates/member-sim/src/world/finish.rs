@@ -47,7 +47,9 @@ impl World {
             }
             self.start(number)?;
         }
-        self.clients.iter_mut().for_each(|client| client.is_stopped = true);
+        self.clients
+            .iter_mut()
+            .for_each(|client| client.is_stopped = true);
         Ok(())
     }
 
@@ -72,7 +74,10 @@ impl World {
     fn can_read(&self, member: Member, shard: ShardId) -> bool {
         let host = &self.hosts[member.node.0 as usize];
         let now = host.clock.now(self.now_us);
-        let mut copies = host.process.iter().flat_map(|process| process.node.shards());
+        let mut copies = host
+            .process
+            .iter()
+            .flat_map(|process| process.node.shards());
         copies.any(|(id, data)| id == shard && data.replica().read_right(now).is_some())
     }
 
@@ -147,7 +152,10 @@ impl World {
         let host = &self.hosts[member.node.0 as usize];
         let process = host.process.as_ref()?;
         let (_, data) = process.node.shards().find(|(id, _)| *id == shard)?;
-        let latest = self.hosts.iter().map(|host| host.clock.now(self.now_us).unix_ms);
+        let latest = self
+            .hosts
+            .iter()
+            .map(|host| host.clock.now(self.now_us).unix_ms);
         Some(held(data.store(), latest.max().unwrap_or(0)))
     }
 }
@@ -189,7 +197,10 @@ fn difference(one: &Option<Vec<Held>>, other: &Option<Vec<Held>>) -> String {
     let told = |held: Option<&Held>| {
         held.map(|(_, space, key, _, version, deadline, value)| {
             let key = String::from_utf8_lossy(key).into_owned();
-            format!("{space:?} {key} version {version} until {deadline}, {} bytes", value.len())
+            format!(
+                "{space:?} {key} version {version} until {deadline}, {} bytes",
+                value.len()
+            )
         })
     };
     format!("{:?} and {:?}", told(here), told(there))

@@ -99,7 +99,8 @@ impl World {
             Effect::ShardChanged(_) => {}
             Effect::Event(event) => self.note(number, &event),
             Effect::Operated(_, result) => {
-                self.trace.line(|| format!("node {number} answers the operator: {result:?}"));
+                self.trace
+                    .line(|| format!("node {number} answers the operator: {result:?}"));
             }
         }
     }
@@ -137,7 +138,9 @@ impl World {
             return;
         }
         let (run, member) = (b.run, a.member);
-        let arrivals = self.links.arrivals(from, to.0, self.now_us, &mut self.counts);
+        let arrivals = self
+            .links
+            .arrivals(from, to.0, self.now_us, &mut self.counts);
         for at_us in arrivals {
             let message = Arrival::Message(member, kind, bytes.to_vec());
             self.queue.push(at_us, Event::To(to.0, run, message));
@@ -229,7 +232,8 @@ impl World {
             host.storage.tend_folder(task, now_us);
         }
         for task in std::mem::take(&mut process.outbox.disk) {
-            host.storage.perform(task, process.node.segment_bytes(&task), now_us);
+            host.storage
+                .perform(task, process.node.segment_bytes(&task), now_us);
         }
         self.take_done(number);
         self.disk_later(number);
@@ -362,7 +366,10 @@ impl World {
         let tick_us = host.clock.when_mono(tick_us);
         let deadline_us = node.next_deadline_ms().map(|ms| host.clock.when_wall(ms));
         let busy_us = node.is_busy().then_some(self.now_us);
-        let next_us = [Some(tick_us), deadline_us, busy_us].into_iter().flatten().min();
+        let next_us = [Some(tick_us), deadline_us, busy_us]
+            .into_iter()
+            .flatten()
+            .min();
         let at_us = next_us.unwrap_or(u64::MAX).max(self.now_us + TURN_US);
         self.turn_at(number, at_us);
     }
