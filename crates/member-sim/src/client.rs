@@ -24,6 +24,8 @@ const TRY_AGAIN: [&str; 5] = [
 ];
 /// Errors that say, for certain, that nothing was done, and why.
 const REFUSALS: [&str; 6] = ["HELD", "FENCED", "VERSION", "GONE", "EXISTS", "OOM"];
+/// A hold that took so long to be granted was waited for.
+const WAITED_MS: u64 = 60;
 /// Tries of one request before its client gives it up.
 const MOST_TRIES: u32 = 12;
 
@@ -233,6 +235,7 @@ impl Client {
                     if let Some(at) = self.at {
                         self.routes.insert(asked.key.clone(), at);
                     }
+                    self.note(&asked, &answer, now_us, counts);
                     self.follow_up(plan, &asked, &answer, counts);
                     operations.push(self.operation(asked, answer, now_us));
                 }
@@ -248,6 +251,20 @@ impl Client {
             }
         }
         Ok(operations)
+    }
+
+    fn note(&self, asked: &Asked, answer: &Answer, now_us: u64, counts: &mut Counts) {
+        match (&asked.ask, answer) {
+            (Ask::Get, Answer::Value(None)) => counts.note(Rare::Expired),
+            (Ask::Open(_, wait_ms), Answer::State { fence, .. })
+                if *fence > 0
+                    && *wait_ms > WAITED_MS
+                    && now_us > asked.tried_us + WAITED_MS * 1_000 =>
+            {
+                counts.note(Rare::Waited);
+            }
+            _ => {}
+        }
     }
 
     fn ask_again(&mut self, mut asked: Asked, now_us: u64) -> Option<Operation> {

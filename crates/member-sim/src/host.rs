@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cluster::agent::{self, Agent, Effect};
 use cluster::record::Addresses;
 use command::Settings as CommandSettings;
-use model::{ConnectionId, Incarnation, Member, NodeId, Now, Zone};
+use model::{ConnectionId, Incarnation, Member, NodeId, Now, ShardId, Zone};
 use node::{Membership, Node, Outbox, RestoredCopy};
 use shard::ShardSettings;
 use sim::disk::Crash;
@@ -56,6 +56,8 @@ pub struct Process {
     pub leave_by_us: Option<u64>,
     /// Others lead what it led.
     pub is_relieved: bool,
+    /// In which epochs it was seen to serve.
+    pub served: BTreeMap<ShardId, u32>,
 }
 
 /// See the module.
@@ -176,7 +178,10 @@ impl Host {
     /// # Errors
     /// Something is damaged, and no fault explains it.
     pub fn start(&mut self, at_us: u64, counts: &mut Counts) -> Result<Started, String> {
-        let goes_on = self.lives > 0 && self.crashed.is_none_or(|how| self.survives(how));
+        let kept = self
+            .crashed
+            .map_or(self.terms.directory.is_some(), |how| self.survives(how));
+        let goes_on = self.lives > 0 && kept;
         let (copies, started) = if goes_on {
             self.terms.me = self.member;
             match self.storage.restore(&self.terms, self.now(at_us)) {
@@ -233,6 +238,7 @@ impl Host {
             connections: BTreeMap::new(),
             leave_by_us: None,
             is_relieved: false,
+            served: BTreeMap::new(),
         });
     }
 }

@@ -138,7 +138,7 @@ impl Plan {
             weights,
             pipeline: r.extreme(1, 8),
             think_us: *r.pick(&[2_000, 20_000, 60_000]),
-            patience_us: *r.pick(&[400_000, 2_500_000]),
+            patience_us: *r.pick(&[400_000, 2_500_000, 5_000_000]),
             delay_us: r.extreme(20, 4_000),
             wild: r.chance(4_000),
             disk_us: r.extreme(1, 30_000),
@@ -146,7 +146,7 @@ impl Plan {
             rate_ppm: *r.pick(&[0, 0, 200, 9_000]),
             faulty_ms: r.between(800, 3_500),
             fault_every_ms: r.between(60, 900),
-            fault_ms: *r.pick(&[300, 800, 2_500]),
+            fault_ms: *r.pick(&[300, 800, 2_500, 4_000]),
             faults: draw_faults(r),
         }
         .consistent()

@@ -174,6 +174,12 @@ impl Storage {
         }
     }
 
+    /// Whether it does what it is asked for.
+    #[must_use]
+    pub const fn is_well(&self) -> bool {
+        !self.full && self.faults.write == 0
+    }
+
     /// Everything goes.
     pub fn clear(&mut self) {
         self.folders.clear();

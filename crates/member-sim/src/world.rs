@@ -57,7 +57,7 @@ enum Event {
     /// Something reaches a process.
     To(u32, u64, Arrival),
     /// A question reaches the metadata store.
-    Asked(u32, u64, AskId, Ask),
+    Asked(Member, u64, AskId, Ask),
     /// The metadata store tells a node what its watch has seen.
     Tell(u32),
     /// A client thinks of something.
@@ -80,6 +80,7 @@ enum Arrival {
     Message(Member, Kind, Vec<u8>),
     Reset(NodeId),
     Answered(AskId, Answer),
+    Connect(Line),
     Bytes(Line, Vec<u8>),
     Hangup(Line),
     Leave,
@@ -236,7 +237,7 @@ impl World {
             Event::Turn(host) => self.turn(host),
             Event::Disk(host) => self.disk(host),
             Event::To(host, run, arrival) => self.arrive(host, run, arrival),
-            Event::Asked(host, run, ask, question) => self.asked(host, run, ask, question),
+            Event::Asked(by, run, ask, question) => self.asked(by, run, ask, question),
             Event::Tell(host) => {
                 self.tell(host);
                 Ok(())
@@ -331,7 +332,7 @@ impl World {
     fn arrive(&mut self, number: u32, run: u64, arrival: Arrival) -> Result<(), String> {
         let host = &self.hosts[number as usize];
         if host.run != run || !host.is_up() {
-            if let Arrival::Bytes(line, _) = arrival {
+            if let Arrival::Connect(line) | Arrival::Bytes(line, _) = arrival {
                 // Nobody listens there.
                 self.after(self.plan.delay_us, Event::Hangup(line));
             }
@@ -348,6 +349,7 @@ impl World {
             Arrival::Answered(ask, answer) => {
                 self.tell_agent(number, agent::Input::Answered(ask, answer));
             }
+            Arrival::Connect(line) => self.accept(number, line),
             Arrival::Bytes(line, bytes) => self.read_client(number, line, bytes),
             Arrival::Hangup(line) => self.client_gone(number, line),
             Arrival::Leave => self.leave(number),
@@ -356,17 +358,16 @@ impl World {
     }
 
     /// A question has arrived at the metadata store.
-    fn asked(&mut self, number: u32, run: u64, ask: AskId, question: Ask) -> Result<(), String> {
+    fn asked(&mut self, by: Member, run: u64, ask: AskId, question: Ask) -> Result<(), String> {
         if self.service.paused {
-            self.after(50_000, Event::Asked(number, run, ask, question));
+            self.after(50_000, Event::Asked(by, run, ask, question));
             return Ok(());
         }
-        let host = &self.hosts[number as usize];
-        if host.run != run && matches!(question, Ask::Watch(_)) {
-            return Ok(());
-        }
+        let number = by.node.0;
         let is_watch = matches!(question, Ask::Watch(_));
-        let by = host.member;
+        if is_watch && self.run_of(number) != run {
+            return Ok(());
+        }
         let asked = self.service.ask(by, ask, question, &mut self.counts);
         let (answer, changed) = asked.map_err(|wrong| format!("node {number}: {wrong}"))?;
         if let Some(answer) = answer

@@ -1,6 +1,5 @@
 //! Clients and their connections.
 
-use model::ConnectionId;
 use node::Input;
 
 use super::{Arrival, Event, World};
@@ -18,7 +17,7 @@ impl World {
         let Some((to, bytes)) = sent else {
             return;
         };
-        self.go_to(number, to);
+        let is_new = self.go_to(number, to);
         let line = (number, self.clients[number].line);
         let mut pieces = vec![bytes];
         if self.random.chance(SPLIT) {
@@ -27,6 +26,12 @@ impl World {
             pieces.push(behind);
         }
         let mut delay_us = self.random.between(1, self.plan.delay_us);
+        if is_new {
+            self.after(
+                delay_us,
+                Event::To(to, self.run_of(to), Arrival::Connect(line)),
+            );
+        }
         for piece in pieces {
             let bytes = Arrival::Bytes(line, piece);
             self.after(delay_us, Event::To(to, self.run_of(to), bytes));
@@ -36,8 +41,8 @@ impl World {
         self.after(look_us, Event::Patience(number));
     }
 
-    /// The client is connected with this node.
-    fn go_to(&mut self, number: usize, to: u32) {
+    /// The client uses a connection with this node. Returns whether it is to be made.
+    fn go_to(&mut self, number: usize, to: u32) -> bool {
         let client = &mut self.clients[number];
         if let Some(at) = client.at.filter(|at| *at != to) {
             let hangup = Arrival::Hangup((number, client.line));
@@ -45,7 +50,7 @@ impl World {
             let run = self.hosts[at as usize].run;
             self.after(self.plan.delay_us, Event::To(at, run, hangup));
         }
-        self.clients[number].at = Some(to);
+        self.clients[number].at.replace(to) != Some(to)
     }
 
     /// A client has waited too long, or looks again later.
@@ -104,32 +109,33 @@ impl World {
         Ok(())
     }
 
+    /// A client connects.
+    pub(super) fn accept(&mut self, number: u32, line: Line) {
+        let accepted = Input::Accepted {
+            address: format!("client-{}:1", line.0),
+            local_address: format!("{number}:6379"),
+        };
+        self.give(number, accepted);
+        let Some(process) = self.hosts[number as usize].process.as_mut() else {
+            return;
+        };
+        if let Some(Ok(connection)) = process.outbox.accepted.take() {
+            process.lines.insert(line, connection);
+            process.connections.insert(connection, line);
+        }
+    }
+
     /// A client's bytes have reached a node.
     pub(super) fn read_client(&mut self, number: u32, line: Line, mut bytes: Vec<u8>) {
-        let Some(connection) = self.connection_of(number, line) else {
+        let process = self.hosts[number as usize].process.as_ref();
+        let connection = process.and_then(|process| process.lines.get(&line).copied());
+        let Some(connection) = connection else {
             return self.after(self.plan.delay_us, Event::Hangup(line));
         };
         self.trace.fold(&bytes);
         let bytes = &mut bytes;
         self.give(number, Input::Received { connection, bytes });
         self.turn_soon(number);
-    }
-
-    fn connection_of(&mut self, number: u32, line: Line) -> Option<ConnectionId> {
-        let process = self.hosts[number as usize].process.as_ref()?;
-        if let Some(connection) = process.lines.get(&line) {
-            return Some(*connection);
-        }
-        let accepted = Input::Accepted {
-            address: format!("client-{}:1", line.0),
-            local_address: format!("{number}:6379"),
-        };
-        self.give(number, accepted);
-        let process = self.hosts[number as usize].process.as_mut()?;
-        let connection = process.outbox.accepted.take()?.ok()?;
-        process.lines.insert(line, connection);
-        process.connections.insert(connection, line);
-        Some(connection)
     }
 
     /// A client has closed its connection.

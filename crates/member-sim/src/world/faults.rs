@@ -287,7 +287,7 @@ impl World {
     }
 
     /// Whether every shard that has a copy there is served by a set of which all others have everything.
-    fn may_lose(&mut self, node: u32) -> bool {
+    pub(super) fn may_lose(&mut self, node: u32) -> bool {
         let me = self.hosts[node as usize].member;
         let shards = self.service.map().shards().iter();
         let shards: Vec<_> = shards

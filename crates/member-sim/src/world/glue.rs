@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use cluster::agent::{self, Effect, Event as Happened};
 use cluster::decide::Reason;
-use cluster::message::Message;
+use cluster::message::{Message, Resigned};
 use cluster::timing::{REPORT_MS, TICK_MS};
 use model::{Member, NodeId};
 use node::Input;
+use replica::Standing;
 use sim::disk::Crash;
 
 use super::faults::Heal;
@@ -86,8 +87,9 @@ impl World {
             Effect::Send(to, message) => self.send(number, to, Kind::Agent, &message.encode()),
             Effect::Ask(ask, question) => {
                 if let Some(delay_us) = self.links.network.store_delay_us(number) {
-                    let run = self.run_of(number);
-                    self.after(delay_us, Event::Asked(number, run, ask, question));
+                    let host = &self.hosts[number as usize];
+                    let (member, run) = (host.member, host.run);
+                    self.after(delay_us, Event::Asked(member, run, ask, question));
                 }
             }
             Effect::Links(nodes) => {
@@ -216,7 +218,35 @@ impl World {
         if let Some(process) = &mut host.process {
             process.copies_us = now.mono_us + REPORT_MS * 1_000 / 2;
             let copies = process.node.copies(now);
+            let given_up = copies.iter().filter(|copy| copy.resigned != Resigned::No);
+            self.counts
+                .note_times(Rare::Resigned, given_up.count() as u64);
+            self.look_at_standings(number);
             self.tell_agent(number, agent::Input::Copies(copies));
+        }
+    }
+
+    /// Counts what its copies have become since this was last looked at.
+    fn look_at_standings(&mut self, number: u32) {
+        let host = &mut self.hosts[number as usize];
+        let now = host.clock.now(self.now_us);
+        let Some(process) = &mut host.process else {
+            return;
+        };
+        for (shard, data) in process.node.shards() {
+            let replica = data.replica();
+            match replica.standing(now) {
+                Standing::Serving { quorum } => {
+                    process.served.insert(shard, replica.vows().promised);
+                    self.counts
+                        .note_times(Rare::LeaseRanOut, u64::from(!quorum));
+                }
+                Standing::Recovering | Standing::Standby => {
+                    let served = process.served.remove(&shard);
+                    let later = served.is_some_and(|epoch| replica.vows().promised > epoch);
+                    self.counts.note_times(Rare::Sealed, u64::from(later));
+                }
+            }
         }
     }
 
@@ -313,9 +343,17 @@ impl World {
         if !process.is_relieved && !process.agent.is_needed() {
             process.is_relieved = true;
             process.leave_by_us = Some(by_us.min(now_us + LINGER_US));
-        } else if now_us >= by_us {
+        } else if now_us >= by_us && self.may_end(number) {
             self.end(number);
         }
+    }
+
+    /// Whether a process may end: with what it has, or if that is with enough others. One whose disk fails while it seals its log is taken
+    /// for damaged when it starts again (docs/testing.md, "Known limits").
+    fn may_end(&mut self, number: u32) -> bool {
+        let host = &self.hosts[number as usize];
+        let keeps = host.survives(Crash::Process);
+        keeps && host.storage.is_well() || !keeps && self.may_lose(number)
     }
 
     /// Ends a process as it should: its log is sealed, and everything is on disk.
