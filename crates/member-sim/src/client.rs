@@ -32,12 +32,24 @@ const MOST_TRIES: u32 = 12;
 /// A request that is under way, or to be sent again.
 #[derive(Clone, Debug)]
 struct Asked {
+    /// What it is about, and what that is called.
     key: String,
+    id: String,
     ask: Ask,
     /// When it was sent first, and last.
     sent_us: u64,
     tried_us: u64,
     tries: u32,
+}
+
+/// A session that one client alone knows, and so knows everything of.
+#[derive(Clone, Debug)]
+struct Own {
+    key: String,
+    id: String,
+    old: Option<String>,
+    user: String,
+    version: u64,
 }
 
 /// See the module.
@@ -53,7 +65,9 @@ pub struct Client {
     again: VecDeque<Asked>,
     received: Vec<u8>,
     /// What follows from what it was told.
-    next: VecDeque<(String, Ask)>,
+    next: VecDeque<(String, String, Ask)>,
+    /// The session that nobody else knows.
+    own: Option<Own>,
     /// Whom each key was found at.
     routes: BTreeMap<String, u32>,
     values: u64,
@@ -81,6 +95,7 @@ impl Client {
             again: VecDeque::new(),
             received: Vec::new(),
             next: VecDeque::new(),
+            own: None,
             routes: BTreeMap::new(),
             values: 0,
             is_stopped: false,
@@ -108,7 +123,15 @@ impl Client {
 
     /// Shall ask this, too.
     pub fn shall_ask(&mut self, key: String, ask: Ask) {
-        self.next.push_back((key, ask));
+        self.next.push_back((key.clone(), key, ask));
+    }
+
+    /// Shall look after the session that it alone knows.
+    pub fn shall_read_own(&mut self) {
+        if let Some(own) = &self.own {
+            let wish = (own.key.clone(), own.id.clone(), Ask::Read);
+            self.next.push_back(wish);
+        }
     }
 
     /// How long it thinks before it asks next.
@@ -127,14 +150,13 @@ impl Client {
             return None;
         }
         let mut batch = self.choose(plan, now_us, counts);
-        let key = &batch.front()?.key;
-        let to = match self.routes.get(key) {
+        let to = match self.routes.get(&batch.front()?.id) {
             Some(to) => *to,
             None => self.random.below(u64::from(plan.nodes)) as u32,
         };
         let bytes = batch
             .iter()
-            .flat_map(|a| encode(&words(&a.key, &a.ask)))
+            .flat_map(|a| encode(&words(&a.id, &a.ask)))
             .collect();
         batch.iter_mut().for_each(|asked| asked.tried_us = now_us);
         self.asked = batch;
@@ -148,8 +170,9 @@ impl Client {
         if self.next.is_empty() && !self.is_stopped {
             self.draw(plan, counts);
         }
-        let asked = |(key, ask)| Asked {
+        let asked = |(key, id, ask)| Asked {
             key,
+            id,
             ask,
             sent_us: now_us,
             tried_us: now_us,
@@ -158,7 +181,7 @@ impl Client {
         let counters = self
             .next
             .iter()
-            .take_while(|(_, ask)| *ask == Ask::Increment);
+            .take_while(|(_, _, ask)| *ask == Ask::Increment);
         let count = counters.count().max(1).min(self.next.len());
         self.next.drain(..count).map(asked).collect()
     }
@@ -179,11 +202,73 @@ impl Client {
                     (self.random.extreme(1, 1_500), self.random.extreme(0, 600));
                 self.shall_ask(format!("held:{key}"), Ask::Open(hold_ms, wait_ms));
             }
+            4 => self.use_own(plan, counts),
             _ => {
                 let value = self.value(plan, counts);
                 let (key, ttl_ms) = (self.own("mortal"), self.random.extreme(1, 3_000));
                 self.shall_ask(key, Ask::Put(value, ttl_ms));
             }
+        }
+    }
+
+    /// Goes on with the session that it alone knows, or begins one.
+    fn use_own(&mut self, plan: &Plan, counts: &mut Counts) {
+        let value = self.value(plan, counts);
+        let Some(own) = &self.own else {
+            return self.begin_own(value);
+        };
+        let (key, mut id, user) = (own.key.clone(), own.id.clone(), own.user.clone());
+        let (old, version) = (own.old.clone(), own.version);
+        let ask = match self.random.below(12) {
+            0..4 => Ask::Read,
+            4..7 => Ask::Write(version, value),
+            7 | 8 => Ask::Rotate(self.random.extreme(0, 400)),
+            9 => Ask::Revoke(user),
+            10 => Ask::Destroy,
+            _ => match old {
+                None => Ask::Read,
+                Some(old) => {
+                    id = old;
+                    Ask::ReadOld
+                }
+            },
+        };
+        self.next.push_back((key, id, ask));
+    }
+
+    fn begin_own(&mut self, value: String) {
+        let key = self.own("own");
+        let user = format!("user-{key}");
+        self.shall_ask(key.clone(), Ask::Bear(value, user.clone()));
+        self.own = Some(Own {
+            id: key.clone(),
+            key,
+            old: None,
+            user,
+            version: 0,
+        });
+    }
+
+    /// What it knows of the session that it alone knows, after this answer.
+    fn follow_own(&mut self, asked: &Asked, answer: &Answer) {
+        let Some(own) = self.own.as_mut().filter(|own| own.key == asked.key) else {
+            return;
+        };
+        match (&asked.ask, answer) {
+            (Ask::Bear(..), Answer::Refused) | (_, Answer::Unknown) => self.own = None,
+            (Ask::Destroy, Answer::Ended(_)) | (Ask::Revoke(_), Answer::Ended(1..)) => {
+                // Looked after once more, and then left alone.
+                let wish = (own.key.clone(), own.id.clone(), Ask::Read);
+                self.next.push_back(wish);
+                self.own = None;
+            }
+            (Ask::Rotate(_), Answer::Renamed(id)) => {
+                let at = self.routes.get(&own.id).copied();
+                self.routes.extend(at.map(|at| (id.clone(), at)));
+                own.old = Some(std::mem::replace(&mut own.id, id.clone()));
+            }
+            (_, Answer::Version(version) | Answer::State { version, .. }) => own.version = *version,
+            _ => {}
         }
     }
 
@@ -233,7 +318,7 @@ impl Client {
             match told(&asked.ask, &reply, counts).map_err(about)? {
                 Told::Answer(answer) => {
                     if let Some(at) = self.at {
-                        self.routes.insert(asked.key.clone(), at);
+                        self.routes.insert(asked.id.clone(), at);
                     }
                     self.note(&asked, &answer, now_us, counts);
                     self.follow_up(plan, &asked, &answer, counts);
@@ -241,12 +326,12 @@ impl Client {
                 }
                 Told::Elsewhere(node) => {
                     counts.note(Rare::Redirected);
-                    self.routes.insert(asked.key.clone(), node);
-                    operations.extend(self.ask_again(asked, now_us));
+                    self.routes.insert(asked.id.clone(), node);
+                    self.ask_again(asked);
                 }
                 Told::Later => {
-                    self.routes.remove(&asked.key);
-                    operations.extend(self.ask_again(asked, now_us));
+                    self.routes.remove(&asked.id);
+                    self.ask_again(asked);
                 }
             }
         }
@@ -256,6 +341,9 @@ impl Client {
     fn note(&self, asked: &Asked, answer: &Answer, now_us: u64, counts: &mut Counts) {
         match (&asked.ask, answer) {
             (Ask::Get, Answer::Value(None)) => counts.note(Rare::Expired),
+            (Ask::Rotate(_), Answer::Renamed(_)) => counts.note(Rare::Rotated),
+            (Ask::Destroy, Answer::Ended(1)) => counts.note(Rare::Destroyed),
+            (Ask::Revoke(_), Answer::Ended(1)) => counts.note(Rare::Revoked),
             (Ask::Open(_, wait_ms), Answer::State { fence, .. })
                 if *fence > 0
                     && *wait_ms > WAITED_MS
@@ -267,13 +355,12 @@ impl Client {
         }
     }
 
-    fn ask_again(&mut self, mut asked: Asked, now_us: u64) -> Option<Operation> {
+    /// Nothing was done: it is asked again, or given up.
+    fn ask_again(&mut self, mut asked: Asked) {
         asked.tries += 1;
-        if asked.tries > MOST_TRIES && !self.is_stopped {
-            return Some(self.operation(asked, Answer::Refused, now_us));
+        if asked.tries <= MOST_TRIES || self.is_stopped {
+            self.again.push_back(asked);
         }
-        self.again.push_back(asked);
-        None
     }
 
     fn operation(&self, asked: Asked, answer: Answer, now_us: u64) -> Operation {
@@ -295,7 +382,10 @@ impl Client {
         let asked = std::mem::take(&mut self.asked);
         let unknown = asked.into_iter().map(|asked| {
             counts.note(Rare::Unknown);
-            self.routes.remove(&asked.key);
+            self.routes.remove(&asked.id);
+            if self.own.as_ref().is_some_and(|own| own.key == asked.key) {
+                self.own = None;
+            }
             // What is read at the end is asked until it is answered.
             if self.is_stopped && matches!(asked.ask, Ask::Count | Ask::Read | Ask::Get) {
                 self.again.push_back(asked.clone());
@@ -307,7 +397,8 @@ impl Client {
 
     /// What the client does with what it was told.
     fn follow_up(&mut self, plan: &Plan, asked: &Asked, answer: &Answer, counts: &mut Counts) {
-        if self.is_stopped {
+        self.follow_own(asked, answer);
+        if self.is_stopped || asked.key.starts_with("own") {
             return;
         }
         let key = asked.key.clone();
@@ -363,13 +454,18 @@ fn short(ask: Ask) -> Ask {
         Ask::Write(version, value) => Ask::Write(version, head(value)),
         Ask::Commit(fence, version, value) => Ask::Commit(fence, version, head(value)),
         Ask::Put(value, ttl_ms) => Ask::Put(head(value), ttl_ms),
+        Ask::Bear(value, user) => Ask::Bear(head(value), user),
         Ask::Increment
         | Ask::Count
         | Ask::Read
         | Ask::Open(..)
         | Ask::Release(_)
         | Ask::Renew(..)
-        | Ask::Get => ask,
+        | Ask::Get
+        | Ask::Rotate(_)
+        | Ask::ReadOld
+        | Ask::Destroy
+        | Ask::Revoke(_) => ask,
     }
 }
 
@@ -421,7 +517,13 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
         Ask::Increment | Ask::Write(..) | Ask::Commit(..) => {
             number.map(Answer::Version).ok_or_else(wrong)
         }
-        Ask::Create(_) | Ask::Read | Ask::Open(..) => state(reply),
+        Ask::Create(_) | Ask::Bear(..) | Ask::Read | Ask::ReadOld | Ask::Open(..) => state(reply),
+        Ask::Destroy | Ask::Revoke(_) => number.map(Answer::Ended).ok_or_else(wrong),
+        Ask::Rotate(_) => {
+            let id = reply.bulk().map(String::from_utf8_lossy);
+            id.map(|id| Answer::Renamed(id.into_owned()))
+                .ok_or_else(wrong)
+        }
         Ask::Release(_) | Ask::Renew(..) | Ask::Put(..) => {
             if *reply == Reply::ok() {
                 Ok(Answer::Done)

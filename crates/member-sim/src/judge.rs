@@ -4,6 +4,7 @@
 //! - A version has one value, whoever reads it; a conditional write makes the version after the one that it asked for, and so does a commit: nobody
 //!   else writes under a hold.
 //! - Holds exclude each other, fences grow, late commits are refused (`history::holds`).
+//! - A session that one client alone knows is as that client left it, under whatever id (see [`own`]).
 //! - What was given a time to live is there until its end, and gone after it.
 //!
 //! Clocks of nodes differ: where a deadline is judged, it may come earlier or later by the [`Slack`] that the run's clocks, failovers and restarts explain.
@@ -15,6 +16,7 @@ use history::versions::{self, Request, What};
 
 use crate::record::{Answer, Ask, Operation};
 
+mod own;
 #[cfg(test)]
 mod tests;
 
@@ -39,6 +41,8 @@ pub fn judge(operations: &[Operation], slack: Slack) -> Result<(), String> {
     for (key, operations) in keys {
         let judged = if key.starts_with("mortal") {
             mortal(&operations, slack)
+        } else if key.starts_with("own") {
+            own::judge(&operations, slack)
         } else {
             line(&operations)
                 .and_then(|()| values(&operations))
@@ -80,13 +84,26 @@ fn request(operation: &Operation) -> Option<Request> {
         | Ask::Release(_)
         | Ask::Renew(..)
         | Ask::Put(..)
-        | Ask::Get => false,
+        | Ask::Get
+        | Ask::Bear(..)
+        | Ask::Rotate(_)
+        | Ask::ReadOld
+        | Ask::Destroy
+        | Ask::Revoke(_) => false,
     };
     let what = match (&operation.answer, is_write) {
         (Answer::Version(version) | Answer::State { version, .. }, true) => What::Made(*version),
         (Answer::Version(version) | Answer::State { version, .. }, false) => What::Saw(*version),
         (Answer::Unknown, true) => What::Unknown,
-        (Answer::Unknown | Answer::Refused | Answer::Done | Answer::Value(_), _) => return None,
+        (
+            Answer::Unknown
+            | Answer::Refused
+            | Answer::Done
+            | Answer::Value(_)
+            | Answer::Renamed(_)
+            | Answer::Ended(_),
+            _,
+        ) => return None,
     };
     Some(Request {
         sent: operation.sent_us,

@@ -54,10 +54,12 @@ pub struct Plan {
     pub fault_ms: u64,
     /// Which kinds.
     pub faults: Faults,
+    /// After the faults it is waited until every lost copy is replaced.
+    pub is_repaired: bool,
 }
 
 /// Kinds of requests: see [`crate::client`].
-pub const KINDS: usize = 5;
+pub const KINDS: usize = 6;
 
 /// Which kinds of faults a run has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -148,6 +150,7 @@ impl Plan {
             fault_every_ms: r.between(60, 900),
             fault_ms: *r.pick(&[300, 800, 2_500, 4_000]),
             faults: draw_faults(r),
+            is_repaired: r.chance(600),
         }
         .consistent()
     }

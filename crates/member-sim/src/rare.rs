@@ -73,7 +73,6 @@ rare! {
     Expired = "a read met an expired key",
     Rotated = "a session got a new id",
     Destroyed = "a session was destroyed",
-    Gone = "a destroyed session's id was refused",
     Revoked = "all sessions of a user were ended at a node",
     LongValue = "a value of more than half of the limit was written",
 }

@@ -25,6 +25,16 @@ pub enum Ask {
     Put(String, u64),
     /// `GET` of such a key.
     Get,
+    /// `SESSION.CREATE` with this value, for this user, of a session that nobody else knows.
+    Bear(String, String),
+    /// `SESSION.ROTATE` with so many milliseconds in which the old id still leads to it.
+    Rotate(u64),
+    /// `SESSION.READ` under its last id.
+    ReadOld,
+    /// `SESSION.DESTROY`
+    Destroy,
+    /// `SESSION.REVOKE` of its user, at the node where it was found.
+    Revoke(String),
 }
 
 /// What came of it.
@@ -45,6 +55,10 @@ pub enum Answer {
     Value(Option<String>),
     /// It is done.
     Done,
+    /// The new id of a session.
+    Renamed(String),
+    /// So many sessions were ended.
+    Ended(u64),
     /// It was not done, for certain.
     Refused,
     /// Nobody can tell.
@@ -56,7 +70,7 @@ pub enum Answer {
 pub struct Operation {
     /// Who asked.
     pub client: usize,
-    /// About what.
+    /// About what: a key, or a session whatever its id is.
     pub key: String,
     /// When it was sent first.
     pub sent_us: u64,
@@ -77,7 +91,21 @@ pub fn words(key: &str, ask: &Ask) -> Vec<Vec<u8>> {
         Ask::Increment => texts(&["INCR", key]),
         Ask::Count | Ask::Get => texts(&["GET", key]),
         Ask::Create(value) => texts(&["SESSION.CREATE", "ID", key, "FIELDS", "1", "v", value]),
-        Ask::Read => texts(&["SESSION.READ", key]),
+        Ask::Read | Ask::ReadOld => texts(&["SESSION.READ", key]),
+        Ask::Bear(value, user) => texts(&[
+            "SESSION.CREATE",
+            "ID",
+            key,
+            "USER",
+            user,
+            "FIELDS",
+            "1",
+            "v",
+            value,
+        ]),
+        Ask::Rotate(grace_ms) => texts(&["SESSION.ROTATE", key, "GRACE", &text(grace_ms)]),
+        Ask::Destroy => texts(&["SESSION.DESTROY", key]),
+        Ask::Revoke(user) => texts(&["SESSION.REVOKE", "USER", user]),
         Ask::Write(version, value) => {
             let version = text(version);
             texts(&[

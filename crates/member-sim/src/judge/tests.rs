@@ -96,3 +96,39 @@ fn what_ends_too_early_or_too_late_is_found() {
     assert!(!is_good(&[put.clone(), got(None, 9_000)]));
     assert!(!is_good(&[put, got(Some("a"), 10_200)]));
 }
+
+fn own(ask: Ask, answer: Answer, at_us: u64) -> Operation {
+    told("own:1", ask, answer, at_us, at_us + 1)
+}
+
+#[test]
+fn a_session_that_is_not_as_its_client_left_it_is_found() {
+    let born = || own(Ask::Bear("a".into(), "u".into()), session(1, "a", 0), 0);
+    let write = || own(Ask::Write(1, "b".into()), Answer::Version(2), 10);
+    let read = |version, value, at| own(Ask::Read, session(version, value, 0), at);
+    let gone = |at| {
+        let nothing = Answer::State {
+            version: 0,
+            value: None,
+            fence: 0,
+        };
+        own(Ask::Read, nothing, at)
+    };
+    assert!(is_good(&[born(), write(), read(2, "b", 20)]));
+    assert!(!is_good(&[born(), write(), read(1, "a", 20)]));
+    assert!(!is_good(&[born(), write(), gone(20)]));
+    let ended = |count| own(Ask::Destroy, Answer::Ended(count), 30);
+    assert!(is_good(&[born(), ended(1), gone(40)]));
+    assert!(!is_good(&[born(), ended(1), read(1, "a", 40)]));
+    let unknown = own(Ask::Destroy, Answer::Unknown, 30);
+    assert!(is_good(&[born(), unknown, gone(40)]), "nobody knows");
+}
+
+#[test]
+fn an_id_that_ends_too_late_is_found() {
+    let born = own(Ask::Bear("a".into(), "u".into()), session(1, "a", 0), 0);
+    let rotated = own(Ask::Rotate(10), Answer::Renamed("new".into()), 100);
+    let old = |at| own(Ask::ReadOld, session(1, "a", 0), at);
+    assert!(is_good(&[born.clone(), rotated.clone(), old(5_000)]));
+    assert!(!is_good(&[born, rotated, old(10_200)]));
+}

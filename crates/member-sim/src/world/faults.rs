@@ -301,14 +301,15 @@ impl World {
             if !config.copies().contains(me) && !from {
                 return true;
             }
-            config.phase() == Phase::Serving && self.is_whole_without(shard, node)
+            let is_full = config.copies().members().len() >= self.plan.copies();
+            config.phase() == Phase::Serving && is_full && self.is_whole_without(shard, node)
         })
     }
 
-    fn is_whole_without(&mut self, shard: ShardId, without: u32) -> bool {
+    pub(super) fn is_whole_without(&mut self, shard: ShardId, without: u32) -> bool {
         let config = self.service.map().shards()[&shard].config;
         let primary = config.primary();
-        if !self.is_alive(primary) || config.copies().members().len() < self.plan.copies() {
+        if !self.is_alive(primary) {
             return false;
         }
         let host = &mut self.hosts[primary.node.0 as usize];

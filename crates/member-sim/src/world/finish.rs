@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 
+use cluster::record::NodeState;
 use model::{Member, Phase, ShardId};
 use store::Store;
 
 use super::{Event, LOOK_US, World};
+use crate::rare::Rare;
 use crate::record::Ask;
 
 /// How long it may take until all is served, in microseconds: an isolated candidate's distrust, a flapping node's, and the brake.
 const BOUND_US: u64 = 60_000_000;
+/// How long it may take until nothing is missing anywhere, in microseconds: a repair's delay, and the moves.
+const WHOLE_US: u64 = 120_000_000;
 /// How long the copies may take to become equal, in microseconds.
 const EQUAL_US: u64 = 10_000_000;
 
@@ -24,8 +28,65 @@ impl World {
             self.run_for(LOOK_US)?;
         }
         self.healed_us = self.now_us - healed_us;
-        self.read_everything(healed_us)?;
+        self.until_drained(healed_us)?;
+        if self.plan.is_repaired {
+            self.until_whole(healed_us)?;
+        }
+        self.read_everything()?;
         self.become_equal()
+    }
+
+    /// Nodes that are drained hold nothing any more, where others can hold it.
+    fn until_drained(&mut self, healed_us: u64) -> Result<(), String> {
+        while self.is_draining() || self.is_served().is_err() {
+            if self.now_us > healed_us + WHOLE_US {
+                return Err(format!(
+                    "{WHOLE_US} us after the last fault a drain goes on"
+                ));
+            }
+            self.run_for(LOOK_US)?;
+        }
+        let nodes = self.service.map().nodes().values();
+        let gone = nodes.filter(|node| node.state == NodeState::Gone).count();
+        self.counts.note_times(Rare::Drained, gone as u64);
+        Ok(())
+    }
+
+    fn is_draining(&self) -> bool {
+        let nodes = self.service.map().nodes().values();
+        let is_any = nodes.clone().any(|node| node.state == NodeState::Draining);
+        let active = nodes.filter(|node| node.state == NodeState::Active).count();
+        is_any && active >= self.plan.copies()
+    }
+
+    /// Every set has as many living members as it should, and all of them have everything.
+    fn until_whole(&mut self, healed_us: u64) -> Result<(), String> {
+        while let Err(missing) = self.is_whole() {
+            if self.now_us > healed_us + WHOLE_US {
+                return Err(format!("{WHOLE_US} us after the last fault: {missing}"));
+            }
+            self.run_for(LOOK_US)?;
+        }
+        Ok(())
+    }
+
+    fn is_whole(&mut self) -> Result<(), String> {
+        self.is_served()?;
+        let nodes = self.service.map().nodes().values();
+        let active = nodes.filter(|node| node.state == NodeState::Active).count();
+        let target = self.plan.copies().min(active);
+        let shards = self.service.map().shards().iter();
+        let shards: Vec<_> = shards
+            .map(|(shard, record)| (*shard, record.config))
+            .collect();
+        for (shard, config) in shards {
+            let members = config.copies().members();
+            let all = members.iter().all(|member| self.is_alive(*member));
+            if members.len() < target || !all || !self.is_whole_without(shard, u32::MAX) {
+                return Err(format!("{shard:?} is not whole: {config:?}"));
+            }
+        }
+        Ok(())
     }
 
     fn heal_everything(&mut self) -> Result<(), String> {
@@ -82,8 +143,9 @@ impl World {
     }
 
     /// Clients end what they are about, and then read every key.
-    fn read_everything(&mut self, healed_us: u64) -> Result<(), String> {
-        self.until_idle(healed_us)?;
+    fn read_everything(&mut self) -> Result<(), String> {
+        let since_us = self.now_us;
+        self.until_idle(since_us)?;
         let keys: BTreeSet<(String, bool)> = self
             .operations
             .iter()
@@ -92,19 +154,23 @@ impl World {
         for (number, (key, is_counter)) in keys.into_iter().enumerate() {
             let ask = match is_counter {
                 true => Ask::Count,
-                false if key.starts_with("mortal") => continue,
+                false if key.starts_with("mortal") || key.starts_with("own") => continue,
                 false => Ask::Read,
             };
             let client = number % self.clients.len();
             self.clients[client].shall_ask(key, ask);
             self.after(0, Event::Think(client));
         }
-        self.until_idle(healed_us)
+        for number in 0..self.clients.len() {
+            self.clients[number].shall_read_own();
+            self.after(0, Event::Think(number));
+        }
+        self.until_idle(since_us)
     }
 
-    fn until_idle(&mut self, healed_us: u64) -> Result<(), String> {
+    fn until_idle(&mut self, since_us: u64) -> Result<(), String> {
         while let Some(client) = self.clients.iter().position(|client| !client.is_idle()) {
-            if self.now_us > healed_us + 2 * BOUND_US {
+            if self.now_us > since_us + BOUND_US {
                 return Err(format!("client {client} is not answered"));
             }
             self.run_for(LOOK_US)?;
