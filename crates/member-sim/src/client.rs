@@ -267,7 +267,10 @@ impl Client {
                 self.routes.extend(at.map(|at| (id.clone(), at)));
                 own.old = Some(std::mem::replace(&mut own.id, id.clone()));
             }
-            (_, Answer::Version(version) | Answer::State { version, .. }) => own.version = *version,
+            (
+                Ask::Bear(..) | Ask::Read | Ask::Write(..),
+                Answer::Version(version) | Answer::State { version, .. },
+            ) => own.version = *version,
             _ => {}
         }
     }

@@ -3,7 +3,7 @@
 //! Which life a start goes on with is decided as the server decides it (`server::identity`): what a process that died had written is there;
 //! after a loss of power only with `sync = always`; and any damage begins a new one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cluster::agent::{self, Agent, Effect};
 use cluster::record::Addresses;
@@ -19,6 +19,7 @@ use crate::clock::Clock;
 use crate::plan::Plan;
 use crate::rare::{Counts, Rare};
 use crate::storage::{Found, Storage};
+use crate::world::Arrival;
 
 /// Bytes that all copies of a node may keep in memory: more than any run writes.
 const MEMORY_BYTES: usize = 64 << 20;
@@ -74,6 +75,8 @@ pub struct Host {
     pub run: u64,
     /// Until when it stands still, in the time of the world.
     pub paused_until_us: u64,
+    /// What has come meanwhile.
+    pub(crate) held: VecDeque<Arrival>,
     /// The next turn that is due, and the next look at the disk; `u64::MAX` for none.
     pub turn_us: u64,
     /// See `turn_us`.
@@ -124,6 +127,7 @@ impl Host {
             process: None,
             run: 0,
             paused_until_us: 0,
+            held: VecDeque::new(),
             turn_us: u64::MAX,
             disk_us: u64::MAX,
             lives: 0,
@@ -159,6 +163,7 @@ impl Host {
     /// The process ends.
     pub fn crash(&mut self, how: Crash, at_us: u64) {
         self.process = None;
+        self.held.clear();
         self.paused_until_us = 0;
         self.crashed = Some(how);
         self.storage.crash(how);
@@ -170,6 +175,7 @@ impl Host {
     /// The process has ended as it should.
     pub fn rest(&mut self) {
         self.process = None;
+        self.held.clear();
         self.crashed = None;
     }
 

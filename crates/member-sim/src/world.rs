@@ -42,7 +42,7 @@ const TIMELESS: Now = Now {
 
 /// What a message between nodes is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Agent,
     Replica,
 }
@@ -76,7 +76,7 @@ enum Event {
 
 /// Something that reaches a process.
 #[derive(Debug)]
-enum Arrival {
+pub(crate) enum Arrival {
     Message(Member, Kind, Vec<u8>),
     Reset(NodeId),
     Answered(AskId, Answer),
@@ -330,7 +330,8 @@ impl World {
 
     /// Something reaches a process: at once, or when it goes on.
     fn arrive(&mut self, number: u32, run: u64, arrival: Arrival) -> Result<(), String> {
-        let host = &self.hosts[number as usize];
+        let now_us = self.now_us;
+        let host = &mut self.hosts[number as usize];
         if host.run != run || !host.is_up() {
             if let Arrival::Connect(line) | Arrival::Bytes(line, _) = arrival {
                 // Nobody listens there.
@@ -338,11 +339,22 @@ impl World {
             }
             return Ok(());
         }
-        if host.paused_until_us > self.now_us {
-            self.queue
-                .push(host.paused_until_us, Event::To(number, run, arrival));
+        if host.paused_until_us > now_us || !host.held.is_empty() {
+            host.held.push_back(arrival);
             return Ok(());
         }
+        self.take_in(number, arrival);
+        Ok(())
+    }
+
+    /// What has come while it stood still, in order.
+    fn take_in_held(&mut self, number: u32) {
+        for arrival in std::mem::take(&mut self.hosts[number as usize].held) {
+            self.take_in(number, arrival);
+        }
+    }
+
+    fn take_in(&mut self, number: u32, arrival: Arrival) {
         match arrival {
             Arrival::Message(from, kind, bytes) => self.hear(number, from, kind, &bytes),
             Arrival::Reset(node) => self.tell_agent(number, agent::Input::Reset(node)),
@@ -354,7 +366,6 @@ impl World {
             Arrival::Hangup(line) => self.client_gone(number, line),
             Arrival::Leave => self.leave(number),
         }
-        Ok(())
     }
 
     /// A question has arrived at the metadata store.

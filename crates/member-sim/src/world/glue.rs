@@ -181,6 +181,7 @@ impl World {
             self.turn_at(number, self.now_us);
             return Ok(());
         }
+        self.take_in_held(number);
         self.tick(number);
         self.end_turn(number);
         self.flush_links(number);
