@@ -363,6 +363,8 @@ impl Client {
         asked.tries += 1;
         if asked.tries <= MOST_TRIES || self.is_stopped {
             self.again.push_back(asked);
+        } else if matches!(asked.ask, Ask::Bear(..)) {
+            self.own = None;
         }
     }
 

@@ -155,6 +155,8 @@ impl Host {
     pub fn survives(&self, how: Crash) -> bool {
         match (self.terms.directory, how) {
             (None, _) => false,
+            // A node that finds damage begins a new life.
+            (Some(_), _) if self.storage.is_suspect() => false,
             (Some(_), Crash::Process) => true,
             (Some(_), Crash::Power) => self.terms.sync == SyncMode::Always,
         }
@@ -184,25 +186,43 @@ impl Host {
     /// # Errors
     /// Something is damaged, and no fault explains it.
     pub fn start(&mut self, at_us: u64, counts: &mut Counts) -> Result<Started, String> {
-        let kept = self
-            .crashed
-            .map_or(self.terms.directory.is_some(), |how| self.survives(how));
-        let goes_on = self.lives > 0 && kept;
-        let (copies, started) = if goes_on {
-            self.terms.me = self.member;
-            match self.storage.restore(&self.terms, self.now(at_us)) {
-                Found::Whole(copies) => (copies, Started::Again),
-                Found::Damaged(what) => {
-                    counts.note(Rare::RestartDamaged);
-                    return Err(format!("node {} is damaged: {what}", self.member.node.0));
-                }
-            }
-        } else {
-            self.begin_life();
-            (Vec::new(), Started::Anew)
+        let is_there = match self.crashed {
+            None | Some(Crash::Process) => self.terms.directory.is_some(),
+            Some(Crash::Power) => self.terms.sync == SyncMode::Always,
         };
+        let found = if self.lives > 0 && is_there {
+            self.find(at_us, counts)?
+        } else {
+            None
+        };
+        let started = if found.is_some() {
+            Started::Again
+        } else {
+            Started::Anew
+        };
+        let copies = found.unwrap_or_else(|| {
+            self.begin_life();
+            Vec::new()
+        });
         self.begin(copies, at_us);
         Ok(started)
+    }
+
+    /// The copies that the data directory has; `None` if any of them is damaged: then a new life begins.
+    fn find(
+        &mut self,
+        at_us: u64,
+        counts: &mut Counts,
+    ) -> Result<Option<Vec<RestoredCopy>>, String> {
+        self.terms.me = self.member;
+        match self.storage.restore(&self.terms, self.now(at_us)) {
+            Found::Whole(copies) => Ok(Some(copies)),
+            Found::Damaged(_) if self.storage.is_suspect() => {
+                counts.note(Rare::RestartDamaged);
+                Ok(None)
+            }
+            Found::Damaged(what) => Err(format!("node {} is damaged: {what}", self.member.node.0)),
+        }
     }
 
     fn begin_life(&mut self) {

@@ -25,6 +25,8 @@ pub struct Storage {
     jobs: VecDeque<(u64, FileTask)>,
     faults: DiskFaults,
     full: bool,
+    /// Some write may have failed: what a process that died then had written may be damaged.
+    is_suspect: bool,
     random: Random,
     segment_bytes: usize,
     /// What the disks have met.
@@ -54,6 +56,7 @@ impl Storage {
                 ..DiskFaults::default()
             },
             full: false,
+            is_suspect: false,
             random,
             segment_bytes,
             counts: sim::Counts::default(),
@@ -156,6 +159,7 @@ impl Storage {
 
     /// Writes and syncs fail from now on, this often in ten thousand.
     pub fn set_failing(&mut self, often: u32) {
+        self.is_suspect |= often > 0;
         (self.faults.write, self.faults.sync, self.faults.create) = (often, often, often);
         for folder in self.folders.values_mut() {
             let longest_us = folder.disk.faults.longest_us;
@@ -174,10 +178,10 @@ impl Storage {
         }
     }
 
-    /// Whether it does what it is asked for.
+    /// Whether what a process that died had written may be damaged.
     #[must_use]
-    pub const fn is_well(&self) -> bool {
-        !self.full && self.faults.write == 0
+    pub const fn is_suspect(&self) -> bool {
+        self.is_suspect
     }
 
     /// Everything goes.
@@ -185,6 +189,7 @@ impl Storage {
         self.folders.clear();
         self.jobs.clear();
         self.ghost = None;
+        self.is_suspect = false;
     }
 
     /// What the copies are after a start, as the server takes them in: the newest folder first.

@@ -349,12 +349,9 @@ impl World {
         }
     }
 
-    /// Whether a process may end: with what it has, or if that is with enough others. One whose disk fails while it seals its log is taken
-    /// for damaged when it starts again (docs/testing.md, "Known limits").
+    /// Whether a process may end: with what it has, or if that is with enough others.
     fn may_end(&mut self, number: u32) -> bool {
-        let host = &self.hosts[number as usize];
-        let keeps = host.survives(Crash::Process);
-        keeps && host.storage.is_well() || !keeps && self.may_lose(number)
+        self.hosts[number as usize].survives(Crash::Process) || self.may_lose(number)
     }
 
     /// Ends a process as it should: its log is sealed, and everything is on disk.
