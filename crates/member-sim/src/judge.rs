@@ -216,9 +216,11 @@ fn hold(operation: &Operation, slack: Slack) -> Option<Hold> {
 
 /// A key that one client wrote once, to live for a time.
 fn mortal(operations: &[&Operation], slack: Slack) -> Result<(), String> {
-    let put = operations.iter().find_map(|o| match &o.ask {
-        Ask::Put(value, ttl_ms) => Some((*o, value, ttl_ms * 1_000)),
-        _ => None,
+    let put = operations.iter().find_map(|operation| {
+        let Ask::Put(value, ttl_ms) = &operation.ask else {
+            return None;
+        };
+        Some((*operation, value, ttl_ms * 1_000))
     });
     let Some((put, value, ttl_us)) = put.filter(|(put, ..)| put.answer == Answer::Done) else {
         return Ok(());

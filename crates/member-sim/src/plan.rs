@@ -58,6 +58,8 @@ pub struct Plan {
     pub is_repaired: bool,
 }
 
+/// Least [`replica::Settings::message_bytes`] where messages overtake each other.
+const WILD_MESSAGE_BYTES: usize = 16 << 10;
 /// Kinds of requests: see [`crate::client`].
 pub const KINDS: usize = 6;
 
@@ -164,6 +166,10 @@ impl Plan {
         }
         if self.faults == Faults::default() {
             self.faults.kill = true;
+        }
+        if self.wild {
+            // Copies take batches in order only: of many small messages that overtake each other hardly any is of use.
+            self.replica.message_bytes = self.replica.message_bytes.max(WILD_MESSAGE_BYTES);
         }
         self
     }

@@ -14,6 +14,7 @@ enum Kind {
     Kill,
     KillLeader,
     KillAll,
+    KillOthers,
     Power,
     Pause,
     PauseLeader,
@@ -72,7 +73,13 @@ impl World {
         let all: [(bool, &[Kind]); 15] = [
             (
                 faults.kill,
-                &[Kind::Kill, Kind::Kill, Kind::KillLeader, Kind::KillAll],
+                &[
+                    Kind::Kill,
+                    Kind::Kill,
+                    Kind::KillLeader,
+                    Kind::KillAll,
+                    Kind::KillOthers,
+                ],
             ),
             (faults.power, &[Kind::Power]),
             (faults.pause, &[Kind::Pause, Kind::Pause, Kind::PauseLeader]),
@@ -116,6 +123,11 @@ impl World {
                     self.kill(node, Crash::Process, soon_us);
                 }
             }
+            Kind::KillOthers => {
+                for other in (0..self.plan.nodes).filter(|other| *other != node) {
+                    self.kill(other, Crash::Process, soon_us);
+                }
+            }
             Kind::Power => self.kill(node, Crash::Power, soon_us),
             Kind::Pause => self.pause(node, soon_us),
             Kind::PauseLeader => self.pause(leader, soon_us),
@@ -123,8 +135,16 @@ impl World {
                 self.counts.note(Rare::Limped);
                 self.after(0, Event::Heal(Heal::Limp(node, 40)));
             }
-            Kind::Cut | Kind::Isolate | Kind::Loss | Kind::StoreCut => {
-                self.strike_links(kind, node);
+            Kind::Cut => self.cut_some(soon_us),
+            Kind::Isolate => self.isolate(node, soon_us),
+            Kind::Loss => {
+                self.links.network.loss = self.faults.below(3_000) as u32;
+                self.links.network.late = self.faults.below(2_000) as u32;
+                self.after(soon_us, Event::Heal(Heal::Links));
+            }
+            Kind::StoreCut => {
+                self.counts.note(Rare::CutFromStore);
+                self.links.network.cut_from_store(node);
                 self.after(soon_us, Event::Heal(Heal::Links));
             }
             Kind::StoreDown | Kind::StorePause | Kind::StoreRestart => {
@@ -176,22 +196,7 @@ impl World {
         }
     }
 
-    fn strike_links(&mut self, kind: Kind, node: u32) {
-        match kind {
-            Kind::Loss => {
-                self.links.network.loss = self.faults.below(3_000) as u32;
-                self.links.network.late = self.faults.below(2_000) as u32;
-            }
-            Kind::StoreCut => {
-                self.counts.note(Rare::CutFromStore);
-                self.links.network.cut_from_store(node);
-            }
-            Kind::Isolate => self.isolate(node),
-            _ => self.cut_some(),
-        }
-    }
-
-    fn cut_some(&mut self) {
+    fn cut_some(&mut self, for_us: u64) {
         for _ in 0..self.faults.between(1, 4) {
             let nodes = u64::from(self.plan.nodes);
             let (a, b) = (
@@ -208,10 +213,11 @@ impl World {
                 self.links.network.cut(a, b, both);
             }
         }
+        self.after(for_us, Event::Heal(Heal::Links));
     }
 
     /// One node cannot hear, or cannot be heard, or both.
-    fn isolate(&mut self, node: u32) {
+    fn isolate(&mut self, node: u32, for_us: u64) {
         self.counts.note(Rare::Isolated);
         let way = self.faults.below(3);
         for other in (0..self.plan.nodes).filter(|other| *other != node) {
@@ -221,6 +227,7 @@ impl World {
                 _ => self.links.network.cut(node, other, true),
             }
         }
+        self.after(for_us, Event::Heal(Heal::Links));
     }
 
     fn strike_store(&mut self, kind: Kind, for_us: u64) {

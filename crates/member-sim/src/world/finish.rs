@@ -15,7 +15,7 @@ const BOUND_US: u64 = 60_000_000;
 /// How long it may take until nothing is missing anywhere, in microseconds: a repair's delay, and the moves.
 const WHOLE_US: u64 = 120_000_000;
 /// How long the copies may take to become equal, in microseconds.
-const EQUAL_US: u64 = 10_000_000;
+const EQUAL_US: u64 = 30_000_000;
 
 impl World {
     pub(super) fn finish(&mut self) -> Result<(), String> {

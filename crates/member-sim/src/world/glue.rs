@@ -10,6 +10,7 @@ use cluster::timing::{REPORT_MS, TICK_MS};
 use model::{Member, NodeId};
 use node::Input;
 use replica::Standing;
+use replica::wire::{self, Body};
 use sim::disk::Crash;
 
 use super::faults::Heal;
@@ -159,6 +160,8 @@ impl World {
         }
         match kind {
             Kind::Replica => {
+                self.trace
+                    .line(|| format!("node {} to {number}: {}", from.node.0, told(bytes)));
                 self.give(number, Input::Peer { bytes });
                 self.turn_soon(number);
             }
@@ -414,4 +417,39 @@ impl World {
 /// Whether the disk says that something has failed.
 fn is_failure(done: &Input<'_>) -> bool {
     matches!(done, Input::Disk { event, .. } if event.result.is_err())
+}
+
+/// A message of a copy, in few words.
+fn told(bytes: &[u8]) -> String {
+    let Some(message) = wire::decode(bytes) else {
+        return "not understood".into();
+    };
+    let what = match message.body {
+        Body::Append(append) => {
+            let batches = append.batches.iter().map(|batch| batch.last.to_string());
+            let batches: Vec<String> = batches.collect();
+            format!(
+                "append behind {}: {}; base {}, committed {}",
+                append.prev,
+                batches.join(" "),
+                append.base,
+                append.commit
+            )
+        }
+        Body::Chunk(chunk) => format!(
+            "chunk {} of attempt {} at {}",
+            chunk.step, chunk.attempt, chunk.at
+        ),
+        Body::Tail { prev, batches, .. } => {
+            format!("tail behind {prev}: {} batches", batches.iter().count())
+        }
+        body @ (Body::Ack(_)
+        | Body::Refused { .. }
+        | Body::Seal { .. }
+        | Body::Testimony(_)
+        | Body::Unknown
+        | Body::Fetch { .. }
+        | Body::Join { .. }) => format!("{body:?}"),
+    };
+    format!("{:?} epoch {} {what}", message.shard, message.epoch)
 }
