@@ -420,7 +420,10 @@ impl World {
             self.node.shard().store().check();
         }
         let usage = self.node.shard().store().usage();
-        // A restart takes in all files that there are, and cleans up after.
+        // A restart takes in all files that there are, and cleans up after: as soon as they are synced.
+        if usage.files_unsynced > 0 {
+            self.restarted_us = self.now.mono_us;
+        }
         let settled = self.now.mono_us > self.restarted_us + SETTLE_US;
         if settled && usage.used > usage.limit {
             return Err(format!(

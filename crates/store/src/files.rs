@@ -69,6 +69,8 @@ pub(crate) struct Files {
     /// Files found complete at a restart, which nobody knows to be synced: to be synced, and being synced.
     resync: Vec<SegmentId>,
     resyncing: Vec<SegmentId>,
+    /// Positions may be missing from the files, up to here: nothing is acknowledged until a synced note tells that this is no loss.
+    hushed_until: Option<Position>,
     /// Slots of segments whose file is not closed.
     active: Vec<usize>,
     failed: Vec<usize>,
@@ -99,6 +101,7 @@ impl Files {
             condemned: Vec::new(),
             resync: Vec::new(),
             resyncing: Vec::new(),
+            hushed_until: None,
             active: Vec::new(),
             failed: Vec::new(),
             heard: false,
@@ -200,10 +203,14 @@ impl Store {
         self.files.open.len() + self.files.spares.len() + self.files.condemned.len()
     }
 
+    pub(crate) fn files_unsynced(&self) -> usize {
+        self.files.resync.len() + self.files.resyncing.len()
+    }
+
     pub(crate) fn disk_bytes(&self) -> u64 {
         let bytes = self.tuning.segment_bytes;
         let open = self.segments.iter().flatten().map(|segment| {
-            if segment.is_closed() {
+            if segment.is_closed() || segment.is_resyncing() {
                 segment.file_len
             } else {
                 bytes
@@ -352,7 +359,7 @@ impl Store {
 
     /// Everything appended up to here survives a loss of power.
     fn synced(&self) -> u64 {
-        if !self.files.resync.is_empty() || !self.files.resyncing.is_empty() {
+        if self.files_unsynced() > 0 {
             return 0;
         }
         let below = |slot: &usize| self.segment(*slot).file.synced_below();
@@ -373,8 +380,17 @@ impl Store {
             SyncMode::Always => synced,
             SyncMode::EverySecond | SyncMode::None => self.written(),
         };
+        if self.is_hushed() {
+            return;
+        }
         // A file that fails after its writes were acknowledged is written anew; what was said stays said.
         self.files.persisted = self.files.persisted.max(now);
+    }
+
+    fn is_hushed(&mut self) -> bool {
+        let recorded = self.floor.recorded;
+        self.files.hushed_until.take_if(|until| *until <= recorded);
+        self.files.hushed_until.is_some() && self.config.sync == SyncMode::Always
     }
 
     /// It is so late. The time of the data may stand still, as where it is told by another store that this one follows; what the disk
@@ -493,22 +509,29 @@ impl Store {
         }
     }
 
+    /// What a restart found complete is synced, or is written anew to another file.
     fn on_resync(&mut self, id: SegmentId, result: Result<(), DiskError>) {
-        let Err(error) = result else {
-            return;
-        };
-        self.settle_compaction();
-        // What is being emptied anyway needs no other file.
-        if let Some(slot) = self
+        let slot = *self
             .files
             .open
             .get(&id)
-            .copied()
-            .filter(|s| !self.is_relocating(*s) && self.segment(*s).gap.is_none())
-        {
-            self.activate(slot);
-            self.fail(slot, error);
-            self.replace_failed();
+            .expect("nothing happens to it before");
+        let file = &mut self.segment_mut(slot).file;
+        assert!(file.stage == Stage::Resyncing, "{id:?} is {:?}", file.stage);
+        match result {
+            Ok(()) => {
+                file.stage = Stage::Closed;
+                file.thinned = false;
+                self.cleaner.look = true;
+            }
+            Err(error) => {
+                if file.thinned {
+                    self.files.hushed_until = Some(self.newest);
+                }
+                self.activate(slot);
+                self.fail(slot, error);
+                self.replace_failed();
+            }
         }
     }
 

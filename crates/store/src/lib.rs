@@ -144,6 +144,8 @@ pub struct Usage {
     pub index_bytes: usize,
     /// Segment files.
     pub files: usize,
+    /// Segment files that a restart found and that are not synced yet: their memory is not cleaned.
+    pub files_unsynced: usize,
     /// Bytes of all segment files.
     pub disk_bytes: u64,
     /// Entries that the cleaner has moved, since the start.
@@ -173,6 +175,7 @@ impl Usage {
             segment_bytes: self.segment_bytes + other.segment_bytes,
             index_bytes: self.index_bytes + other.index_bytes,
             files: self.files + other.files,
+            files_unsynced: self.files_unsynced + other.files_unsynced,
             disk_bytes: self.disk_bytes + other.disk_bytes,
             cleaner_moved_entries: self.cleaner_moved_entries + other.cleaner_moved_entries,
             cleaner_moved_bytes: self.cleaner_moved_bytes + other.cleaner_moved_bytes,

@@ -200,7 +200,7 @@ impl Restore {
         segment.resident = whole_pages(tail);
         segment.file_len = file_len;
         match end {
-            End::Cut => segment.file = File::closed(file_len),
+            End::Cut => segment.file = File::found(file_len),
             End::Sealed | End::Open => segment.file.emitted = tail,
         }
         segment.sealed = end != End::Open;

@@ -34,6 +34,8 @@ pub(crate) enum Stage {
     Open,
     /// `Close` was asked for.
     Closing,
+    /// Found complete by a restart; the disk was asked to sync it. The memory stays as it is: if that fails, it is all there is.
+    Resyncing,
     /// Complete and synced: the disk is done with the memory.
     Closed,
     /// An op has failed. Nothing may be assumed about the file; the segment waits for a fresh one.
@@ -53,6 +55,8 @@ pub(crate) struct File {
     pub(crate) in_flight: VecDeque<Flight>,
     /// Replaces a file that failed: new batches wait until this one is closed.
     pub(crate) replacement: bool,
+    /// The memory holds less than the file does, though that is not known to be synced: a restart had no room for all.
+    pub(crate) thinned: bool,
     /// Damaged: to be kept aside when it has been replaced, instead of being deleted.
     pub(crate) quarantine: bool,
 }
@@ -66,14 +70,15 @@ impl File {
             unsynced_from: None,
             in_flight: VecDeque::new(),
             replacement: false,
+            thinned: false,
             quarantine: false,
         }
     }
 
-    /// A file that is complete already.
-    pub(crate) fn closed(len: usize) -> Self {
+    /// A file that was complete before a restart; only the operating system knows whether it was synced.
+    pub(crate) fn found(len: usize) -> Self {
         Self {
-            stage: Stage::Closed,
+            stage: Stage::Resyncing,
             emitted: len,
             ..Self::new()
         }
@@ -281,5 +286,10 @@ impl Segment {
     /// Whether the disk needs its memory no more, so that it may be changed and freed.
     pub(crate) fn is_closed(&self) -> bool {
         self.file.stage == Stage::Closed
+    }
+
+    /// Whether a restart, while it has no room, may take what is dead from the memory.
+    pub(crate) fn is_resyncing(&self) -> bool {
+        self.file.stage == Stage::Resyncing
     }
 }

@@ -488,6 +488,7 @@ impl Store {
             segment_bytes: self.resident,
             index_bytes: self.index.bytes(),
             files: self.file_count(),
+            files_unsynced: self.files_unsynced(),
             disk_bytes: self.disk_bytes(),
             cleaner_moved_entries: self.cleaner.moved_entries,
             cleaner_moved_bytes: self.cleaner.moved_bytes,

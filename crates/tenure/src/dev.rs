@@ -17,11 +17,15 @@ mod supervisor;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::parser::ValueSource;
 use clap::{Arg, ArgMatches, Command};
 
 use crate::{fail, say};
 use control::{Request, Verb};
 use supervisor::Plan;
+
+/// So that the doors of a hundred nodes are ports.
+const MAX_PORT: i64 = 65_000;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -52,8 +56,14 @@ pub fn command() -> Command {
                 .value_parser(clap::value_parser!(u32).range(1..=64)),
         )
         .arg(
-            number("port", "P", "Where node 1 listens; node 2 on the next port, and so on; by default the system chooses")
-                .value_parser(clap::value_parser!(u16).range(1..)),
+            number(
+                "port",
+                "P",
+                "Where node 1 listens, node 2 on the next port, and so on; the forwarding ports are 100 above, those of \
+                 Sentinel 200, those for administration 300; 0: the system chooses",
+            )
+            .value_parser(clap::value_parser!(u16).range(0..=MAX_PORT))
+            .default_value("7001"),
         )
         .arg(number("memory", "SIZE", "Memory of each node").default_value("256MiB"))
         .arg(number("shards", "N", "Into how many shards the slots are divided").default_value("16"))
@@ -108,11 +118,36 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
     }
 }
 
+/// The first port, or `None` if the system is to choose. What was not asked for by name yields to others on this machine.
+fn port(matches: &ArgMatches, nodes: u32) -> Result<Option<u16>, String> {
+    let first: u16 = *matches.get_one("port").expect("it has a default");
+    if first == 0 {
+        return Ok(None);
+    }
+    let Some(taken) = supervisor::taken(first, nodes) else {
+        return Ok(Some(first));
+    };
+    if matches.value_source("port") == Some(ValueSource::CommandLine) {
+        return Err(format!(
+            "somebody listens on {taken}: choose another --port, or 0 for any that are free"
+        ));
+    }
+    say(&format_args!(
+        "somebody listens on {taken}, so the system chooses the ports"
+    ));
+    Ok(None)
+}
+
 fn supervise(matches: &ArgMatches) -> ExitCode {
     let text = |name: &str| matches.get_one::<String>(name).cloned();
+    let nodes = *matches.get_one("nodes").expect("it has a default");
+    let port = match port(matches, nodes) {
+        Ok(port) => port,
+        Err(error) => return fail(&error),
+    };
     let plan = Plan {
-        nodes: *matches.get_one("nodes").expect("it has a default"),
-        port: matches.get_one("port").copied(),
+        nodes,
+        port,
         memory: text("memory").expect("it has a default"),
         shards: text("shards").expect("it has a default"),
         dir: matches

@@ -110,7 +110,7 @@ class TenureCluster(Processes):
 
     def _start(self):
         state = self.directory / "dev"
-        self._spawn([self._binary, "dev", "--dir", state, "--memory", "256MiB"], "log")
+        self._spawn([self._binary, "dev", "--port", "0", "--dir", state, "--memory", "256MiB"], "log")
         ready = lambda: "ready:" in (self.directory / "log").read_text(errors="replace")  # noqa: E731
         _until("`tenure dev` serves", ready)
         for node in json.loads((state / "dev.json").read_text())["nodes"]:

@@ -32,7 +32,14 @@ impl World {
         let damaged = self.flip_bits();
         self.time_without_the_process();
         self.start_again(damaged, how)?;
-        self.recover(how, if damaged { Promise::Nothing } else { promise })
+        self.recover(
+            how,
+            if damaged.is_some() {
+                Promise::Nothing
+            } else {
+                promise
+            },
+        )
     }
 
     /// What must survive a crash at this instant.
@@ -77,10 +84,10 @@ impl World {
         self.later.clear();
     }
 
-    /// Flips a bit in a file that nobody was writing. Returns whether it did.
-    fn flip_bits(&mut self) -> bool {
+    /// Flips a bit in a file that nobody was writing. Returns where, if it did.
+    fn flip_bits(&mut self) -> Option<(SegmentId, usize)> {
         if self.calm || !self.chance.chance(self.plan.bit_flip) {
-            return false;
+            return None;
         }
         let closed = |disk: &mut crate::disk::Disk, segment| {
             disk.file_mut(segment).is_some_and(|file| file.closed)
@@ -91,14 +98,14 @@ impl World {
             .filter(|&s| closed(&mut self.disk, s))
             .collect();
         if segments.is_empty() {
-            return false;
+            return None;
         }
         let segment = *self.chance.pick(&segments);
         let file = self.disk.file_mut(segment);
         let at = file.and_then(|file| file.flip(&mut self.chance));
         self.trace
             .line(|| format!("a bit flips in segment {} at {at:?}", segment.0));
-        at.is_some()
+        at.map(|at| (segment, at))
     }
 
     /// It takes a while until the process is started again; the clock may be another one by then.
@@ -109,7 +116,11 @@ impl World {
         self.stood_still_us = self.now.mono_us;
     }
 
-    fn start_again(&mut self, damaged: bool, how: Crash) -> Result<(), String> {
+    fn start_again(
+        &mut self,
+        damaged: Option<(SegmentId, usize)>,
+        how: Crash,
+    ) -> Result<(), String> {
         self.epoch += 1;
         self.restarts += 1;
         self.restarted_us = self.now.mono_us;
@@ -132,18 +143,25 @@ impl World {
     fn judge_report(
         &mut self,
         report: &RestoreReport,
-        damaged: bool,
+        damaged: Option<(SegmentId, usize)>,
         how: Crash,
     ) -> Result<(), String> {
         let whole =
             report.damaged.is_empty() && report.missing.is_empty() && report.foreign.is_empty();
-        if damaged && whole {
+        // A loss of power may have torn that very piece.
+        let torn = |(segment, at): (SegmentId, usize)| {
+            let mut torn = report.torn.iter();
+            torn.any(|range| {
+                range.segment == segment && (range.offset..range.offset + range.len).contains(&at)
+            })
+        };
+        if whole && damaged.is_some_and(|place| !torn(place)) {
             return Err(format!("a flipped bit was not noticed: {report:?}"));
         }
         // A loss of power may keep a later piece of an unsynced file and lose an earlier one: that looks like damage, and is
         // met again until the file was replaced. So does a write that failed before one that did not.
         self.disk_hurt |=
-            damaged || how == Crash::Power || std::mem::take(&mut self.disk.has_failed);
+            damaged.is_some() || how == Crash::Power || std::mem::take(&mut self.disk.has_failed);
         if whole {
             // What is left of a torn tail may look like damage when the write that ends it is torn, too.
             self.disk_hurt = !report.torn.is_empty();
@@ -152,7 +170,7 @@ impl World {
                 "damage is reported where there is none: {report:?}"
             ));
         }
-        if damaged {
+        if damaged.is_some() {
             self.counts.note(Rare::DamagedSegment);
         }
         if !report.torn.is_empty() {

@@ -78,7 +78,8 @@ impl Store {
                 let segment = segment.as_ref()?;
                 let dead = self.likely_dead(slot, floor);
                 let worth = dead >= (segment.resident / WORTH_SHARE).max(WORTH_BYTES);
-                let ready = segment.is_closed() && !segment.busy;
+                let restoring = self.cleaner.restoring && segment.is_resyncing();
+                let ready = (segment.is_closed() || restoring) && !segment.busy;
                 (ready && worth && segment.gap.is_none())
                     .then(|| (dead * 1024 / segment.resident, slot))
             });
@@ -185,6 +186,7 @@ impl Store {
         let before = segment.resident;
         segment.gap = None;
         segment.busy = false;
+        segment.file.thinned = segment.is_resyncing();
         segment.tail = job.write;
         segment.resident = whole_pages(job.write);
         segment.region.give_back(job.write, before);

@@ -226,11 +226,6 @@ impl Store {
         self.free_dead();
     }
 
-    /// Whether this segment is being emptied.
-    pub(crate) fn is_relocating(&self, slot: usize) -> bool {
-        self.cleaner.relocation.is_some_and(|job| job.slot == slot)
-    }
-
     fn next_relocation(&mut self) -> Option<Relocation> {
         let slot = self
             .choose_for_memory()

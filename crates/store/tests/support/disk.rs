@@ -193,6 +193,21 @@ impl Disk {
         self.queue.clear();
     }
 
+    /// The process dies within the next `Close`, if it has one to do: the file has been cut, and was not synced.
+    pub fn kill_within_close(&mut self) {
+        while let Some((op, data)) = self.queue.pop_front() {
+            if let DiskOp::Close { segment, len } = op {
+                if let Some(file) = self.files.get_mut(&segment) {
+                    file.bytes.truncate(len as usize);
+                }
+                break;
+            }
+            // Nobody is told any more.
+            let _ = self.perform(op, &data);
+        }
+        self.kill();
+    }
+
     /// The power fails: of what was not synced, any part may be lost.
     pub fn lose_power(&mut self, random: &mut Random) {
         self.queue.clear();

@@ -22,7 +22,15 @@ pub fn status(survey: &Survey) -> String {
         .iter()
         .filter(|shard| shard.phase == "serving")
         .count();
-    let (missing, filling) = copies(survey);
+    let Copies {
+        missing,
+        filling,
+        unknown,
+    } = Copies::count(survey);
+    let unheard = match unknown {
+        0 => String::new(),
+        copies => format!(", {copies} not yet heard of"),
+    };
     let coordinator = survey.coordinator.map_or_else(
         || "nobody yet".into(),
         |node| format!("node {node}, term {}", survey.term),
@@ -35,7 +43,7 @@ pub fn status(survey: &Survey) -> String {
     let mut text = format!(
         "cluster {}: {}\n\
          nodes        {well} of {} well\n\
-         shards       {served} of {} served, {missing} copies missing, {filling} being filled\n\
+         shards       {served} of {} served, {missing} copies missing, {filling} being filled{unheard}\n\
          coordinator  {coordinator}\n\
          map          {store}\n",
         survey.cluster,
@@ -71,21 +79,33 @@ pub fn status(survey: &Survey) -> String {
     text
 }
 
-/// Copies that are missing, and that are not complete. Unknown ones count as complete.
-pub fn copies(survey: &Survey) -> (usize, usize) {
-    let target = usize::from(survey.copies);
-    let missing = |shard: &ShardRow| target.saturating_sub(shard.members.len());
-    let filling = |shard: &ShardRow| {
-        let members = shard.members.iter();
-        members
-            .filter(|member| member.complete == Some(false))
-            .count()
-    };
-    let shards = &survey.shards;
-    (
-        shards.iter().map(missing).sum(),
-        shards.iter().map(filling).sum(),
-    )
+/// Copies that are not what they should be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copies {
+    /// Fewer than there should be.
+    pub missing: usize,
+    /// Known not to be complete.
+    pub filling: usize,
+    /// Of which the shard's primary has not said yet what they are.
+    pub unknown: usize,
+}
+
+impl Copies {
+    pub fn count(survey: &Survey) -> Self {
+        let target = usize::from(survey.copies);
+        let shards = survey.shards.iter();
+        let missing = shards.map(|shard| target.saturating_sub(shard.members.len()));
+        let members = survey.shards.iter().flat_map(|shard| &shard.members);
+        let of = |complete| {
+            let members = members.clone();
+            members.filter(|member| member.complete == complete).count()
+        };
+        Self {
+            missing: missing.sum(),
+            filling: of(Some(false)),
+            unknown: of(None),
+        }
+    }
 }
 
 /// One line a node.
@@ -204,7 +224,7 @@ mod tests {
         let well = survey();
         assert!(is_well(&well) && status(&well).starts_with("cluster shop: well\n"));
         type Change = fn(&mut Survey);
-        let wrong: [(Change, &str); 5] = [
+        let wrong: [(Change, &str); 6] = [
             (|s| s.store_answers = false, "without failover"),
             (
                 |s| s.nodes[1].standing = "convicted".into(),
@@ -217,6 +237,10 @@ mod tests {
             (
                 |s| s.shards[0].members[1].complete = Some(false),
                 "1 being filled",
+            ),
+            (
+                |s| s.shards[0].members[1].complete = None,
+                "1 not yet heard of",
             ),
             (|s| s.shards[0].members.truncate(1), "1 copies missing"),
         ];

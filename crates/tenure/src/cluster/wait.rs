@@ -38,8 +38,8 @@ pub fn until_drained(asker: &Asker, node: u32) -> Result<bool, String> {
 /// Waits until all copies are complete and nothing has moved for a while.
 pub fn until_even(asker: &Asker) -> Result<bool, String> {
     let left = |survey: &Survey| {
-        let (missing, filling) = show::copies(survey);
-        missing + filling
+        let copies = show::Copies::count(survey);
+        copies.missing + copies.filling
     };
     let mut before = Survey::default();
     let mut calm = 0;

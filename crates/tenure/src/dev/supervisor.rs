@@ -1,6 +1,7 @@
 //! Starts the processes, does to them what is asked, ends them. It starts nothing again by itself.
 
 use std::io;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -25,7 +26,7 @@ const COPIES: u32 = 3;
 pub struct Plan {
     /// How many nodes.
     pub nodes: u32,
-    /// Where node 1 listens.
+    /// Where node 1 listens; `None`: the system chooses all ports.
     pub port: Option<u16>,
     /// Memory of each.
     pub memory: String,
@@ -44,6 +45,36 @@ pub enum Happening {
     Request(Request, Sender<Reply>),
     /// Ctrl-C, or SIGTERM.
     Interrupted,
+}
+
+/// Ports that people type. Those of one kind lie [`DOOR_STEP`] apart from those of the next.
+#[derive(Clone, Copy, Debug)]
+enum Door {
+    Client,
+    Forward,
+    Sentinel,
+    Admin,
+}
+
+impl Door {
+    const ALL: [Self; 4] = [Self::Client, Self::Forward, Self::Sentinel, Self::Admin];
+}
+
+/// More than there can be nodes.
+const DOOR_STEP: u32 = 100;
+
+/// Where node `number` listens if node 1 has port `first` for clients.
+fn door_of(first: u16, number: u32, door: Door) -> String {
+    let port = u32::from(first) + DOOR_STEP * door as u32 + number - 1;
+    format!("127.0.0.1:{port}")
+}
+
+/// The first address, of all that so many nodes would take, which somebody has.
+pub fn taken(first: u16, nodes: u32) -> Option<String> {
+    let doors = Door::ALL.into_iter();
+    let mut addresses =
+        doors.flat_map(|door| (1..=nodes).map(move |number| door_of(first, number, door)));
+    addresses.find(|address| TcpListener::bind(address).is_err())
 }
 
 /// Runs until Ctrl-C.
@@ -128,8 +159,8 @@ impl Supervisor {
         let forward = node.forward.rsplit(':').next().unwrap_or_default();
         let sentinel = node.sentinel;
         say(&format_args!(
-            "{}\nconnect:                redis-cli -c -p {port}\n\
-             without a cluster client: redis-cli -p {forward}, or Sentinel at {sentinel} (mymaster)\n\
+            "{}\ncluster clients:        redis-cli -c -p {port}\n\
+             all others:             redis-cli -p {forward}, or Sentinel at {sentinel} (mymaster)\n\
              from another terminal:  tenure dev status | kill N | stop N | start N  --dir {dir}\n\
              Ctrl-C ends all.",
             self.state
@@ -250,14 +281,10 @@ impl Supervisor {
     /// A node comes back to the addresses that it had.
     fn node_command(&mut self, number: u32) -> (io::Result<Command>, PathBuf) {
         let meta = format!("tenure://{}", self.state.meta.address);
-        let wished = self.plan.port.map(|port| {
-            let port = u32::from(port) + number - 1;
-            format!("127.0.0.1:{port}")
-        });
         let known = self.process(number).clone();
-        let client = match (known.address.is_empty(), wished) {
-            (true, Some(wished)) => wished,
-            (_, _) => or_any(&known.address),
+        let listen = |known: &str, door| match self.plan.port {
+            Some(first) if known.is_empty() => door_of(first, number, door),
+            Some(_) | None => or_any(known),
         };
         let folder = self.plan.dir.join(format!("node-{number}"));
         let copies = self.plan.nodes.min(COPIES).to_string();
@@ -265,15 +292,12 @@ impl Supervisor {
             let mut command = Command::new(binary);
             command
                 .args(["serve", "--cluster", "dev", "--meta", &meta])
-                .args(["--node", &number.to_string(), "--listen", &client])
-                .args([
-                    "--admin",
-                    &or_any(&known.admin),
-                    "--peer",
-                    &or_any(&known.peer),
-                ])
-                .args(["--forward", &or_any(&known.forward)])
-                .args(["--sentinel", &or_any(&known.sentinel)])
+                .args(["--node", &number.to_string()])
+                .args(["--listen", &listen(&known.address, Door::Client)])
+                .args(["--forward", &listen(&known.forward, Door::Forward)])
+                .args(["--sentinel", &listen(&known.sentinel, Door::Sentinel)])
+                .args(["--admin", &listen(&known.admin, Door::Admin)])
+                .args(["--peer", &or_any(&known.peer)])
                 .args(["--memory", &self.plan.memory, "--shards", &self.plan.shards])
                 .args(["--copies", &copies, "--dir"])
                 .arg(folder.join("data"))

@@ -15,7 +15,8 @@ impl Dev {
     fn start(dir: &Path) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_tenure"))
             .env_clear()
-            .args(["dev", "--memory", "128MiB", "--shards", "4", "--dir"])
+            .args(["dev", "--port", "0", "--memory", "128MiB"])
+            .args(["--shards", "4", "--dir"])
             .arg(dir)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -125,6 +126,23 @@ fn one_command_runs_a_cluster_and_another_terminal_hurts_it() {
     );
     let (ok, said) = other_terminal(dir.path(), &["status"]);
     assert!(!ok && said.contains("no `tenure dev` answers"), "{said}");
+}
+
+#[test]
+fn a_port_that_was_asked_for_is_not_replaced_by_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let somebody = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // Of node 2 the forwarding port.
+    let taken = somebody.local_addr().unwrap().port();
+    let first = (taken - 101).to_string();
+    let (ok, said) = other_terminal(dir.path(), &["--port", &first, "--nodes", "1000"]);
+    assert!(!ok && said.contains("1000 is not in 1..=64"), "{said}");
+    let (ok, said) = other_terminal(dir.path(), &["--port", &first, "--nodes", "64"]);
+    assert!(
+        !ok && said.contains("somebody listens on 127.0.0.1:"),
+        "{said}"
+    );
+    assert!(said.contains("choose another --port"), "{said}");
 }
 
 #[test]
