@@ -511,14 +511,12 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
         .and_then(|number| u64::try_from(number).ok());
     let wrong = || format!("is answered by {reply:?}");
     match ask {
-        Ask::Count => match reply {
-            Reply::Null => Ok(Answer::Version(0)),
-            other => {
-                let text = other.bulk().map(String::from_utf8_lossy);
-                let count = text.and_then(|text| text.parse().ok());
-                count.map(Answer::Version).ok_or_else(wrong)
-            }
-        },
+        Ask::Count if *reply == Reply::Null => Ok(Answer::Version(0)),
+        Ask::Count => {
+            let text = reply.bulk().map(String::from_utf8_lossy);
+            let count = text.and_then(|text| text.parse().ok());
+            count.map(Answer::Version).ok_or_else(wrong)
+        }
         Ask::Increment | Ask::Write(..) | Ask::Commit(..) => {
             number.map(Answer::Version).ok_or_else(wrong)
         }
@@ -536,10 +534,8 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
                 Err(wrong())
             }
         }
-        Ask::Get => match reply {
-            Reply::Null => Ok(Answer::Value(None)),
-            other => whole(other.bulk().ok_or_else(wrong)?).map(|v| Answer::Value(Some(v))),
-        },
+        Ask::Get if *reply == Reply::Null => Ok(Answer::Value(None)),
+        Ask::Get => whole(reply.bulk().ok_or_else(wrong)?).map(|v| Answer::Value(Some(v))),
     }
 }
 
