@@ -30,6 +30,7 @@ use crate::{
 
 mod asks;
 mod lead;
+mod leave;
 mod publish;
 mod role;
 mod store;
@@ -258,13 +259,6 @@ impl Agent {
             Input::Operate(number, command) => self.operate(number, command, out),
             Input::Leave => self.leave(out),
         }
-    }
-
-    fn leave(&mut self, out: &mut Vec<Effect>) {
-        self.is_leaving = true;
-        self.court.note_leaving(self.identity.me.node, true);
-        self.reconcile_ms = self.now_ms;
-        self.beat(out);
     }
 
     fn on_tick(&mut self, out: &mut Vec<Effect>) {

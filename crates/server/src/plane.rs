@@ -19,11 +19,10 @@ use std::time::Duration;
 
 use cluster::agent::{Agent, AskId, Effect, Event, Input};
 use cluster::coordinator::{Command, Refusal};
-use cluster::court::Standing;
 use cluster::message::Message;
 use cluster::metadata::Ask;
 use cluster::timing::{REPORT_MS, TICK_MS};
-use model::{Member, NodeId, Now, Phase, Topology};
+use model::{Member, NodeId, Now, Topology};
 use tokio::sync::{mpsc, oneshot};
 use tracing::{error, info, warn};
 
@@ -252,7 +251,7 @@ impl Plane {
 
     /// Has others lead what this node leads.
     pub fn leave(&mut self, now: Now, elapsed: Duration) {
-        self.is_relieved = !self.is_needed();
+        self.is_relieved = !self.agent.is_needed();
         let wait = if self.is_relieved {
             Duration::ZERO
         } else {
@@ -267,7 +266,7 @@ impl Plane {
         let Some(until) = self.leaving_until else {
             return false;
         };
-        if !self.is_relieved && !self.is_needed() {
+        if !self.is_relieved && !self.agent.is_needed() {
             self.is_relieved = true;
             self.leaving_until = Some(until.min(elapsed + LINGER));
         }
@@ -277,33 +276,6 @@ impl Plane {
     /// Ends the links. What clients are told of the cluster stays.
     pub fn into_outside(self) -> Outside {
         self.outside
-    }
-
-    /// Whether a shard needs this node: to lead it until another can, or to say what it has to another that is about to. If it
-    /// said nothing, that one would wait for the leases that this node was given.
-    fn is_needed(&self) -> bool {
-        let me = self.agent.me();
-        let mut shards = self.agent.map().shards().values();
-        shards.any(|record| {
-            let (members, primary) = (record.config.copies().members(), record.config.primary());
-            let mut others = members.iter().filter(|m| **m != me);
-            match record.config.phase() {
-                Phase::Serving => primary == me && others.any(|other| self.stays(*other)),
-                Phase::Recovering { .. } => {
-                    members.contains(&me) && others.any(|other| self.stays(*other))
-                }
-            }
-        })
-    }
-
-    /// Whether it can lead, or will when it has been back for long enough.
-    fn stays(&self, member: Member) -> bool {
-        let agent = &self.agent;
-        let is_heard = match agent.standing(member.node) {
-            Standing::Well | Standing::Accused | Standing::Returning { .. } => true,
-            Standing::Convicted { .. } => false,
-        };
-        is_heard && agent.map().is_present(member) && !agent.is_leaving(member.node)
     }
 }
 

@@ -363,7 +363,9 @@ impl Shard {
     }
 
     /// A bounded step of a standby's maintenance: what has expired is freed. Returns whether there is more to do at once.
-    pub fn maintain_standby(&mut self, budget_bytes: usize) -> bool {
+    pub fn maintain_standby(&mut self, now: Now, budget_bytes: usize) -> bool {
+        // Its data's time is told by batches; but one that its disk refuses must not keep the disk from being tried again.
+        self.store.tell_disk_time(now.unix_ms);
         let now_ms = self.replicated().told_ms.saturating_sub(SWEEP_LATER_MS);
         self.set_beside(self.beside);
         self.store.maintain(now_ms, budget_bytes, &mut |_| {})

@@ -13,8 +13,8 @@
 //! and incarnations are as in the real protocol, so a decision that gives up what was acknowledged is found out.
 
 mod data;
-mod judge;
-mod network;
+pub mod judge;
+pub mod network;
 mod plan;
 mod report;
 pub mod store;

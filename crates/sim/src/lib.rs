@@ -23,7 +23,7 @@ pub mod plan;
 pub mod random;
 pub mod rare;
 pub mod reply;
-mod trace;
+pub mod trace;
 pub mod workload;
 mod world;
 

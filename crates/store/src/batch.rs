@@ -80,7 +80,7 @@ impl Store {
         first: Position,
         ops: &[Op<'_>],
     ) -> Result<Applied, Refused> {
-        self.now_ms = self.now_ms.max(now_ms);
+        self.tell_now(now_ms);
         if let [
             Op::Put {
                 key,

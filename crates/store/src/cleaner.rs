@@ -111,7 +111,7 @@ impl Store {
         budget_bytes: usize,
         expired: &mut dyn FnMut(Entry<'_>),
     ) -> bool {
-        self.now_ms = self.now_ms.max(now_ms);
+        self.tell_now(now_ms);
         let above = self.used().saturating_sub(self.config.memory_bytes);
         self.excess = self.excess.min(above);
         self.replace_failed();

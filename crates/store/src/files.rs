@@ -81,6 +81,8 @@ pub(crate) struct Files {
     retry_ms: u64,
     /// Writes are refused until every failed file has been replaced.
     pub(crate) broken: Option<DiskError>,
+    /// What time it is for the disk: see [`Store::tell_disk_time`].
+    now_ms: u64,
     synced_ms: u64,
     /// See [`Store::persisted`].
     pub(crate) persisted: u64,
@@ -107,6 +109,7 @@ impl Files {
             retry_at_ms: 0,
             retry_ms: FIRST_RETRY_MS,
             broken: None,
+            now_ms: 0,
             synced_ms: 0,
             persisted: 0,
         }
@@ -259,14 +262,14 @@ impl Store {
     fn sync_is_due(&mut self) -> bool {
         let due = match self.config.sync {
             SyncMode::Always => true,
-            SyncMode::EverySecond => self.now_ms >= self.files.synced_ms + SYNC_EVERY_MS,
+            SyncMode::EverySecond => self.files.now_ms >= self.files.synced_ms + SYNC_EVERY_MS,
             SyncMode::None => {
                 !self.files.condemned.is_empty()
-                    && self.now_ms >= self.files.synced_ms + SYNC_EVERY_MS
+                    && self.files.now_ms >= self.files.synced_ms + SYNC_EVERY_MS
             }
         };
         if due {
-            self.files.synced_ms = self.now_ms;
+            self.files.synced_ms = self.files.now_ms;
         }
         due
     }
@@ -316,7 +319,7 @@ impl Store {
         if self.files.condemned.is_empty() {
             return;
         }
-        let (synced, recorded, now_ms) = (self.synced(), self.floor.recorded, self.now_ms);
+        let (synced, recorded, now_ms) = (self.synced(), self.floor.recorded, self.files.now_ms);
         for file in &mut self.files.condemned {
             let is_safe = file.after <= synced && file.newest <= recorded;
             if !file.asked && is_safe && file.not_before_ms <= now_ms {
@@ -333,7 +336,7 @@ impl Store {
 
     fn take_creates(&mut self, ops: &mut Vec<DiskOp>) {
         let files = &mut self.files;
-        if files.create_error.is_some() && self.now_ms < files.retry_at_ms {
+        if files.create_error.is_some() && files.now_ms < files.retry_at_ms {
             return;
         }
         // After an error one is enough to learn whether it is over.
@@ -390,6 +393,18 @@ impl Store {
         self.files.hushed_until.is_some() && self.config.sync == SyncMode::Always
     }
 
+    /// It is so late. The time of the data may stand still, as where it is told by another store that this one follows; what the disk
+    /// has failed to do is to be tried again all the same.
+    pub fn tell_disk_time(&mut self, now_ms: u64) {
+        self.files.now_ms = self.files.now_ms.max(now_ms);
+    }
+
+    /// It is so late, for data and disk.
+    pub(crate) fn tell_now(&mut self, now_ms: u64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        self.tell_disk_time(now_ms);
+    }
+
     /// Takes note of what the disk did.
     pub fn disk_event(&mut self, event: DiskEvent) {
         self.files.heard = true;
@@ -415,9 +430,9 @@ impl Store {
             Err(error) => {
                 if files
                     .create_error
-                    .is_none_or(|_| self.now_ms >= files.retry_at_ms)
+                    .is_none_or(|_| files.now_ms >= files.retry_at_ms)
                 {
-                    files.retry_at_ms = self.now_ms + files.retry_ms;
+                    files.retry_at_ms = files.now_ms + files.retry_ms;
                     files.retry_ms = (files.retry_ms * 2).min(LAST_RETRY_MS);
                 }
                 files.create_error = Some(error);
@@ -440,7 +455,7 @@ impl Store {
     }
 
     fn on_delete(&mut self, id: SegmentId, result: Result<(), DiskError>) {
-        let now_ms = self.now_ms;
+        let now_ms = self.files.now_ms;
         let condemned = &mut self.files.condemned;
         let Some(i) = condemned.iter().position(|c| c.id == id) else {
             return;

@@ -45,7 +45,7 @@ impl Store {
             told::write_put(told, first, key, (*kind, *version, *deadline), value);
             return Ok(applied);
         }
-        self.now_ms = self.now_ms.max(now_ms);
+        self.tell_now(now_ms);
         self.apply_all(now_ms, first, ops, Some(told))
     }
 
@@ -76,7 +76,7 @@ impl Store {
         (first, last): (Position, Position),
         told: Told<'_>,
     ) -> Result<Applied, Refused> {
-        self.now_ms = self.now_ms.max(now_ms);
+        self.tell_now(now_ms);
         let entries: Vec<Entry<'_>> = told.entries().collect();
         if let [entry] = &entries[..]
             && let Change::Put(_) = entry.change()
@@ -232,7 +232,7 @@ impl Store {
     /// # Errors
     /// [`Refused`]: the same part is to be tried again.
     pub fn fill(&mut self, now_ms: u64, told: Told<'_>) -> Result<LogPoint, Refused> {
-        self.now_ms = self.now_ms.max(now_ms);
+        self.tell_now(now_ms);
         for entry in told.entries() {
             let key = told::key_of(self, &entry);
             let position = entry.header.position;

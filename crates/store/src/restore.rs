@@ -393,7 +393,7 @@ impl Restore {
         self.end_log();
         self.store.restore_state();
         self.restore_controls();
-        self.store.now_ms = now_ms.max(self.store.clock_ms);
+        self.store.tell_now(now_ms.max(self.store.clock_ms));
         core::mem::take(&mut self.doubts).settle(&mut self.store);
         self.dead.sort_unstable();
         self.store.tombstones.complete(&self.dead);

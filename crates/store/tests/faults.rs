@@ -122,3 +122,27 @@ fn a_full_disk_refuses_writes_and_takes_them_again_when_there_is_space() {
         drop(replay);
     }
 }
+
+/// As in a store that follows another, whose batches it cannot take yet.
+#[test]
+fn a_disk_is_tried_again_though_the_time_of_the_data_stands_still() {
+    let mut met = 0;
+    for seed in seeds(20) {
+        let replay = Replay(seed);
+        let mut world = World::new(seed);
+        world.disk.fail_between = Some((20, u64::MAX, DiskError::NoSpace));
+        (0..200).for_each(|_| world.step());
+        met += u64::from(world.disk.failures > 0);
+        world.disk.fail_between = None;
+        for passed_ms in (0..60_000).step_by(1_000) {
+            world.store.tell_disk_time(world.now_ms + passed_ms);
+            world.maintain();
+            world.disk.drain(&mut world.store);
+        }
+        let refused = world.refused;
+        world.write();
+        assert_eq!(world.refused, refused, "{:?}", world.last_refused);
+        drop(replay);
+    }
+    assert!(met > 0);
+}

@@ -38,6 +38,12 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("history", &[]),
     ("cluster-sim", &["model", "replica", "sim", "history"]),
     (
+        "member-sim",
+        &[
+            "model", "store", "shard", "command", "node", "replica", "cluster", "sim", "history",
+        ],
+    ),
+    (
         "fuzz",
         &[
             "model", "resp", "store", "shard", "command", "node", "forward", "server", "sim",

@@ -218,7 +218,7 @@ impl Cluster {
             let more = (mine || due) && shard.maintain(now, step);
             more && mine
         } else {
-            mine && shard.maintain_standby(MAINTENANCE_STEP_BYTES)
+            mine && shard.maintain_standby(now, MAINTENANCE_STEP_BYTES)
         }
     }
 

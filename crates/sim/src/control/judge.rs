@@ -12,17 +12,22 @@ use model::{Member, Phase};
 
 /// The judge's own copy of the map.
 #[derive(Debug, Default)]
-pub(super) struct Judge {
+pub struct Judge {
     map: ClusterMap,
 }
 
 impl Judge {
-    pub(super) const fn map(&self) -> &ClusterMap {
+    /// The map as the store has it.
+    #[must_use]
+    pub const fn map(&self) -> &ClusterMap {
         &self.map
     }
 
     /// A transaction of this node was committed.
-    pub(super) fn committed(
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn committed(
         &mut self,
         by: Member,
         transaction: &Transaction,

@@ -6,19 +6,21 @@ use crate::random::Random;
 
 /// Which ways are cut, and how bad the rest is.
 #[derive(Debug)]
-pub(super) struct Network {
+pub struct Network {
     cut: BTreeSet<(u32, u32)>,
     store_cut: BTreeSet<u32>,
-    /// In parts of ten thousand.
-    pub(super) loss: u32,
+    /// Messages that are lost, in parts of ten thousand.
+    pub loss: u32,
     /// Messages that take this much longer, in parts of ten thousand.
-    pub(super) late: u32,
+    pub late: u32,
     delay_us: u64,
     random: Random,
 }
 
 impl Network {
-    pub(super) fn new(seed: u64, delay_us: u64) -> Self {
+    /// All links are well.
+    #[must_use]
+    pub fn new(seed: u64, delay_us: u64) -> Self {
         Self {
             cut: BTreeSet::new(),
             store_cut: BTreeSet::new(),
@@ -30,7 +32,7 @@ impl Network {
     }
 
     /// When a message arrives, if it does.
-    pub(super) fn delay_us(&mut self, from: u32, to: u32) -> Option<u64> {
+    pub fn delay_us(&mut self, from: u32, to: u32) -> Option<u64> {
         if self.cut.contains(&(from, to)) || self.random.chance(self.loss) {
             return None;
         }
@@ -43,28 +45,32 @@ impl Network {
     }
 
     /// How long a request of this node to the store takes, or an answer back.
-    pub(super) fn store_delay_us(&mut self, node: u32) -> Option<u64> {
+    pub fn store_delay_us(&mut self, node: u32) -> Option<u64> {
         let delay_us = self.random.between(self.delay_us / 2, self.delay_us * 3);
         (!self.store_cut.contains(&node)).then_some(delay_us)
     }
 
-    pub(super) fn reaches(&self, from: u32, to: u32) -> bool {
+    /// Whether anything sent this way arrives.
+    #[must_use]
+    pub fn reaches(&self, from: u32, to: u32) -> bool {
         !self.cut.contains(&(from, to))
     }
 
     /// Cuts one way, or both.
-    pub(super) fn cut(&mut self, a: u32, b: u32, both: bool) {
+    pub fn cut(&mut self, a: u32, b: u32, both: bool) {
         self.cut.insert((a, b));
         if both {
             self.cut.insert((b, a));
         }
     }
 
-    pub(super) fn cut_from_store(&mut self, node: u32) {
+    /// Cuts a node off from the store.
+    pub fn cut_from_store(&mut self, node: u32) {
         self.store_cut.insert(node);
     }
 
-    pub(super) fn heal(&mut self) {
+    /// Everything is well again.
+    pub fn heal(&mut self) {
         self.cut.clear();
         self.store_cut.clear();
         (self.loss, self.late) = (0, 0);

@@ -1,0 +1,571 @@
+//! Clients: what they ask next, and what they make of replies.
+//!
+//! Each has one connection at a time, goes where it is redirected, and takes the outcome for unknown when its patience or its connection
+//! ends. What it asks is drawn: counters, sessions written under a version, sessions that are held, keys that expire.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use sim::random::Random;
+use sim::reply::Reply;
+use sim::workload::encode;
+
+use crate::host::node_at;
+use crate::plan::Plan;
+use crate::rare::{Counts, Rare};
+use crate::record::{Answer, Ask, Operation, head_of, value, words};
+
+/// Errors that say, for certain, that nothing was done, and that another try may do.
+const TRY_AGAIN: [&str; 5] = [
+    "TRYAGAIN",
+    "NOQUORUM",
+    "CLUSTERDOWN",
+    "OVERLOADED",
+    "MISCONF",
+];
+/// Errors that say, for certain, that nothing was done, and why.
+const REFUSALS: [&str; 6] = ["HELD", "FENCED", "VERSION", "GONE", "EXISTS", "OOM"];
+/// A hold that took so long to be granted was waited for.
+const WAITED_MS: u64 = 60;
+/// Tries of one request before its client gives it up.
+const MOST_TRIES: u32 = 12;
+
+/// A request that is under way, or to be sent again.
+#[derive(Clone, Debug)]
+struct Asked {
+    /// What it is about, and what that is called.
+    key: String,
+    id: String,
+    ask: Ask,
+    /// When it was sent first, and last.
+    sent_us: u64,
+    tried_us: u64,
+    tries: u32,
+}
+
+/// A session that one client alone knows, and so knows everything of.
+#[derive(Clone, Debug)]
+struct Own {
+    key: String,
+    id: String,
+    old: Option<String>,
+    user: String,
+    version: u64,
+}
+
+/// See the module.
+pub struct Client {
+    number: usize,
+    /// Which of its connections it uses.
+    pub line: u64,
+    /// The node that the connection is with; `None`: there is none.
+    pub at: Option<u32>,
+    /// Sent and not answered, in order.
+    asked: VecDeque<Asked>,
+    /// To be sent again.
+    again: VecDeque<Asked>,
+    received: Vec<u8>,
+    /// What follows from what it was told.
+    next: VecDeque<(String, String, Ask)>,
+    /// The session that nobody else knows.
+    own: Option<Own>,
+    /// Whom each key was found at.
+    routes: BTreeMap<String, u32>,
+    values: u64,
+    /// It begins nothing new.
+    pub is_stopped: bool,
+    random: Random,
+}
+
+/// What a reply means for the request that it answers.
+enum Told {
+    Answer(Answer),
+    Elsewhere(u32),
+    Later,
+}
+
+impl Client {
+    /// A client that has asked nothing.
+    #[must_use]
+    pub fn new(seed: u64, number: usize) -> Self {
+        Self {
+            number,
+            line: 0,
+            at: None,
+            asked: VecDeque::new(),
+            again: VecDeque::new(),
+            received: Vec::new(),
+            next: VecDeque::new(),
+            own: None,
+            routes: BTreeMap::new(),
+            values: 0,
+            is_stopped: false,
+            random: Random::new(seed ^ (number as u64) << 32, "client"),
+        }
+    }
+
+    /// Whether it waits for nothing and has nothing to ask.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.asked.is_empty() && self.again.is_empty() && self.next.is_empty()
+    }
+
+    /// Whether it waits for answers.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        !self.asked.is_empty()
+    }
+
+    /// Whether it has waited for an answer since then.
+    #[must_use]
+    pub fn is_impatient(&self, since_us: u64) -> bool {
+        self.asked.iter().any(|asked| asked.tried_us <= since_us)
+    }
+
+    /// Shall ask this, too.
+    pub fn shall_ask(&mut self, key: String, ask: Ask) {
+        self.next.push_back((key.clone(), key, ask));
+    }
+
+    /// Shall look after the session that it alone knows.
+    pub fn shall_read_own(&mut self) {
+        if let Some(own) = &self.own {
+            let wish = (own.key.clone(), own.id.clone(), Ask::Read);
+            self.next.push_back(wish);
+        }
+    }
+
+    /// How long it thinks before it asks next.
+    pub fn think_us(&mut self, longest_us: u64) -> u64 {
+        self.random.extreme(100, longest_us)
+    }
+
+    /// What it sends now, and to whom: nothing if it waits, or has nothing to ask.
+    pub fn send(
+        &mut self,
+        plan: &Plan,
+        now_us: u64,
+        counts: &mut Counts,
+    ) -> Option<(u32, Vec<u8>)> {
+        if !self.asked.is_empty() {
+            return None;
+        }
+        let mut batch = self.choose(plan, now_us, counts);
+        let to = match self.routes.get(&batch.front()?.id) {
+            Some(to) => *to,
+            None => self.random.below(u64::from(plan.nodes)) as u32,
+        };
+        let bytes = batch
+            .iter()
+            .flat_map(|a| encode(&words(&a.id, &a.ask)))
+            .collect();
+        batch.iter_mut().for_each(|asked| asked.tried_us = now_us);
+        self.asked = batch;
+        Some((to, bytes))
+    }
+
+    fn choose(&mut self, plan: &Plan, now_us: u64, counts: &mut Counts) -> VecDeque<Asked> {
+        if let Some(again) = self.again.pop_front() {
+            return [again].into();
+        }
+        if self.next.is_empty() && !self.is_stopped {
+            self.draw(plan, counts);
+        }
+        let asked = |(key, id, ask)| Asked {
+            key,
+            id,
+            ask,
+            sent_us: now_us,
+            tried_us: now_us,
+            tries: 0,
+        };
+        let counters = self
+            .next
+            .iter()
+            .take_while(|(_, _, ask)| *ask == Ask::Increment);
+        let count = counters.count().max(1).min(self.next.len());
+        self.next.drain(..count).map(asked).collect()
+    }
+
+    fn draw(&mut self, plan: &Plan, counts: &mut Counts) {
+        let key = self.random.below(plan.keys);
+        match self.kind(plan) {
+            0 => {
+                let count = self.random.between(1, plan.pipeline);
+                for _ in 0..count {
+                    self.shall_ask(format!("count:{key}"), Ask::Increment);
+                }
+            }
+            1 => self.shall_ask(format!("count:{key}"), Ask::Count),
+            2 => self.shall_ask(format!("session:{key}"), Ask::Read),
+            3 => {
+                let (hold_ms, wait_ms) =
+                    (self.random.extreme(1, 1_500), self.random.extreme(0, 600));
+                self.shall_ask(format!("held:{key}"), Ask::Open(hold_ms, wait_ms));
+            }
+            4 => self.use_own(plan, counts),
+            _ => {
+                let value = self.value(plan, counts);
+                let (key, ttl_ms) = (self.own("mortal"), self.random.extreme(1, 3_000));
+                self.shall_ask(key, Ask::Put(value, ttl_ms));
+            }
+        }
+    }
+
+    /// Goes on with the session that it alone knows, or begins one.
+    fn use_own(&mut self, plan: &Plan, counts: &mut Counts) {
+        let value = self.value(plan, counts);
+        let Some(own) = &self.own else {
+            return self.begin_own(value);
+        };
+        let (key, mut id, user) = (own.key.clone(), own.id.clone(), own.user.clone());
+        let (old, version) = (own.old.clone(), own.version);
+        let ask = match self.random.below(12) {
+            0..4 => Ask::Read,
+            4..7 => Ask::Write(version, value),
+            7 | 8 => Ask::Rotate(self.random.extreme(0, 400)),
+            9 => Ask::Revoke(user),
+            10 => Ask::Destroy,
+            _ => match old {
+                None => Ask::Read,
+                Some(old) => {
+                    id = old;
+                    Ask::ReadOld
+                }
+            },
+        };
+        self.next.push_back((key, id, ask));
+    }
+
+    fn begin_own(&mut self, value: String) {
+        let key = self.own("own");
+        let user = format!("user-{key}");
+        self.shall_ask(key.clone(), Ask::Bear(value, user.clone()));
+        self.own = Some(Own {
+            id: key.clone(),
+            key,
+            old: None,
+            user,
+            version: 0,
+        });
+    }
+
+    /// What it knows of the session that it alone knows, after this answer.
+    fn follow_own(&mut self, asked: &Asked, answer: &Answer) {
+        let Some(own) = self.own.as_mut().filter(|own| own.key == asked.key) else {
+            return;
+        };
+        match (&asked.ask, answer) {
+            (Ask::Bear(..), Answer::Refused) | (_, Answer::Unknown) => self.own = None,
+            (Ask::Destroy, Answer::Ended(_)) | (Ask::Revoke(_), Answer::Ended(1..)) => {
+                // Looked after once more, and then left alone.
+                let wish = (own.key.clone(), own.id.clone(), Ask::Read);
+                self.next.push_back(wish);
+                self.own = None;
+            }
+            (Ask::Rotate(_), Answer::Renamed(id)) => {
+                let at = self.routes.get(&own.id).copied();
+                self.routes.extend(at.map(|at| (id.clone(), at)));
+                own.old = Some(std::mem::replace(&mut own.id, id.clone()));
+            }
+            (
+                Ask::Bear(..) | Ask::Read | Ask::Write(..),
+                Answer::Version(version) | Answer::State { version, .. },
+            ) => own.version = *version,
+            _ => {}
+        }
+    }
+
+    fn kind(&mut self, plan: &Plan) -> usize {
+        let all = plan.weights.iter().map(|weight| u64::from(*weight)).sum();
+        let mut drawn = self.random.below(all);
+        let found = plan.weights.iter().position(|weight| {
+            let found = drawn < u64::from(*weight);
+            drawn = drawn.saturating_sub(u64::from(*weight));
+            found
+        });
+        found.unwrap_or(0)
+    }
+
+    fn own(&mut self, kind: &str) -> String {
+        self.values += 1;
+        format!("{kind}:{}.{}", self.number, self.values)
+    }
+
+    fn value(&mut self, plan: &Plan, counts: &mut Counts) -> String {
+        self.values += 1;
+        let len = self.random.extreme(0, plan.value_bytes);
+        if len as usize > plan.max_value_bytes / 2 {
+            counts.note(Rare::LongValue);
+        }
+        value(self.number, self.values, len)
+    }
+
+    /// Bytes have come over its connection. What was answered.
+    ///
+    /// # Errors
+    /// They are no reply, one that answers nothing, or one that no server should give.
+    pub fn receive(
+        &mut self,
+        plan: &Plan,
+        bytes: &[u8],
+        now_us: u64,
+        counts: &mut Counts,
+    ) -> Result<Vec<Operation>, String> {
+        self.received.extend_from_slice(bytes);
+        let mut operations = Vec::new();
+        while let Some((reply, len)) = Reply::parse(&self.received)? {
+            self.received.drain(..len);
+            let asked = self.asked.pop_front();
+            let asked = asked.ok_or_else(|| format!("{reply:?} answers nothing"))?;
+            let about = |wrong| format!("{} {:?}: {wrong}", asked.key, asked.ask);
+            match told(&asked.ask, &reply, counts).map_err(about)? {
+                Told::Answer(answer) => {
+                    if let Some(at) = self.at {
+                        self.routes.insert(asked.id.clone(), at);
+                    }
+                    self.note(&asked, &answer, now_us, counts);
+                    self.follow_up(plan, &asked, &answer, counts);
+                    operations.push(self.operation(asked, answer, now_us));
+                }
+                Told::Elsewhere(node) => {
+                    counts.note(Rare::Redirected);
+                    self.routes.insert(asked.id.clone(), node);
+                    self.ask_again(asked);
+                }
+                Told::Later => {
+                    self.routes.remove(&asked.id);
+                    self.ask_again(asked);
+                }
+            }
+        }
+        Ok(operations)
+    }
+
+    fn note(&self, asked: &Asked, answer: &Answer, now_us: u64, counts: &mut Counts) {
+        match (&asked.ask, answer) {
+            (Ask::Get, Answer::Value(None)) => counts.note(Rare::Expired),
+            (Ask::Rotate(_), Answer::Renamed(_)) => counts.note(Rare::Rotated),
+            (Ask::Destroy, Answer::Ended(1)) => counts.note(Rare::Destroyed),
+            (Ask::Revoke(_), Answer::Ended(1)) => counts.note(Rare::Revoked),
+            (Ask::Open(_, wait_ms), Answer::State { fence, .. })
+                if *fence > 0
+                    && *wait_ms > WAITED_MS
+                    && now_us > asked.tried_us + WAITED_MS * 1_000 =>
+            {
+                counts.note(Rare::Waited);
+            }
+            _ => {}
+        }
+    }
+
+    /// Nothing was done: it is asked again, or given up.
+    fn ask_again(&mut self, mut asked: Asked) {
+        asked.tries += 1;
+        if asked.tries <= MOST_TRIES || self.is_stopped {
+            self.again.push_back(asked);
+        } else if matches!(asked.ask, Ask::Bear(..)) {
+            self.own = None;
+        }
+    }
+
+    fn operation(&self, asked: Asked, answer: Answer, now_us: u64) -> Operation {
+        Operation {
+            client: self.number,
+            key: asked.key,
+            sent_us: asked.sent_us,
+            ended_us: now_us,
+            ask: short(asked.ask),
+            answer,
+        }
+    }
+
+    /// The connection is over, or the client's patience: what was asked has an unknown outcome.
+    pub fn give_up(&mut self, now_us: u64, counts: &mut Counts) -> Vec<Operation> {
+        self.at = None;
+        self.line += 1;
+        self.received.clear();
+        let asked = std::mem::take(&mut self.asked);
+        let unknown = asked.into_iter().map(|asked| {
+            counts.note(Rare::Unknown);
+            self.routes.remove(&asked.id);
+            if self.own.as_ref().is_some_and(|own| own.key == asked.key) {
+                self.own = None;
+            }
+            // What is read at the end is asked until it is answered.
+            if self.is_stopped && matches!(asked.ask, Ask::Count | Ask::Read | Ask::Get) {
+                self.again.push_back(asked.clone());
+            }
+            self.operation(asked, Answer::Unknown, now_us)
+        });
+        unknown.collect()
+    }
+
+    /// What the client does with what it was told.
+    fn follow_up(&mut self, plan: &Plan, asked: &Asked, answer: &Answer, counts: &mut Counts) {
+        self.follow_own(asked, answer);
+        if self.is_stopped || asked.key.starts_with("own") {
+            return;
+        }
+        let key = asked.key.clone();
+        match (&asked.ask, answer) {
+            (Ask::Read | Ask::Open(..), Answer::State { version: 0, .. }) => {
+                let value = self.value(plan, counts);
+                self.shall_ask(key, Ask::Create(value));
+            }
+            (Ask::Read, Answer::State { version, .. }) => {
+                let value = self.value(plan, counts);
+                self.shall_ask(key, Ask::Write(*version, value));
+            }
+            (Ask::Open(..), Answer::State { version, fence, .. }) if *fence > 0 => {
+                self.use_hold(plan, key, *fence, *version, counts);
+            }
+            (Ask::Put(_, ttl_ms), Answer::Done) => {
+                for _ in 0..self.random.between(1, 3 + ttl_ms / 200) {
+                    self.shall_ask(key.clone(), Ask::Get);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn use_hold(
+        &mut self,
+        plan: &Plan,
+        key: String,
+        fence: u64,
+        version: u64,
+        counts: &mut Counts,
+    ) {
+        if self.random.chance(2_000) {
+            let ms = self.random.extreme(1, 1_500);
+            self.shall_ask(key.clone(), Ask::Renew(fence, ms));
+        }
+        match self.random.below(8) {
+            0 => {}
+            1 => self.shall_ask(key, Ask::Release(fence)),
+            _ => {
+                let value = self.value(plan, counts);
+                self.shall_ask(key, Ask::Commit(fence, version, value));
+            }
+        }
+    }
+}
+
+/// What was asked, with values cut down to what they say of themselves.
+fn short(ask: Ask) -> Ask {
+    let head = |value: String| head_of(&value).unwrap_or_default().to_owned();
+    match ask {
+        Ask::Create(value) => Ask::Create(head(value)),
+        Ask::Write(version, value) => Ask::Write(version, head(value)),
+        Ask::Commit(fence, version, value) => Ask::Commit(fence, version, head(value)),
+        Ask::Put(value, ttl_ms) => Ask::Put(head(value), ttl_ms),
+        Ask::Bear(value, user) => Ask::Bear(head(value), user),
+        Ask::Increment
+        | Ask::Count
+        | Ask::Read
+        | Ask::Open(..)
+        | Ask::Release(_)
+        | Ask::Renew(..)
+        | Ask::Get
+        | Ask::Rotate(_)
+        | Ask::ReadOld
+        | Ask::Destroy
+        | Ask::Revoke(_) => ask,
+    }
+}
+
+fn told(ask: &Ask, reply: &Reply, counts: &mut Counts) -> Result<Told, String> {
+    let Reply::Error(text) = reply else {
+        return answer(ask, reply).map(Told::Answer);
+    };
+    let word = text.split_whitespace().next().unwrap_or_default();
+    note_error(word, counts);
+    if word == "MOVED" {
+        let node = text.split_whitespace().nth(2).and_then(node_at);
+        return node.map(Told::Elsewhere).ok_or_else(|| text.clone());
+    }
+    if TRY_AGAIN.contains(&word) {
+        Ok(Told::Later)
+    } else if REFUSALS.contains(&word) {
+        Ok(Told::Answer(Answer::Refused))
+    } else {
+        Err(format!("nobody should be told: {text}"))
+    }
+}
+
+fn note_error(word: &str, counts: &mut Counts) {
+    let event = match word {
+        "NOQUORUM" => Rare::NoQuorum,
+        "TRYAGAIN" => Rare::TryAgain,
+        "HELD" => Rare::Held,
+        "FENCED" => Rare::Fenced,
+        _ => return,
+    };
+    counts.note(event);
+}
+
+/// What a reply that is no error means.
+fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
+    let number = reply
+        .integer()
+        .and_then(|number| u64::try_from(number).ok());
+    let wrong = || format!("is answered by {reply:?}");
+    match ask {
+        Ask::Count if *reply == Reply::Null => Ok(Answer::Version(0)),
+        Ask::Count => {
+            let text = reply.bulk().map(String::from_utf8_lossy);
+            let count = text.and_then(|text| text.parse().ok());
+            count.map(Answer::Version).ok_or_else(wrong)
+        }
+        Ask::Increment | Ask::Write(..) | Ask::Commit(..) => {
+            number.map(Answer::Version).ok_or_else(wrong)
+        }
+        Ask::Create(_) | Ask::Bear(..) | Ask::Read | Ask::ReadOld | Ask::Open(..) => state(reply),
+        Ask::Destroy | Ask::Revoke(_) => number.map(Answer::Ended).ok_or_else(wrong),
+        Ask::Rotate(_) => {
+            let id = reply.bulk().map(String::from_utf8_lossy);
+            id.map(|id| Answer::Renamed(id.into_owned()))
+                .ok_or_else(wrong)
+        }
+        Ask::Release(_) | Ask::Renew(..) | Ask::Put(..) => {
+            if *reply == Reply::ok() {
+                Ok(Answer::Done)
+            } else {
+                Err(wrong())
+            }
+        }
+        Ask::Get if *reply == Reply::Null => Ok(Answer::Value(None)),
+        Ask::Get => whole(reply.bulk().ok_or_else(wrong)?).map(|v| Answer::Value(Some(v))),
+    }
+}
+
+fn whole(bytes: &[u8]) -> Result<String, String> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "a value is no text")?;
+    let head = head_of(text).map(str::to_owned);
+    head.ok_or_else(|| format!("a value was never written: {text:.60}"))
+}
+
+/// A session, or that there is none.
+fn state(reply: &Reply) -> Result<Answer, String> {
+    let number = |name: &str| {
+        let number = reply.under(name).and_then(Reply::integer);
+        number.and_then(|number| u64::try_from(number).ok())
+    };
+    if *reply == Reply::Null {
+        return Ok(Answer::State {
+            version: 0,
+            value: None,
+            fence: 0,
+        });
+    }
+    let value = reply.under("fields").and_then(|fields| fields.under("v"));
+    let value = value.and_then(Reply::bulk).map(whole).transpose()?;
+    let (version, fence) = number("version")
+        .zip(number("fence"))
+        .ok_or("a session without a version")?;
+    Ok(Answer::State {
+        version,
+        value,
+        fence,
+    })
+}

@@ -1,0 +1,284 @@
+//! A machine with one member of the cluster: its clocks, its data directory, and its process, if that runs.
+//!
+//! Which life a start goes on with is decided as the server decides it (`server::identity`): what a process that died had written is there;
+//! after a loss of power only with `sync = always`; and any damage begins a new one.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use cluster::agent::{self, Agent, Effect};
+use cluster::record::Addresses;
+use command::Settings as CommandSettings;
+use model::{ConnectionId, Incarnation, Member, NodeId, Now, ShardId, Zone};
+use node::{Membership, Node, Outbox, RestoredCopy};
+use shard::ShardSettings;
+use sim::disk::Crash;
+use sim::random::Random;
+use store::{HeapPages, SyncMode};
+
+use crate::clock::Clock;
+use crate::plan::Plan;
+use crate::rare::{Counts, Rare};
+use crate::storage::{Found, Storage};
+use crate::world::Arrival;
+
+/// Bytes that all copies of a node may keep in memory: more than any run writes.
+const MEMORY_BYTES: usize = 64 << 20;
+/// Port that clients know a node by; its name is its number.
+const PORT: u16 = 6379;
+
+/// The connection of a client: whose, and which of his.
+pub type Line = (usize, u64);
+
+/// A process: a node and its agent, with what the server keeps beside them.
+pub struct Process {
+    /// The data path.
+    pub node: Node,
+    /// The control plane.
+    pub agent: Agent,
+    /// What the node wants done.
+    pub outbox: Outbox,
+    /// What the agent wants done.
+    pub effects: Vec<Effect>,
+    /// [`cluster::map::ClusterMap::digest`] of the map that the node was given.
+    pub map: Option<u64>,
+    /// When the agent is called next, and when it is told of the copies, by the machine's monotonic clock.
+    pub tick_us: u64,
+    /// See `tick_us`.
+    pub copies_us: u64,
+    /// Whom it keeps links with.
+    pub links: BTreeSet<NodeId>,
+    /// From whom something has come since the last tick, and when.
+    pub heard: BTreeMap<NodeId, (Member, u64)>,
+    /// Its clients, both ways.
+    pub lines: BTreeMap<Line, ConnectionId>,
+    /// See `lines`.
+    pub connections: BTreeMap<ConnectionId, Line>,
+    /// When it ends at the latest, if it is about to, in the time of the world.
+    pub leave_by_us: Option<u64>,
+    /// Others lead what it led.
+    pub is_relieved: bool,
+    /// In which epochs it was seen to serve.
+    pub served: BTreeMap<ShardId, u32>,
+}
+
+/// See the module.
+pub struct Host {
+    /// The node in this life.
+    pub member: Member,
+    /// The clocks.
+    pub clock: Clock,
+    /// The data directory; unused where there are no disks.
+    pub storage: Storage,
+    /// The process.
+    pub process: Option<Process>,
+    /// Counts its starts: what was meant for an earlier one does not reach a later one.
+    pub run: u64,
+    /// Until when it stands still, in the time of the world.
+    pub paused_until_us: u64,
+    /// What has come meanwhile.
+    pub(crate) held: VecDeque<Arrival>,
+    /// The next turn that is due, and the next look at the disk; `u64::MAX` for none.
+    pub turn_us: u64,
+    /// See `turn_us`.
+    pub disk_us: u64,
+    lives: u32,
+    /// How the last process ended; `None`: with nothing to be lost.
+    crashed: Option<Crash>,
+    terms: Membership,
+    settings: cluster::record::Settings,
+    random: Random,
+}
+
+/// What a start was like.
+pub enum Started {
+    /// As the member that it was.
+    Again,
+    /// As a new one.
+    Anew,
+}
+
+impl Host {
+    /// A machine that has never run.
+    #[must_use]
+    pub fn new(plan: &Plan, number: u32) -> Self {
+        let mut random = Random::new(plan.seed ^ u64::from(number) << 40, "host");
+        let ahead_ms = random.between(0, 2 * plan.skew_ms) as i64 - plan.skew_ms as i64;
+        let rate_ppm = random.between(0, 2 * plan.rate_ppm) as i64 - plan.rate_ppm as i64;
+        let clock = Clock::new(random.below(10_000_000), rate_ppm, ahead_ms);
+        let terms = Membership {
+            me: nobody(number),
+            replica: plan.replica,
+            memory_bytes: MEMORY_BYTES,
+            sync: plan.files.unwrap_or(SyncMode::None),
+            directory: plan.files.map(|_| u64::from(number) + 1),
+            pages: || Box::new(HeapPages),
+            shard: ShardSettings {
+                max_value_bytes: plan.max_value_bytes,
+                ..ShardSettings::default()
+            },
+            seed: random.bits(),
+        };
+        let segment_bytes = terms.tuning().segment_bytes;
+        let storage = Random::new(random.bits(), "storage");
+        Self {
+            member: nobody(number),
+            clock,
+            storage: Storage::new(segment_bytes, plan.disk_us, storage),
+            process: None,
+            run: 0,
+            paused_until_us: 0,
+            held: VecDeque::new(),
+            turn_us: u64::MAX,
+            disk_us: u64::MAX,
+            lives: 0,
+            crashed: None,
+            terms,
+            settings: plan.settings,
+            random,
+        }
+    }
+
+    /// What its clocks show.
+    #[must_use]
+    pub const fn now(&self, at_us: u64) -> Now {
+        self.clock.now(at_us)
+    }
+
+    /// Whether its process runs, standing still or not.
+    #[must_use]
+    pub const fn is_up(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Whether it keeps what it has when its process ends like this.
+    #[must_use]
+    pub fn survives(&self, how: Crash) -> bool {
+        match (self.terms.directory, how) {
+            (None, _) => false,
+            // A node that finds damage begins a new life.
+            (Some(_), _) if self.storage.is_suspect() => false,
+            (Some(_), Crash::Process) => true,
+            (Some(_), Crash::Power) => self.terms.sync == SyncMode::Always,
+        }
+    }
+
+    /// The process ends.
+    pub fn crash(&mut self, how: Crash, at_us: u64) {
+        self.process = None;
+        self.held.clear();
+        self.paused_until_us = 0;
+        self.crashed = Some(how);
+        self.storage.crash(how);
+        if how == Crash::Power {
+            self.clock.boot(at_us);
+        }
+    }
+
+    /// The process has ended as it should.
+    pub fn rest(&mut self) {
+        self.process = None;
+        self.held.clear();
+        self.crashed = None;
+    }
+
+    /// Starts the process, with what the data directory has.
+    ///
+    /// # Errors
+    /// Something is damaged, and no fault explains it.
+    pub fn start(&mut self, at_us: u64, counts: &mut Counts) -> Result<Started, String> {
+        let is_there = match self.crashed {
+            None | Some(Crash::Process) => self.terms.directory.is_some(),
+            Some(Crash::Power) => self.terms.sync == SyncMode::Always,
+        };
+        let found = if self.lives > 0 && is_there {
+            self.find(at_us, counts)?
+        } else {
+            None
+        };
+        let started = if found.is_some() {
+            Started::Again
+        } else {
+            Started::Anew
+        };
+        let copies = found.unwrap_or_else(|| {
+            self.begin_life();
+            Vec::new()
+        });
+        self.begin(copies, at_us);
+        Ok(started)
+    }
+
+    /// The copies that the data directory has; `None` if any of them is damaged: then a new life begins.
+    fn find(
+        &mut self,
+        at_us: u64,
+        counts: &mut Counts,
+    ) -> Result<Option<Vec<RestoredCopy>>, String> {
+        self.terms.me = self.member;
+        match self.storage.restore(&self.terms, self.now(at_us)) {
+            Found::Whole(copies) => Ok(Some(copies)),
+            Found::Damaged(_) if self.storage.is_suspect() => {
+                counts.note(Rare::RestartDamaged);
+                Ok(None)
+            }
+            Found::Damaged(what) => Err(format!("node {} is damaged: {what}", self.member.node.0)),
+        }
+    }
+
+    fn begin_life(&mut self) {
+        self.storage.clear();
+        self.lives += 1;
+        let life = u128::from(self.member.node.0 + 1) << 96 | u128::from(self.lives) << 64;
+        self.member.incarnation = Incarnation(life);
+        self.terms.me = self.member;
+    }
+
+    fn begin(&mut self, copies: Vec<RestoredCopy>, at_us: u64) {
+        self.run += 1;
+        (self.turn_us, self.disk_us) = (u64::MAX, u64::MAX);
+        let now = self.now(at_us);
+        let identity = agent::Identity {
+            me: self.member,
+            process: u64::from(self.member.node.0),
+            zone: Zone(0),
+            addresses: Addresses {
+                client: format!("{}:{PORT}", self.member.node.0),
+                peer: format!("{}:16379", self.member.node.0),
+                ..Addresses::default()
+            },
+            settings: self.settings,
+        };
+        let secret = std::array::from_fn(|_| self.random.below(256) as u8);
+        let settings = CommandSettings::default();
+        self.process = Some(Process {
+            node: Node::new_member(self.terms.clone(), copies, settings, secret, now),
+            agent: Agent::new(identity, now),
+            outbox: Outbox::default(),
+            effects: Vec::new(),
+            map: None,
+            tick_us: 0,
+            copies_us: 0,
+            links: BTreeSet::new(),
+            heard: BTreeMap::new(),
+            lines: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            leave_by_us: None,
+            is_relieved: false,
+            served: BTreeMap::new(),
+        });
+    }
+}
+
+/// The node, before its first life.
+const fn nobody(number: u32) -> Member {
+    Member {
+        node: NodeId(number),
+        incarnation: Incarnation(0),
+    }
+}
+
+/// The node that an address of a redirection names.
+#[must_use]
+pub fn node_at(address: &str) -> Option<u32> {
+    address.strip_suffix(&format!(":{PORT}"))?.parse().ok()
+}

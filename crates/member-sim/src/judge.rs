@@ -1,0 +1,245 @@
+//! What clients were told, judged: could one copy of the data, with one clock, have told it all?
+//!
+//! - Counters and sessions are linearizable, and nothing acknowledged is lost (`history::versions`).
+//! - A version has one value, whoever reads it; a conditional write makes the version after the one that it asked for, and so does a commit: nobody
+//!   else writes under a hold.
+//! - Holds exclude each other, fences grow, late commits are refused (`history::holds`).
+//! - A session that one client alone knows is as that client left it, under whatever id (see [`own`]).
+//! - What was given a time to live is there until its end, and gone after it.
+//!
+//! Clocks of nodes differ: where a deadline is judged, it may come earlier or later by the [`Slack`] that the run's clocks, failovers and restarts explain.
+
+use std::collections::BTreeMap;
+
+use history::holds::{self, Hold};
+use history::versions::{self, Request, What};
+
+use crate::record::{Answer, Ask, Operation};
+
+mod own;
+#[cfg(test)]
+mod tests;
+
+/// By how much a deadline may be off, in microseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Slack {
+    /// Too early.
+    pub early_us: u64,
+    /// Too late.
+    pub late_us: u64,
+}
+
+/// Judges everything.
+///
+/// # Errors
+/// The first contradiction.
+pub fn judge(operations: &[Operation], slack: Slack) -> Result<(), String> {
+    let mut keys: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
+    for operation in operations {
+        keys.entry(&operation.key).or_default().push(operation);
+    }
+    for (key, operations) in keys {
+        let judged = if key.starts_with("mortal") {
+            mortal(&operations, slack)
+        } else if key.starts_with("own") {
+            own::judge(&operations, slack)
+        } else {
+            line(&operations)
+                .and_then(|()| values(&operations))
+                .and_then(|()| successors(&operations))
+                .and_then(|()| exclusion(&operations, slack))
+        };
+        judged.map_err(|wrong| format!("{key}: {wrong}"))?;
+    }
+    Ok(())
+}
+
+/// Versions form one line that explains every answer.
+fn line(operations: &[&Operation]) -> Result<(), String> {
+    let (of, line): (Vec<&Operation>, Vec<Request>) = operations
+        .iter()
+        .filter_map(|o| Some((*o, request(o)?)))
+        .unzip();
+    let Some(fault) = versions::check(&line).into_iter().next() else {
+        return Ok(());
+    };
+    let about = match fault {
+        versions::Fault::WentBack { request, .. }
+        | versions::Fault::FromTheFuture { request, .. } => format!("{:?}", of[request]),
+        versions::Fault::MadeTwice { first, second, .. } => {
+            format!("{:?} and {:?}", of[first], of[second])
+        }
+        versions::Fault::FromNowhere { .. } => String::new(),
+    };
+    Err(format!("{fault}: {about}"))
+}
+
+/// An operation as the checker of versions sees it; nothing, if it says nothing about them.
+fn request(operation: &Operation) -> Option<Request> {
+    let is_write = match operation.ask {
+        Ask::Increment | Ask::Create(_) | Ask::Write(..) | Ask::Commit(..) => true,
+        Ask::Count
+        | Ask::Read
+        | Ask::Open(..)
+        | Ask::Release(_)
+        | Ask::Renew(..)
+        | Ask::Put(..)
+        | Ask::Get
+        | Ask::Bear(..)
+        | Ask::Rotate(_)
+        | Ask::ReadOld
+        | Ask::Destroy
+        | Ask::Revoke(_) => false,
+    };
+    let what = match (&operation.answer, is_write) {
+        (Answer::Version(version) | Answer::State { version, .. }, true) => What::Made(*version),
+        (Answer::Version(version) | Answer::State { version, .. }, false) => What::Saw(*version),
+        (Answer::Unknown, true) => What::Unknown,
+        (
+            Answer::Unknown
+            | Answer::Refused
+            | Answer::Done
+            | Answer::Value(_)
+            | Answer::Renamed(_)
+            | Answer::Ended(_),
+            _,
+        ) => return None,
+    };
+    Some(Request {
+        sent: operation.sent_us,
+        told: (what != What::Unknown).then_some(operation.ended_us),
+        what,
+    })
+}
+
+/// What an operation says about which value a version has.
+fn value_of(operation: &Operation) -> Option<(u64, &str)> {
+    match (&operation.ask, &operation.answer) {
+        (
+            Ask::Create(value) | Ask::Write(_, value) | Ask::Commit(_, _, value),
+            Answer::Version(version) | Answer::State { version, .. },
+        ) => Some((*version, value)),
+        (Ask::Read | Ask::Open(..), Answer::State { version, value, .. }) => {
+            Some((*version, value.as_deref().unwrap_or_default()))
+        }
+        _ => None,
+    }
+}
+
+fn values(operations: &[&Operation]) -> Result<(), String> {
+    let mut known: BTreeMap<u64, &str> = BTreeMap::new();
+    for operation in operations {
+        let Some((version, value)) = value_of(operation) else {
+            continue;
+        };
+        let first = known.entry(version).or_insert(value);
+        if *first != value {
+            return Err(format!(
+                "version {version} is '{first}' and '{value}': {operation:?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn successors(operations: &[&Operation]) -> Result<(), String> {
+    for operation in operations {
+        let (Ask::Write(expected, _) | Ask::Commit(_, expected, _), Answer::Version(version)) =
+            (&operation.ask, &operation.answer)
+        else {
+            continue;
+        };
+        if *version != expected + 1 {
+            return Err(format!("somebody wrote in between: {operation:?}"));
+        }
+    }
+    Ok(())
+}
+
+fn exclusion(operations: &[&Operation], slack: Slack) -> Result<(), String> {
+    let holds = holds_of(operations, slack);
+    let Some(fault) = holds::check(&holds).into_iter().next() else {
+        return Ok(());
+    };
+    let about = match fault {
+        holds::Fault::Overlap { first, second } => {
+            format!("{:?}, {:?}", holds[first], holds[second])
+        }
+        holds::Fault::FenceWentBack { hold, .. } => format!("{:?}", holds[hold]),
+        holds::Fault::LateCommit { hold, after } => {
+            format!("{:?}, {:?}", holds[hold], holds[after])
+        }
+    };
+    Err(format!("{fault}: {about}"))
+}
+
+fn holds_of(operations: &[&Operation], slack: Slack) -> Vec<Hold> {
+    let mut holds: Vec<Hold> = operations.iter().filter_map(|o| hold(o, slack)).collect();
+    let numbers = holds.iter().enumerate();
+    let by_fence: BTreeMap<u64, usize> = numbers.map(|(number, h)| (h.fence, number)).collect();
+    for operation in operations {
+        let (Ask::Commit(fence, ..) | Ask::Release(fence) | Ask::Renew(fence, _)) = &operation.ask
+        else {
+            continue;
+        };
+        let Some(number) = by_fence.get(fence) else {
+            continue;
+        };
+        use_hold(&mut holds[*number], operation);
+    }
+    holds
+}
+
+/// Whatever came of it: from here on its client cannot be sure of it. Renewing may also have made it shorter.
+fn use_hold(hold: &mut Hold, operation: &Operation) {
+    hold.sure_until = hold.sure_until.min(operation.sent_us);
+    let is_commit = matches!(operation.answer, Answer::Version(_));
+    if is_commit && hold.committed.is_none_or(|first| operation.sent_us < first) {
+        hold.committed = Some(operation.sent_us);
+    }
+}
+
+fn hold(operation: &Operation, slack: Slack) -> Option<Hold> {
+    let (Ask::Open(hold_ms, _), Answer::State { fence, .. }) = (&operation.ask, &operation.answer)
+    else {
+        return None;
+    };
+    let lasts_us = (hold_ms * 1_000).saturating_sub(slack.early_us);
+    (*fence > 0).then(|| Hold {
+        asked: operation.sent_us,
+        granted: operation.ended_us,
+        sure_until: operation.sent_us + lasts_us,
+        fence: *fence,
+        committed: None,
+    })
+}
+
+/// A key that one client wrote once, to live for a time.
+fn mortal(operations: &[&Operation], slack: Slack) -> Result<(), String> {
+    let put = operations.iter().find_map(|operation| {
+        let Ask::Put(value, ttl_ms) = &operation.ask else {
+            return None;
+        };
+        Some((*operation, value, ttl_ms * 1_000))
+    });
+    let Some((put, value, ttl_us)) = put.filter(|(put, ..)| put.answer == Answer::Done) else {
+        return Ok(());
+    };
+    for operation in operations {
+        let Answer::Value(found) = &operation.answer else {
+            continue;
+        };
+        if found.as_ref().is_some_and(|found| found != value) {
+            return Err(format!("not what was written: {operation:?}"));
+        }
+        let too_early = operation.ended_us + slack.early_us < put.sent_us + ttl_us;
+        if found.is_none() && too_early && operation.sent_us >= put.ended_us {
+            return Err(format!("gone too early: {put:?}, {operation:?}"));
+        }
+        let too_late = operation.sent_us > put.ended_us + ttl_us + slack.late_us;
+        if found.is_some() && too_late {
+            return Err(format!("there too late: {put:?}, {operation:?}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! A session that one client alone knows. It asks one thing after the other, so it knows exactly what must be there, until an outcome is unknown:
+//! whatever that was may still happen.
+
+use super::Slack;
+use crate::record::{Answer, Ask, Operation};
+
+/// What is there, and since when its last id leads nowhere.
+#[derive(Default)]
+struct State {
+    /// Version and value; `None`: it was not made, or is gone.
+    there: Option<(u64, String)>,
+    /// Between which times the last id ends to lead to it, in microseconds.
+    old_ends: Option<(u64, u64)>,
+}
+
+/// Judges one such session.
+pub(super) fn judge(operations: &[&Operation], slack: Slack) -> Result<(), String> {
+    let mut state = State::default();
+    for operation in operations {
+        match operation.answer {
+            Answer::Unknown => return Ok(()),
+            Answer::Refused => return Err(format!("nobody else has touched it: {operation:?}")),
+            Answer::Version(_)
+            | Answer::State { .. }
+            | Answer::Value(_)
+            | Answer::Done
+            | Answer::Renamed(_)
+            | Answer::Ended(_) => {
+                let told = state.follow(operation, slack);
+                told.map_err(|wrong| format!("{wrong}: {operation:?}"))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+impl State {
+    fn follow(&mut self, operation: &Operation, slack: Slack) -> Result<(), String> {
+        match (&operation.ask, &operation.answer) {
+            (Ask::Bear(value, _), Answer::State { version, .. }) => {
+                let before = self.there.replace((*version, value.clone()));
+                expect(before.is_none() && *version == 1, "it was there")
+            }
+            (Ask::Read, Answer::State { version, value, .. }) => {
+                self.is(*version, value.as_deref())
+            }
+            (Ask::ReadOld, Answer::State { version, value, .. }) => {
+                self.read_old(operation, *version, value.as_deref(), slack)
+            }
+            (Ask::Write(expected, value), Answer::Version(version)) => {
+                let before = self.there.replace((*version, value.clone()));
+                let before = before.map_or(0, |(version, _)| version);
+                expect(
+                    before == *expected && *version == expected + 1,
+                    "not the next version",
+                )
+            }
+            (Ask::Rotate(grace_ms), Answer::Renamed(_)) => {
+                let grace_us = grace_ms * 1_000;
+                self.old_ends = Some((operation.sent_us + grace_us, operation.ended_us + grace_us));
+                expect(self.there.is_some(), "what is gone got another id")
+            }
+            (Ask::Destroy, Answer::Ended(count)) => {
+                let there = u64::from(self.there.take().is_some());
+                expect(*count == there, "another was there, or it was not")
+            }
+            (Ask::Revoke(_), Answer::Ended(count)) => {
+                // None where it was not: the node that was asked does not lead its shard.
+                let there = u64::from(self.there.is_some());
+                if *count > 0 {
+                    self.there = None;
+                }
+                expect(*count <= there, "more were ended than there are")
+            }
+            _ => Err("that is no answer".into()),
+        }
+    }
+
+    fn is(&self, version: u64, value: Option<&str>) -> Result<(), String> {
+        let found = value.map(|value| (version, value.to_owned()));
+        if found == self.there {
+            Ok(())
+        } else {
+            Err(format!("{:?} should be there", self.there))
+        }
+    }
+
+    fn read_old(
+        &self,
+        operation: &Operation,
+        version: u64,
+        value: Option<&str>,
+        slack: Slack,
+    ) -> Result<(), String> {
+        let Some((least_us, most_us)) = self.old_ends else {
+            return Err("it has no other id".into());
+        };
+        let ended = operation.sent_us > most_us + slack.late_us;
+        let goes_on = operation.ended_us + slack.early_us < least_us;
+        if value.is_none() {
+            return expect(
+                !goes_on || self.there.is_none(),
+                "its last id ended too early",
+            );
+        }
+        expect(!ended, "its last id still leads to it")?;
+        self.is(version, value)
+    }
+}
+
+fn expect(holds: bool, what: &str) -> Result<(), String> {
+    if holds { Ok(()) } else { Err(what.into()) }
+}

@@ -1,0 +1,134 @@
+use super::{Slack, judge};
+use crate::record::{Answer, Ask, Operation};
+
+fn told(key: &str, ask: Ask, answer: Answer, sent_us: u64, ended_us: u64) -> Operation {
+    Operation {
+        client: 0,
+        key: key.into(),
+        sent_us,
+        ended_us,
+        ask,
+        answer,
+    }
+}
+
+fn is_good(operations: &[Operation]) -> bool {
+    judge(operations, Slack::default()).is_ok()
+}
+
+fn counted(sent_us: u64, count: u64) -> Operation {
+    told(
+        "count:1",
+        Ask::Increment,
+        Answer::Version(count),
+        sent_us,
+        sent_us + 5,
+    )
+}
+
+#[test]
+fn a_lost_write_is_found() {
+    assert!(is_good(&[counted(0, 1), counted(10, 2)]));
+    assert!(!is_good(&[counted(0, 1), counted(10, 1)]));
+}
+
+fn session(version: u64, value: &str, fence: u64) -> Answer {
+    let value = Some(value.into());
+    Answer::State {
+        version,
+        value,
+        fence,
+    }
+}
+
+#[test]
+fn a_version_with_two_values_is_found() {
+    let read = |value, at| told("session:1", Ask::Read, session(1, value, 0), at, at + 1);
+    let create = told(
+        "session:1",
+        Ask::Create("a".into()),
+        session(1, "a", 0),
+        0,
+        1,
+    );
+    assert!(is_good(&[create.clone(), read("a", 2), read("a", 4)]));
+    assert!(!is_good(&[create, read("b", 4)]));
+}
+
+fn opened(fence: u64, at_us: u64) -> Operation {
+    told(
+        "held:1",
+        Ask::Open(10, 0),
+        session(0, "", fence),
+        at_us,
+        at_us + 1,
+    )
+}
+
+#[test]
+fn two_holders_are_found_and_what_clocks_explain_is_not() {
+    assert!(is_good(&[opened(5, 0), opened(6, 10_001)]));
+    let overlap = [opened(5, 0), opened(6, 8_000)];
+    assert!(!is_good(&overlap));
+    let slack = Slack {
+        early_us: 3_000,
+        late_us: 0,
+    };
+    assert!(judge(&overlap, slack).is_ok());
+    assert!(
+        !is_good(&[opened(6, 0), opened(5, 20_000)]),
+        "a fence went back"
+    );
+}
+
+#[test]
+fn what_ends_too_early_or_too_late_is_found() {
+    let put = told("mortal:1", Ask::Put("a".into(), 10), Answer::Done, 0, 100);
+    let got = |found: Option<&str>, at| {
+        let found = Answer::Value(found.map(str::to_owned));
+        told("mortal:1", Ask::Get, found, at, at + 100)
+    };
+    assert!(is_good(&[
+        put.clone(),
+        got(Some("a"), 9_000),
+        got(None, 10_200)
+    ]));
+    assert!(!is_good(&[put.clone(), got(None, 9_000)]));
+    assert!(!is_good(&[put, got(Some("a"), 10_200)]));
+}
+
+fn own(ask: Ask, answer: Answer, at_us: u64) -> Operation {
+    told("own:1", ask, answer, at_us, at_us + 1)
+}
+
+#[test]
+fn a_session_that_is_not_as_its_client_left_it_is_found() {
+    let born = || own(Ask::Bear("a".into(), "u".into()), session(1, "a", 0), 0);
+    let write = || own(Ask::Write(1, "b".into()), Answer::Version(2), 10);
+    let read = |version, value, at| own(Ask::Read, session(version, value, 0), at);
+    let gone = |at| {
+        let nothing = Answer::State {
+            version: 0,
+            value: None,
+            fence: 0,
+        };
+        own(Ask::Read, nothing, at)
+    };
+    assert!(is_good(&[born(), write(), read(2, "b", 20)]));
+    assert!(!is_good(&[born(), write(), read(1, "a", 20)]));
+    assert!(!is_good(&[born(), write(), gone(20)]));
+    let ended = |count| own(Ask::Destroy, Answer::Ended(count), 30);
+    assert!(is_good(&[born(), ended(1), gone(40)]));
+    assert!(!is_good(&[born(), ended(1), read(1, "a", 40)]));
+    let unknown = own(Ask::Destroy, Answer::Unknown, 30);
+    assert!(is_good(&[born(), unknown, gone(40)]), "nobody knows");
+}
+
+#[test]
+fn an_id_that_ends_too_late_is_found() {
+    let born = own(Ask::Bear("a".into(), "u".into()), session(1, "a", 0), 0);
+    let rotated = own(Ask::Rotate(10), Answer::Renamed("new".into()), 100);
+    let old = |at| own(Ask::ReadOld, session(1, "a", 0), at);
+    assert!(is_good(&[born.clone(), rotated.clone(), old(5_000)]));
+    assert!(!is_good(&[born, rotated, old(10_200)]));
+}

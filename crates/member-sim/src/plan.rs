@@ -1,0 +1,219 @@
+//! What one run is like, drawn from its seed: the cluster, its clients, which faults there are and how often, how large things get.
+//!
+//! Each run has some kinds of faults and not others: what two kinds do together is found sooner without the rest, and in a run without
+//! skewed clocks the checks of deadlines are strict.
+
+use cluster::record::Settings;
+use sim::random::Random;
+use store::SyncMode;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The number that everything is drawn from.
+    pub seed: u64,
+    /// Nodes, each on a machine of its own.
+    pub nodes: u32,
+    /// What the cluster is created with.
+    pub settings: Settings,
+    /// How copies are kept together.
+    pub replica: replica::Settings,
+    /// When a batch counts as persisted; `None`: there are no disks.
+    pub files: Option<SyncMode>,
+    /// Longest value that a node takes, in bytes.
+    pub max_value_bytes: usize,
+    /// Longest value that a client writes.
+    pub value_bytes: u64,
+    /// Clients.
+    pub clients: usize,
+    /// Keys of each kind that they fight over.
+    pub keys: u64,
+    /// How likely each kind of request is.
+    pub weights: [u32; KINDS],
+    /// Counters that a client asks for without waiting.
+    pub pipeline: u64,
+    /// Longest time that a client thinks, in microseconds.
+    pub think_us: u64,
+    /// How long a client waits for an answer, in microseconds.
+    pub patience_us: u64,
+    /// Usual time that a message takes, in microseconds.
+    pub delay_us: u64,
+    /// Whether links are less than a stream of bytes: messages overtake each other and come twice.
+    pub wild: bool,
+    /// Longest time that an op of a disk takes, in microseconds.
+    pub disk_us: u64,
+    /// By how much wall clocks differ at most, in milliseconds.
+    pub skew_ms: u64,
+    /// By how much the rates of clocks are wrong at most, in parts of a million.
+    pub rate_ppm: u64,
+    /// For how long there are faults, in milliseconds.
+    pub faulty_ms: u64,
+    /// Mean time between two faults, in milliseconds.
+    pub fault_every_ms: u64,
+    /// Longest that most of them last, in milliseconds.
+    pub fault_ms: u64,
+    /// Which kinds.
+    pub faults: Faults,
+    /// After the faults it is waited until every lost copy is replaced.
+    pub is_repaired: bool,
+}
+
+/// Least [`replica::Settings::message_bytes`] where messages overtake each other.
+const WILD_MESSAGE_BYTES: usize = 16 << 10;
+/// Kinds of requests: see [`crate::client`].
+pub const KINDS: usize = 6;
+
+/// Which kinds of faults a run has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// Processes are killed and started again.
+    pub kill: bool,
+    /// Machines lose their power.
+    pub power: bool,
+    /// Processes stand still.
+    pub pause: bool,
+    /// Nodes are slow.
+    pub limp: bool,
+    /// Links are cut, one way or both.
+    pub cut: bool,
+    /// Messages are lost and late.
+    pub loss: bool,
+    /// The metadata store is down, stands still, starts again.
+    pub store: bool,
+    /// Requests to it and its answers are lost.
+    pub unknown: bool,
+    /// Watches lag, and what they should tell is compacted.
+    pub watch: bool,
+    /// Nodes cannot reach it.
+    pub store_cut: bool,
+    /// Nodes are drained, and come back.
+    pub drain: bool,
+    /// Nodes leave as they should, and come back.
+    pub leave: bool,
+    /// Wall clocks jump.
+    pub clock: bool,
+    /// Disks are full for a while.
+    pub full: bool,
+    /// Writes and syncs fail.
+    pub disk: bool,
+}
+
+impl Plan {
+    /// The plan of a seed.
+    #[must_use]
+    pub fn draw(seed: u64) -> Self {
+        let mut random = Random::new(seed, "plan");
+        let r = &mut random;
+        let copies = *r.pick(&[3, 3, 3, 3, 2, 5]);
+        let nodes = *r.pick(&[3, 4, 5, 5, 5, 6, 7]);
+        let nodes = nodes.max(copies);
+        let files = *r.pick(&[
+            None,
+            Some(SyncMode::Always),
+            Some(SyncMode::EverySecond),
+            Some(SyncMode::EverySecond),
+            Some(SyncMode::None),
+        ]);
+        let max_value_bytes = *r.pick(&[1 << 10, 16 << 10, 16 << 10, 64 << 10]);
+        let mut weights = [0; KINDS];
+        for weight in &mut weights {
+            *weight = if r.chance(2_000) {
+                0
+            } else {
+                r.between(1, 6) as u32
+            };
+        }
+        weights[0] = weights[0].max(1);
+        Self {
+            seed,
+            nodes: nodes as u32,
+            settings: Settings {
+                shards: *r.pick(&[1, 1, 2, 3, 5]),
+                copies: copies as u8,
+                write_quorum: (copies / 2 + 1) as u8,
+                initial_nodes: nodes as u16,
+            },
+            replica: draw_replica(r, max_value_bytes),
+            files,
+            max_value_bytes,
+            value_bytes: r.extreme(1, max_value_bytes as u64 - 64),
+            clients: r.between(2, 8) as usize,
+            keys: r.extreme(1, 12),
+            weights,
+            pipeline: r.extreme(1, 8),
+            think_us: *r.pick(&[2_000, 20_000, 60_000]),
+            patience_us: *r.pick(&[400_000, 2_500_000, 5_000_000]),
+            delay_us: r.extreme(20, 4_000),
+            wild: r.chance(4_000),
+            disk_us: r.extreme(1, 30_000),
+            skew_ms: *r.pick(&[0, 0, 5, 800]),
+            rate_ppm: *r.pick(&[0, 0, 200, 9_000]),
+            faulty_ms: r.between(800, 3_500),
+            fault_every_ms: r.between(60, 900),
+            fault_ms: *r.pick(&[300, 800, 2_500, 4_000]),
+            faults: draw_faults(r),
+            is_repaired: r.chance(600),
+        }
+        .consistent()
+    }
+
+    fn consistent(mut self) -> Self {
+        if self.files.is_none() {
+            let Faults {
+                power, full, disk, ..
+            } = &mut self.faults;
+            (*power, *full, *disk) = (false, false, false);
+        }
+        if self.faults == Faults::default() {
+            self.faults.kill = true;
+        }
+        if self.wild {
+            // Copies take batches in order only: of many small messages that overtake each other hardly any is of use.
+            self.replica.message_bytes = self.replica.message_bytes.max(WILD_MESSAGE_BYTES);
+        }
+        self
+    }
+
+    /// How many nodes a shard has copies on.
+    #[must_use]
+    pub fn copies(&self) -> usize {
+        usize::from(self.settings.copies)
+    }
+}
+
+fn draw_replica(random: &mut Random, max_value_bytes: usize) -> replica::Settings {
+    let settings = replica::Settings::default();
+    if random.chance(5_000) {
+        return settings;
+    }
+    let least = 2 * max_value_bytes + 1_024;
+    let uncommitted_bytes = least * random.extreme(1, 16) as usize;
+    replica::Settings {
+        uncommitted_bytes,
+        backlog_bytes: uncommitted_bytes * random.extreme(1, 4) as usize,
+        window_bytes: random.extreme(1, 1 << 20) as usize,
+        message_bytes: random.extreme(1, 256 << 10) as usize,
+        ..settings
+    }
+}
+
+fn draw_faults(random: &mut Random) -> Faults {
+    let mut kind = || random.chance(3_000);
+    Faults {
+        kill: kind(),
+        power: kind(),
+        pause: kind(),
+        limp: kind(),
+        cut: kind(),
+        loss: kind(),
+        store: kind(),
+        unknown: kind(),
+        watch: kind(),
+        store_cut: kind(),
+        drain: kind(),
+        leave: kind(),
+        clock: kind(),
+        full: kind(),
+        disk: kind(),
+    }
+}

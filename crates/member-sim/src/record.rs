@@ -1,0 +1,169 @@
+//! What clients asked and were told.
+
+/// What a client asks of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// `INCR`: the count is the version.
+    Increment,
+    /// `GET` of a counter.
+    Count,
+    /// `SESSION.CREATE` with this value.
+    Create(String),
+    /// `SESSION.READ`
+    Read,
+    /// `SESSION.WRITE` of this value, if the version is this one.
+    Write(u64, String),
+    /// `SESSION.OPEN` with a hold of so many milliseconds, waiting for it for so many.
+    Open(u64, u64),
+    /// `SESSION.COMMIT` under this fence, of this value, on top of this version.
+    Commit(u64, u64, String),
+    /// `SESSION.RELEASE` of this fence.
+    Release(u64),
+    /// `SESSION.RENEW` of this fence, for so many milliseconds.
+    Renew(u64, u64),
+    /// `SET` with a time to live in milliseconds, of a key that nobody else writes.
+    Put(String, u64),
+    /// `GET` of such a key.
+    Get,
+    /// `SESSION.CREATE` with this value, for this user, of a session that nobody else knows.
+    Bear(String, String),
+    /// `SESSION.ROTATE` with so many milliseconds in which the old id still leads to it.
+    Rotate(u64),
+    /// `SESSION.READ` under its last id.
+    ReadOld,
+    /// `SESSION.DESTROY`
+    Destroy,
+    /// `SESSION.REVOKE` of its user, at the node where it was found.
+    Revoke(String),
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// A write made this version, or a counter has it.
+    Version(u64),
+    /// What is there; version 0 is nothing.
+    State {
+        /// Its version.
+        version: u64,
+        /// Its value.
+        value: Option<String>,
+        /// The fence, if a hold was granted; else 0.
+        fence: u64,
+    },
+    /// The value of a key that is there.
+    Value(Option<String>),
+    /// It is done.
+    Done,
+    /// The new id of a session.
+    Renamed(String),
+    /// So many sessions were ended.
+    Ended(u64),
+    /// It was not done, for certain.
+    Refused,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// One request and what came of it. Times are those of the world, in microseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operation {
+    /// Who asked.
+    pub client: usize,
+    /// About what: a key, or a session whatever its id is.
+    pub key: String,
+    /// When it was sent first.
+    pub sent_us: u64,
+    /// When its client knew what came of it.
+    pub ended_us: u64,
+    /// What was asked.
+    pub ask: Ask,
+    /// What came of it.
+    pub answer: Answer,
+}
+
+/// The words of a command.
+#[must_use]
+pub fn words(key: &str, ask: &Ask) -> Vec<Vec<u8>> {
+    let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+    let text = |number: &u64| number.to_string();
+    match ask {
+        Ask::Increment => texts(&["INCR", key]),
+        Ask::Count | Ask::Get => texts(&["GET", key]),
+        Ask::Create(value) => texts(&["SESSION.CREATE", "ID", key, "FIELDS", "1", "v", value]),
+        Ask::Read | Ask::ReadOld => texts(&["SESSION.READ", key]),
+        Ask::Bear(value, user) => texts(&[
+            "SESSION.CREATE",
+            "ID",
+            key,
+            "USER",
+            user,
+            "FIELDS",
+            "1",
+            "v",
+            value,
+        ]),
+        Ask::Rotate(grace_ms) => texts(&["SESSION.ROTATE", key, "GRACE", &text(grace_ms)]),
+        Ask::Destroy => texts(&["SESSION.DESTROY", key]),
+        Ask::Revoke(user) => texts(&["SESSION.REVOKE", "USER", user]),
+        Ask::Write(version, value) => {
+            let version = text(version);
+            texts(&[
+                "SESSION.WRITE",
+                key,
+                "VERSION",
+                &version,
+                "SET",
+                "1",
+                "v",
+                value,
+            ])
+        }
+        Ask::Open(hold_ms, wait_ms) => {
+            let (hold, wait) = (text(hold_ms), text(wait_ms));
+            texts(&["SESSION.OPEN", key, "HOLD", &hold, "WAIT", &wait])
+        }
+        Ask::Commit(fence, _, value) => {
+            texts(&["SESSION.COMMIT", key, &text(fence), "SET", "1", "v", value])
+        }
+        Ask::Release(fence) => texts(&["SESSION.RELEASE", key, &text(fence)]),
+        Ask::Renew(fence, ms) => texts(&["SESSION.RENEW", key, &text(fence), &text(ms)]),
+        Ask::Put(value, ttl_ms) => texts(&["SET", key, value, "PX", &text(ttl_ms)]),
+    }
+}
+
+/// A value that says of itself whose it is and how long, filled up to that length: one that was cut or mixed is known at once.
+#[must_use]
+pub fn value(client: usize, number: u64, len: u64) -> String {
+    let mut text = format!("{client}.{number}.{len}:");
+    let filling = char::from(b'a' + (number % 26) as u8);
+    text.extend(std::iter::repeat_n(filling, len as usize));
+    text
+}
+
+/// What a value says of itself, if it is whole.
+#[must_use]
+pub fn head_of(text: &str) -> Option<&str> {
+    let (head, _) = text.split_once(':')?;
+    let mut parts = head.split('.').map(str::parse::<u64>);
+    let (Some(Ok(client)), Some(Ok(number)), Some(Ok(len))) =
+        (parts.next(), parts.next(), parts.next())
+    else {
+        return None;
+    };
+    (value(client as usize, number, len) == text).then_some(head)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{head_of, value};
+
+    #[test]
+    fn a_value_that_was_cut_or_mixed_is_known() {
+        let text = value(3, 7, 20);
+        assert_eq!(head_of(&text), Some("3.7.20"));
+        assert_eq!(head_of(&text[..text.len() - 1]), None);
+        assert_eq!(head_of(&text.replace("hhhh", "hhih")), None);
+        assert_eq!(head_of(""), None);
+    }
+}

@@ -1,0 +1,242 @@
+//! The data directory of one member: a folder for each copy, with its note and a disk of its own for its segments.
+//!
+//! What is done to folders is done in order, by one thread, each after a time of its own; a crash cuts that off anywhere. A note is replaced
+//! whole or not at all. A folder that was removed without the directory's being synced may be back after a loss of power.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use model::Now;
+use node::{CopyId, DiskTask, FileTask, Input, Membership, RestoredCopy};
+use sim::disk::{Crash, Disk, DiskFaults};
+use sim::random::Random;
+use store::{Restore, SegmentId, Store};
+
+/// What is on the disk of one copy.
+struct Folder {
+    note: Option<Vec<u8>>,
+    disk: Disk,
+}
+
+/// See the module.
+pub struct Storage {
+    folders: BTreeMap<CopyId, Folder>,
+    /// Removed last, and not yet surely so.
+    ghost: Option<(CopyId, Folder)>,
+    jobs: VecDeque<(u64, FileTask)>,
+    faults: DiskFaults,
+    full: bool,
+    /// Some write may have failed: what a process that died then had written may be damaged.
+    is_suspect: bool,
+    random: Random,
+    segment_bytes: usize,
+    /// What the disks have met.
+    pub counts: sim::Counts,
+    /// How often a folder was back.
+    pub returned: u64,
+}
+
+/// What a start finds.
+pub enum Found {
+    /// Every copy is whole.
+    Whole(Vec<RestoredCopy>),
+    /// Something is not as it was written: what, in words.
+    Damaged(String),
+}
+
+impl Storage {
+    /// An empty directory.
+    #[must_use]
+    pub fn new(segment_bytes: usize, longest_us: u64, random: Random) -> Self {
+        Self {
+            folders: BTreeMap::new(),
+            ghost: None,
+            jobs: VecDeque::new(),
+            faults: DiskFaults {
+                longest_us,
+                ..DiskFaults::default()
+            },
+            full: false,
+            is_suspect: false,
+            random,
+            segment_bytes,
+            counts: sim::Counts::default(),
+            returned: 0,
+        }
+    }
+
+    /// Takes a task on a folder.
+    pub fn tend_folder(&mut self, task: FileTask, at_us: u64) {
+        if let FileTask::Keep { copy, .. } = task {
+            self.make_folder(copy);
+        }
+        let before_us = self.jobs.back().map_or(at_us, |(due_us, _)| *due_us);
+        let took_us = self.random.extreme(0, self.faults.longest_us);
+        self.jobs.push_back((before_us.max(at_us) + took_us, task));
+    }
+
+    /// Without its note it does not count: a start takes it for one that was never finished.
+    fn make_folder(&mut self, copy: CopyId) {
+        if self.folders.contains_key(&copy) {
+            return;
+        }
+        let random = Random::new(self.random.bits(), "disk of a copy");
+        let mut disk = Disk::new(self.segment_bytes, self.faults.clone(), random);
+        disk.full = self.full;
+        self.folders.insert(copy, Folder { note: None, disk });
+    }
+
+    /// Takes an op on a segment file, with the bytes of a write.
+    pub fn perform(&mut self, task: DiskTask, bytes: &[u8], at_us: u64) {
+        if let Some(folder) = self.folders.get_mut(&task.copy) {
+            folder.disk.ask(task.op, bytes, at_us);
+        }
+    }
+
+    /// What is done by now, for the node to hear of, one after the other; `None` when that is all.
+    pub fn next_done(&mut self, at_us: u64) -> Option<Input<'static>> {
+        while let Some((_, task)) = self.jobs.pop_front_if(|(due_us, _)| *due_us <= at_us) {
+            if let Some(kept) = self.finish(task) {
+                return Some(kept);
+            }
+        }
+        for (copy, folder) in &mut self.folders {
+            if folder.disk.next_ready_us().is_none_or(|us| us > at_us) {
+                continue;
+            }
+            let ready = folder.disk.ready(at_us);
+            let Some(segment) = ready.first() else {
+                continue;
+            };
+            let event = folder.disk.complete(*segment, at_us, &mut self.counts);
+            return event.map(|event| Input::Disk { copy: *copy, event });
+        }
+        None
+    }
+
+    fn finish(&mut self, task: FileTask) -> Option<Input<'static>> {
+        match task {
+            FileTask::Keep { copy, ticket, note } => {
+                self.folders.get_mut(&copy)?.note = Some(note);
+                Some(Input::Kept { copy, ticket })
+            }
+            FileTask::Remove { copy } => {
+                self.ghost = self.folders.remove(&copy).map(|folder| (copy, folder));
+                None
+            }
+        }
+    }
+
+    /// When something will be done next.
+    #[must_use]
+    pub fn next_us(&self) -> Option<u64> {
+        let job = self.jobs.front().map(|(due_us, _)| *due_us);
+        let disks = self.folders.values();
+        disks
+            .filter_map(|f| f.disk.next_ready_us())
+            .chain(job)
+            .min()
+    }
+
+    /// The process ends, or the power.
+    pub fn crash(&mut self, how: Crash) {
+        let done = self.random.index(self.jobs.len() + 1);
+        for (_, task) in std::mem::take(&mut self.jobs).into_iter().take(done) {
+            // Nobody is there to be told.
+            let _ = self.finish(task);
+        }
+        let ghost = self.ghost.take();
+        if how == Crash::Power
+            && let Some((copy, folder)) = ghost
+            && self.random.chance(5_000)
+        {
+            self.returned += 1;
+            self.folders.insert(copy, folder);
+        }
+        for folder in self.folders.values_mut() {
+            folder.disk.crash(how, &mut self.counts);
+        }
+    }
+
+    /// Writes and syncs fail from now on, this often in ten thousand.
+    pub fn set_failing(&mut self, often: u32) {
+        self.is_suspect |= often > 0;
+        (self.faults.write, self.faults.sync, self.faults.create) = (often, often, often);
+        for folder in self.folders.values_mut() {
+            let longest_us = folder.disk.faults.longest_us;
+            folder.disk.faults = DiskFaults {
+                longest_us,
+                ..self.faults.clone()
+            };
+        }
+    }
+
+    /// Whether there is no room for another file.
+    pub fn set_full(&mut self, full: bool) {
+        self.full = full;
+        for folder in self.folders.values_mut() {
+            folder.disk.full = full;
+        }
+    }
+
+    /// Whether what a process that died had written may be damaged.
+    #[must_use]
+    pub const fn is_suspect(&self) -> bool {
+        self.is_suspect
+    }
+
+    /// Everything goes.
+    pub fn clear(&mut self) {
+        self.folders.clear();
+        self.jobs.clear();
+        self.ghost = None;
+        self.is_suspect = false;
+    }
+
+    /// What the copies are after a start, as the server takes them in: the newest folder first.
+    #[must_use]
+    pub fn restore(&mut self, terms: &Membership, now: Now) -> Found {
+        self.folders.retain(|_, folder| folder.note.is_some());
+        let mut copies = Vec::new();
+        for (copy, folder) in self.folders.iter().rev() {
+            match restored(terms, &folder.disk, now) {
+                Ok(store) => copies.push(RestoredCopy {
+                    copy: *copy,
+                    note: folder.note.clone().unwrap_or_default(),
+                    store,
+                }),
+                Err(damage) => return Found::Damaged(format!("{copy:?}: {damage}")),
+            }
+        }
+        Found::Whole(copies)
+    }
+}
+
+fn restored(terms: &Membership, disk: &Disk, now: Now) -> Result<Store, String> {
+    let images: BTreeMap<SegmentId, Vec<u8>> = disk.images().collect();
+    let mut restore = Restore::new(terms.store(), terms.tuning(), (terms.pages)());
+    read(
+        &mut restore,
+        &images,
+        images.keys().rev().copied().collect(),
+    );
+    let again = restore.put_off();
+    read(&mut restore, &images, again);
+    let (store, report) = restore.finish(now.unix_ms);
+    let whole = report.damaged.is_empty() && report.foreign.is_empty() && report.missing.is_empty();
+    if whole {
+        Ok(store)
+    } else {
+        Err(format!("{report:?}"))
+    }
+}
+
+fn read(restore: &mut Restore, images: &BTreeMap<SegmentId, Vec<u8>>, segments: Vec<SegmentId>) {
+    let scanner = restore.scanner();
+    for segment in segments {
+        let image = &images[&segment];
+        let mut region = restore.region().expect("there is memory for a segment");
+        let len = image.len().min(region.bytes().len());
+        region.bytes_mut()[..len].copy_from_slice(&image[..len]);
+        restore.add(scanner.scan(segment, region, len));
+    }
+}

@@ -1,0 +1,455 @@
+//! What the server does around a node and its agent, in the same order (`server::turns`): a turn hands in what has come, calls the agent when it
+//! is time, ends the node's turn, has the disk do what it wants, and sends.
+
+use std::sync::Arc;
+
+use cluster::agent::{self, Effect, Event as Happened};
+use cluster::decide::Reason;
+use cluster::message::{Message, Resigned};
+use cluster::timing::{REPORT_MS, TICK_MS};
+use model::{Member, NodeId};
+use node::Input;
+use replica::Standing;
+use replica::wire::{self, Body};
+use sim::disk::Crash;
+
+use super::faults::Heal;
+use super::{Arrival, Event, Kind, World};
+use crate::host::Process;
+use crate::rare::Rare;
+
+/// What a turn takes at most, in microseconds.
+const TURN_US: u64 = 50;
+/// How long a node that is told to end waits for others to lead what it leads, and how long it goes on answering when they do, in
+/// microseconds.
+const LEAVE_US: u64 = 10_000_000;
+/// See [`LEAVE_US`].
+const LINGER_US: u64 = 300_000;
+/// Rounds of the disk within which a log is sealed.
+const SEAL_ROUNDS: u32 = 100;
+
+impl World {
+    /// The loop of this node turns then, or earlier.
+    pub(super) fn turn_at(&mut self, number: u32, at_us: u64) {
+        let host = &mut self.hosts[number as usize];
+        let at_us = at_us.max(host.paused_until_us);
+        if at_us < host.turn_us {
+            host.turn_us = at_us;
+            self.queue.push(at_us, Event::Turn(number));
+        }
+    }
+
+    /// Something has come: its loop turns soon.
+    pub(super) fn turn_soon(&mut self, number: u32) {
+        let at_us = self.now_us + self.random.below(TURN_US);
+        self.turn_at(number, at_us);
+    }
+
+    fn process(&mut self, number: u32) -> Option<&mut Process> {
+        self.hosts[number as usize].process.as_mut()
+    }
+
+    pub(super) fn give(&mut self, number: u32, input: Input<'_>) {
+        let host = &mut self.hosts[number as usize];
+        let now = host.clock.now(self.now_us);
+        if let Some(Process { node, outbox, .. }) = &mut host.process {
+            node.handle(now, input, outbox);
+        }
+    }
+
+    /// Hands the agent something, does what it asks for, and hands the node the map if it is another then.
+    pub(super) fn tell_agent(&mut self, number: u32, input: agent::Input) {
+        let host = &mut self.hosts[number as usize];
+        let now = host.clock.now(self.now_us);
+        let Some(process) = &mut host.process else {
+            return;
+        };
+        process.agent.handle(now, input, &mut process.effects);
+        for effect in std::mem::take(&mut process.effects) {
+            self.carry_out(number, effect);
+        }
+        self.take_map_change(number);
+        self.turn_soon(number);
+    }
+
+    fn take_map_change(&mut self, number: u32) {
+        let Some(process) = self.process(number) else {
+            return;
+        };
+        let digest = Some(process.agent.map().digest());
+        if std::mem::replace(&mut process.map, digest) != digest {
+            let map = Arc::new(process.agent.map().clone());
+            self.give(number, Input::Map(map));
+        }
+    }
+
+    fn carry_out(&mut self, number: u32, effect: Effect) {
+        match effect {
+            Effect::Send(to, message) => self.send(number, to, Kind::Agent, &message.encode()),
+            Effect::Ask(ask, question) => {
+                if let Some(delay_us) = self.links.network.store_delay_us(number) {
+                    let host = &self.hosts[number as usize];
+                    let (member, run) = (host.member, host.run);
+                    self.after(delay_us, Event::Asked(member, run, ask, question));
+                }
+            }
+            Effect::Links(nodes) => {
+                if let Some(process) = self.process(number) {
+                    process.links = nodes;
+                }
+            }
+            // The node is given the map as a whole, after each change.
+            Effect::ShardChanged(_) => {}
+            Effect::Event(event) => self.note(number, &event),
+            Effect::Operated(_, result) => {
+                self.trace
+                    .line(|| format!("node {number} answers the operator: {result:?}"));
+            }
+        }
+    }
+
+    fn note(&mut self, number: u32, event: &Happened) {
+        self.trace.line(|| format!("node {number}: {event:?}"));
+        let event = match event {
+            Happened::TookRole { .. } => Rare::RoleTaken,
+            Happened::Braked => Rare::Braked,
+            Happened::StoodStill { .. } => Rare::StoodStill,
+            Happened::Decided { reason, .. } => match reason {
+                Reason::Failover => Rare::Failover,
+                Reason::Replace => Rare::Replaced,
+                Reason::Grow => Rare::Grown,
+                Reason::Shrink => Rare::Shrunk,
+                Reason::HandOver => Rare::HandOver,
+                Reason::Reform => Rare::RecoveryOvertaken,
+                Reason::Forced => return,
+            },
+            Happened::LostRole | Happened::Convicted(_) | Happened::Full => return,
+        };
+        self.counts.note(event);
+    }
+
+    /// Sends a message, if there is a link: one end at least keeps it.
+    fn send(&mut self, from: u32, to: NodeId, kind: Kind, bytes: &[u8]) {
+        let (a, b) = (&self.hosts[from as usize], self.hosts.get(to.0 as usize));
+        let Some(b) = b.filter(|b| b.is_up() && to.0 != from) else {
+            return;
+        };
+        let keeps = |process: &Option<Process>, node| {
+            process.as_ref().is_some_and(|p| p.links.contains(&node))
+        };
+        if !keeps(&a.process, to) && !keeps(&b.process, NodeId(from)) {
+            return;
+        }
+        let (run, member) = (b.run, a.member);
+        let arrivals = self
+            .links
+            .arrivals(from, to.0, self.now_us, &mut self.counts);
+        for at_us in arrivals {
+            let message = Arrival::Message(member, kind, bytes.to_vec());
+            self.queue.push(at_us, Event::To(to.0, run, message));
+        }
+    }
+
+    /// A message of another node.
+    pub(super) fn hear(&mut self, number: u32, from: Member, kind: Kind, bytes: &[u8]) {
+        let now_us = self.now_us;
+        let host = &mut self.hosts[number as usize];
+        let mono_us = host.clock.now(now_us).mono_us;
+        if let Some(process) = &mut host.process {
+            process.heard.insert(from.node, (from, mono_us));
+        }
+        match kind {
+            Kind::Replica => {
+                self.trace
+                    .line(|| format!("node {} to {number}: {}", from.node.0, told(bytes)));
+                self.give(number, Input::Peer { bytes });
+                self.turn_soon(number);
+            }
+            Kind::Agent => {
+                let message = Message::decode(bytes).expect("what an agent sends can be read");
+                self.tell_agent(number, agent::Input::Message(from.node, message));
+            }
+        }
+    }
+
+    /// The loop turns.
+    pub(super) fn turn(&mut self, number: u32) -> Result<(), String> {
+        let host = &mut self.hosts[number as usize];
+        if host.turn_us != self.now_us {
+            // An earlier turn has taken its place, or it stands still.
+            return Ok(());
+        }
+        host.turn_us = u64::MAX;
+        if host.paused_until_us > self.now_us {
+            self.turn_at(number, self.now_us);
+            return Ok(());
+        }
+        self.take_in_held(number);
+        self.tick(number);
+        self.end_turn(number);
+        self.flush_links(number);
+        self.flush_clients(number);
+        self.sleep(number);
+        Ok(())
+    }
+
+    /// Calls the agent, when it is time.
+    fn tick(&mut self, number: u32) {
+        let host = &mut self.hosts[number as usize];
+        let now = host.clock.now(self.now_us);
+        let Some(process) = &mut host.process else {
+            return;
+        };
+        if now.mono_us < process.tick_us {
+            return;
+        }
+        process.tick_us = now.mono_us + TICK_MS * 1_000;
+        let heard = std::mem::take(&mut process.heard);
+        let are_copies_due = now.mono_us >= process.copies_us;
+        for (member, at_us) in heard.into_values() {
+            self.tell_agent(number, agent::Input::Heard(member, at_us));
+        }
+        if are_copies_due {
+            self.tell_copies(number);
+        }
+        self.tell_agent(number, agent::Input::Tick);
+        self.end_leaving(number);
+    }
+
+    fn tell_copies(&mut self, number: u32) {
+        let host = &mut self.hosts[number as usize];
+        let now = host.clock.now(self.now_us);
+        if let Some(process) = &mut host.process {
+            process.copies_us = now.mono_us + REPORT_MS * 1_000 / 2;
+            let copies = process.node.copies(now);
+            let given_up = copies.iter().filter(|copy| copy.resigned != Resigned::No);
+            self.counts
+                .note_times(Rare::Resigned, given_up.count() as u64);
+            self.look_at_standings(number);
+            self.tell_agent(number, agent::Input::Copies(copies));
+        }
+    }
+
+    /// Counts what its copies have become since this was last looked at.
+    fn look_at_standings(&mut self, number: u32) {
+        let host = &mut self.hosts[number as usize];
+        let now = host.clock.now(self.now_us);
+        let Some(process) = &mut host.process else {
+            return;
+        };
+        for (shard, data) in process.node.shards() {
+            let replica = data.replica();
+            match replica.standing(now) {
+                Standing::Serving { quorum } => {
+                    process.served.insert(shard, replica.vows().promised);
+                    self.counts
+                        .note_times(Rare::LeaseRanOut, u64::from(!quorum));
+                }
+                Standing::Recovering | Standing::Standby => {
+                    let served = process.served.remove(&shard);
+                    let later = served.is_some_and(|epoch| replica.vows().promised > epoch);
+                    self.counts.note_times(Rare::Sealed, u64::from(later));
+                }
+            }
+        }
+    }
+
+    /// Ends the node's turn, and has the disk do what it wants.
+    fn end_turn(&mut self, number: u32) {
+        self.give(number, Input::EndOfTurn);
+        let now_us = self.now_us;
+        let host = &mut self.hosts[number as usize];
+        let Some(process) = &mut host.process else {
+            return;
+        };
+        for task in std::mem::take(&mut process.outbox.files) {
+            host.storage.tend_folder(task, now_us);
+        }
+        for task in std::mem::take(&mut process.outbox.disk) {
+            host.storage
+                .perform(task, process.node.segment_bytes(&task), now_us);
+        }
+        self.take_done(number);
+        self.disk_later(number);
+    }
+
+    /// What the disk has done by now.
+    fn take_done(&mut self, number: u32) {
+        while let Some(done) = self.hosts[number as usize].storage.next_done(self.now_us) {
+            self.give(number, done);
+        }
+    }
+
+    fn disk_later(&mut self, number: u32) {
+        let host = &mut self.hosts[number as usize];
+        if let Some(at_us) = host.storage.next_us()
+            && at_us < host.disk_us
+        {
+            host.disk_us = at_us;
+            self.queue.push(at_us, Event::Disk(number));
+        }
+    }
+
+    /// The disk has done something: its loop hears of it.
+    pub(super) fn disk(&mut self, number: u32) -> Result<(), String> {
+        let host = &mut self.hosts[number as usize];
+        if host.disk_us != self.now_us {
+            return Ok(());
+        }
+        host.disk_us = u64::MAX;
+        if !host.is_up() {
+            return Ok(());
+        }
+        if host.paused_until_us > self.now_us {
+            host.disk_us = host.paused_until_us;
+            self.queue.push(host.disk_us, Event::Disk(number));
+            return Ok(());
+        }
+        self.take_done(number);
+        self.disk_later(number);
+        self.turn_soon(number);
+        Ok(())
+    }
+
+    /// Tells the agent what was recovered, and sends what the node has for its peers.
+    fn flush_links(&mut self, number: u32) {
+        let Some(process) = self.process(number) else {
+            return;
+        };
+        for (shard, epoch) in std::mem::take(&mut process.outbox.recovered) {
+            self.tell_agent(number, agent::Input::Recovered(shard, epoch));
+        }
+        let Some(process) = self.process(number) else {
+            return;
+        };
+        for (to, bytes) in std::mem::take(&mut process.outbox.peers) {
+            self.send(number, to, Kind::Replica, &bytes);
+        }
+    }
+
+    /// Has others lead what this node leads, and then ends it.
+    pub(super) fn leave(&mut self, number: u32) {
+        let now_us = self.now_us;
+        if let Some(process) = self.process(number) {
+            process.leave_by_us = Some(now_us + LEAVE_US);
+            self.tell_agent(number, agent::Input::Leave);
+        }
+    }
+
+    fn end_leaving(&mut self, number: u32) {
+        let now_us = self.now_us;
+        let Some(process) = self.process(number) else {
+            return;
+        };
+        let Some(by_us) = process.leave_by_us else {
+            return;
+        };
+        if !process.is_relieved && !process.agent.is_needed() {
+            process.is_relieved = true;
+            process.leave_by_us = Some(by_us.min(now_us + LINGER_US));
+        } else if now_us >= by_us && self.may_end(number) {
+            self.end(number);
+        }
+    }
+
+    /// Whether a process may end: with what it has, or if that is with enough others.
+    fn may_end(&mut self, number: u32) -> bool {
+        self.hosts[number as usize].survives(Crash::Process) || self.may_lose(number)
+    }
+
+    /// Ends a process as it should: its log is sealed, and everything is on disk.
+    fn end(&mut self, number: u32) {
+        // Twice: see `Store::seal`.
+        let sealed = (0..2).all(|_| self.seal(number));
+        if !sealed {
+            return self.crash(number, Crash::Process);
+        }
+        self.counts.note(Rare::Left);
+        self.trace.line(|| format!("node {number} has left"));
+        self.end_process(number);
+        self.hosts[number as usize].rest();
+        let away_us = self.faults.extreme(1, self.plan.fault_ms) * 1_000;
+        self.after(away_us, Event::Heal(Heal::Start(number)));
+    }
+
+    /// Whether everything is on disk.
+    fn seal(&mut self, number: u32) -> bool {
+        if let Some(process) = self.process(number) {
+            process.node.seal();
+        }
+        for _ in 0..SEAL_ROUNDS {
+            self.end_turn(number);
+            let mut quiet = true;
+            while let Some(done) = self.hosts[number as usize].storage.next_done(u64::MAX) {
+                if is_failure(&done) {
+                    return false;
+                }
+                quiet = false;
+                self.give(number, done);
+            }
+            if quiet {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Until there is something to do.
+    fn sleep(&mut self, number: u32) {
+        let host = &self.hosts[number as usize];
+        let Some(process) = &host.process else {
+            return;
+        };
+        let node = &process.node;
+        let tick_us = process.tick_us.min(node.next_tick_us().unwrap_or(u64::MAX));
+        let tick_us = host.clock.when_mono(tick_us);
+        let deadline_us = node.next_deadline_ms().map(|ms| host.clock.when_wall(ms));
+        let busy_us = node.is_busy().then_some(self.now_us);
+        let next_us = [Some(tick_us), deadline_us, busy_us]
+            .into_iter()
+            .flatten()
+            .min();
+        let at_us = next_us.unwrap_or(u64::MAX).max(self.now_us + TURN_US);
+        self.turn_at(number, at_us);
+    }
+}
+
+/// Whether the disk says that something has failed.
+fn is_failure(done: &Input<'_>) -> bool {
+    matches!(done, Input::Disk { event, .. } if event.result.is_err())
+}
+
+/// A message of a copy, in few words.
+fn told(bytes: &[u8]) -> String {
+    let Some(message) = wire::decode(bytes) else {
+        return "not understood".into();
+    };
+    let what = match message.body {
+        Body::Append(append) => {
+            let batches = append.batches.iter().map(|batch| batch.last.to_string());
+            let batches: Vec<String> = batches.collect();
+            format!(
+                "append behind {}: {}; base {}, committed {}",
+                append.prev,
+                batches.join(" "),
+                append.base,
+                append.commit
+            )
+        }
+        Body::Chunk(chunk) => format!(
+            "chunk {} of attempt {} at {}",
+            chunk.step, chunk.attempt, chunk.at
+        ),
+        Body::Tail { prev, batches, .. } => {
+            format!("tail behind {prev}: {} batches", batches.iter().count())
+        }
+        body @ (Body::Ack(_)
+        | Body::Refused { .. }
+        | Body::Seal { .. }
+        | Body::Testimony(_)
+        | Body::Unknown
+        | Body::Fetch { .. }
+        | Body::Join { .. }) => format!("{body:?}"),
+    };
+    format!("{:?} epoch {} {what}", message.shard, message.epoch)
+}
