@@ -7,8 +7,8 @@
 //!             Committed ──► gates open
 //! ```
 //!
-//! A standby knows no holds, users and marks: they are learnt from the entries when it begins to serve, as at a restart
-//! ([`Shard::rebuild`]). What was said by an earlier time is not taken back: a copy's time never goes back, and what is answered by a
+//! A standby knows no connections, but holds, users and marks, as it learns them from what it follows (`learn`): beginning to serve
+//! takes no longer the more it has. What was said by an earlier time is not taken back: a copy's time never goes back, and what is answered by a
 //! later time than the replica vouches for depends on a batch that tells it.
 
 use alloc::boxed::Box;
@@ -21,6 +21,7 @@ use store::{Applied, LogPoint, Op, Refused, Store, Told, Usage};
 
 use crate::commit::Commits;
 use crate::holds::Holds;
+use crate::learn::Learner;
 use crate::marks::Marks;
 use crate::users::Users;
 use crate::{Shard, ShardSettings};
@@ -129,18 +130,20 @@ impl Replicated {
     }
 
     /// Applies what waits, until the log takes no more for now.
-    fn catch_up(&mut self, store: &mut Store, commits: &mut Commits) {
+    fn catch_up(&mut self, known: &mut Learner<'_>, commits: &mut Commits) {
         while let Some(front) = self.pending.front() {
             match front {
                 Pending::Batch(batch) => {
-                    let Ok(applied) = follow(store, batch) else {
+                    let Ok(applied) = follow(known, batch) else {
                         return;
                     };
                     commits.applied(applied, true);
                     self.told_ms = batch.time_ms;
                 }
                 Pending::Part(asked, bytes) => {
-                    let Ok(log) = store.fill(self.told_ms, Told::trusted(bytes)) else {
+                    let told = Told::trusted(bytes);
+                    let fill = |store: &mut Store| store.fill(self.told_ms, told);
+                    let Ok(log) = known.follow(told, fill) else {
                         return;
                     };
                     self.filled = Some((*asked, log));
@@ -151,9 +154,10 @@ impl Replicated {
     }
 }
 
-fn follow(store: &mut Store, batch: &Batch) -> Result<Applied, Refused> {
+fn follow(known: &mut Learner<'_>, batch: &Batch) -> Result<Applied, Refused> {
     let told = Told::trusted(&batch.bytes);
-    store.follow(batch.time_ms, (batch.first, batch.last), told)
+    let positions = (batch.first, batch.last);
+    known.follow(told, |store| store.follow(batch.time_ms, positions, told))
 }
 
 impl Shard {
@@ -176,6 +180,7 @@ impl Shard {
             asked: false,
             proposed: false,
         }));
+        shard.learn_all(0);
         shard
     }
 
@@ -216,18 +221,27 @@ impl Shard {
         copy.right.filter(|right| right.until_us > now.mono_us)
     }
 
+    /// A copy, what it knows of its entries, and what it knows of their order, each by itself.
+    fn parts(&mut self) -> (&mut Replicated, Learner<'_>, &mut Commits) {
+        let copy = self.copy.as_mut().expect("it is one of several copies");
+        let known = Learner {
+            store: &mut self.store,
+            holds: &mut self.holds,
+            users: &mut self.users,
+            marks: &mut self.marks,
+        };
+        (copy, known, &mut self.commits)
+    }
+
     /// [`replica::Effect::Accepted`].
     pub fn on_accepted(&mut self, after: Position) {
-        let copy = self.copy.as_mut().expect("it is one of several copies");
+        let (copy, mut known, commits) = self.parts();
         let batches = copy.replica.batches_after(after);
         let batches = batches.expect("what was just accepted is still there");
         for batch in batches {
-            let now = copy
-                .pending
-                .is_empty()
-                .then(|| follow(&mut self.store, batch));
+            let now = copy.pending.is_empty().then(|| follow(&mut known, batch));
             if let Some(Ok(applied)) = now {
-                self.commits.applied(applied, true);
+                commits.applied(applied, true);
                 copy.told_ms = batch.time_ms;
             } else {
                 copy.pending.push_back(Pending::Batch(batch.clone()));
@@ -262,7 +276,9 @@ impl Shard {
         store.begin_behind(base);
         self.store = store;
         self.commits = Commits::behind(base);
-        self.forget_sessions();
+        self.holds = Holds::new(self.settings.seed);
+        self.users = Users::default();
+        self.marks = Marks::default();
         let copy = self.replicated();
         copy.pending.clear();
         (copy.filled, copy.known) = (None, base);
@@ -276,37 +292,23 @@ impl Shard {
         copy.time_ms = copy.time_ms.max(floor_ms).max(now.unix_ms);
         // A batch that tells so brings standbys to what is committed, and they let go what waits for it.
         (copy.told_ms, copy.asked) = (0, true);
-        let (last, time_ms) = (copy.replica.last(), copy.time_ms);
+        let last = copy.replica.last();
         self.next = Position::new(epoch, 1);
         self.commits.begin_to_serve(last);
-        self.forget_sessions();
-        self.learn_sessions(now.not_before(time_ms));
     }
 
     /// [`replica::Effect::StepDown`], or it is to be emptied: whoever waits in a line is to ask elsewhere.
     pub fn stop_serving(&mut self) -> Vec<ConnectionId> {
-        let mut waiting: Vec<ConnectionId> = self.holds.waiting().collect();
-        waiting.extend(
-            self.holds
-                .take_woken()
-                .into_iter()
-                .map(|(connection, _)| connection),
-        );
-        self.forget_sessions();
-        waiting
-    }
-
-    fn forget_sessions(&mut self) {
-        self.holds = Holds::new(self.settings.seed);
-        self.users = Users::default();
-        self.marks = Marks::default();
+        self.marks.let_go();
         self.writer = None;
+        self.holds.let_go()
     }
 
     /// What has become of what the replica has asked for. To be called after disk events, and after a turn.
     pub fn take_news(&mut self) -> Option<News> {
+        let (copy, mut known, commits) = self.parts();
+        copy.catch_up(&mut known, commits);
         let copy = self.copy.as_mut().expect("it is one of several copies");
-        copy.catch_up(&mut self.store, &mut self.commits);
         let log = self.store.persisted();
         let persisted = self.commits.advance_persisted(log);
         if let Some((Asked { attempt, step }, _)) = copy.filled.take_if(|(_, end)| *end <= log) {
@@ -366,7 +368,8 @@ impl Shard {
     pub fn maintain_standby(&mut self, budget_bytes: usize) -> bool {
         let now_ms = self.replicated().told_ms.saturating_sub(SWEEP_LATER_MS);
         self.set_beside(self.beside);
-        self.store.maintain(now_ms, budget_bytes, &mut |_| {})
+        let (_, mut known, _) = self.parts();
+        known.maintain(now_ms, budget_bytes)
     }
 
     /// Bytes that others use of the memory that the store's limit is about: they count towards it.
