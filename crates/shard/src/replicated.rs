@@ -32,6 +32,9 @@ const CHUNK_BYTES: usize = 128 << 10;
 /// must not be lost if it dies before.
 const SWEEP_LATER_MS: u64 = 5_000;
 
+/// What has waited for its quorum for so long is not about to get it.
+const STALLED_MS: u64 = 1_000;
+
 /// What has become of what a replica has asked for, to be handed to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
@@ -91,6 +94,8 @@ pub(crate) struct Replicated {
     asked: bool,
     /// Something was proposed since [`Shard::take_proposed`].
     proposed: bool,
+    /// Since when, at the latest, something has waited for its quorum and nothing got it.
+    waiting_since_ms: Option<u64>,
 }
 
 impl Replicated {
@@ -124,6 +129,7 @@ impl Replicated {
         }
         (self.time_ms, self.told_ms) = (now_ms, now_ms);
         (self.asked, self.proposed) = (false, true);
+        self.waiting_since_ms.get_or_insert(now_ms);
         self.replica
             .propose(first, applied.last, now_ms, &self.told)
             .expect("it has said that it would take it");
@@ -179,6 +185,7 @@ impl Shard {
             told_ms: time_ms,
             asked: false,
             proposed: false,
+            waiting_since_ms: None,
         }));
         shard.learn_all(0);
         shard
@@ -252,6 +259,8 @@ impl Shard {
     /// [`replica::Effect::Committed`].
     pub fn on_committed(&mut self, position: Position) {
         self.commits.commit_to(position);
+        let copy = self.replicated();
+        copy.waiting_since_ms = (position < copy.replica.last()).then_some(copy.told_ms);
     }
 
     /// [`replica::Effect::Install`]. The bytes have passed [`Told::check`].
@@ -292,6 +301,7 @@ impl Shard {
         copy.time_ms = copy.time_ms.max(floor_ms).max(now.unix_ms);
         // A batch that tells so brings standbys to what is committed, and they let go what waits for it.
         (copy.told_ms, copy.asked) = (0, true);
+        copy.waiting_since_ms = None;
         let last = copy.replica.last();
         self.next = Position::new(epoch, 1);
         self.commits.begin_to_serve(last);
@@ -336,6 +346,13 @@ impl Shard {
         let copy = self.replicated();
         copy.time_ms = copy.time_ms.max(now.unix_ms);
         now.not_before(copy.time_ms)
+    }
+
+    /// Whether what was told has waited for its quorum for so long that it is no use to tell the time: too many copies persist nothing.
+    #[must_use]
+    pub fn is_stalled(&self, now: Now) -> bool {
+        let since_ms = self.copy.as_ref().and_then(|copy| copy.waiting_since_ms);
+        since_ms.is_some_and(|since_ms| now.unix_ms >= since_ms + STALLED_MS)
     }
 
     /// Whether a command has asked for the time since a batch last told it: who has not been asked need not tell.

@@ -569,6 +569,12 @@ impl Store {
         self.condemn(old, bytes, first_position, quarantine);
     }
 
+    /// What keeps the log from taking more, or will when what room it has is used up.
+    #[must_use]
+    pub fn log_trouble(&self) -> Option<DiskError> {
+        self.files.broken.or(self.files.create_error)
+    }
+
     /// Bytes of a segment in memory, as a [`DiskOp::Write`] names them. They stay where they are until the op is
     /// answered; a touch may change deadlines in them meanwhile, so whoever writes from another thread copies
     /// them first. Empty if the file has been given up since the op was taken.

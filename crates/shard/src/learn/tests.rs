@@ -31,6 +31,9 @@ fn empty_store() -> Store {
     Store::with(config, tuning, Box::new(HeapPages))
 }
 
+type OfUser = (Db, Vec<u8>, Vec<u8>);
+type Held = (Db, Vec<u8>, Hold);
+
 /// A store, and what is known of it.
 struct Known {
     store: Store,
@@ -58,8 +61,8 @@ impl Known {
         }
     }
 
-    /// The users and holds that are known.
-    fn sessions(&self) -> (Vec<(Db, Vec<u8>, Vec<u8>)>, Vec<(Db, Vec<u8>, Hold)>) {
+    /// The users and holds that are known, with their ids.
+    fn sessions(&self) -> (Vec<OfUser>, Vec<Held>) {
         let (mut users, mut holds) = (Vec::new(), Vec::new());
         for db in dbs() {
             for user in USERS {
