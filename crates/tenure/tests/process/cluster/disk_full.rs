@@ -37,7 +37,7 @@ fn key(n: usize) -> String {
 
 /// Large, so that the log soon needs another file.
 fn value(n: usize) -> String {
-    format!("{n:0>100000}")
+    format!("{n:0>50000}")
 }
 
 fn leads(survey: &Survey, node: u32) -> bool {
@@ -54,16 +54,16 @@ fn a_primary_whose_disk_is_full_is_relieved_before_anybody_notices() {
     disks[0].fill();
     // So many writes that node 1 would need more files than it has made ahead.
     let mut refused = 0;
-    for n in 0..20 * KEYS {
+    for n in 0..40 * KEYS {
         let reply = client.until_answered(&key(n), &["SET", &key(n), &value(n)]);
         refused += usize::from(!reply.is_ok());
     }
     cluster.until("others lead", |survey| {
         survey.is_served() && !leads(survey, 1)
     });
-    println!("{refused} of {} writes were refused", 20 * KEYS);
+    println!("{refused} of {} writes were refused", 40 * KEYS);
     assert_eq!(refused, 0, "it said so before its last file was full");
-    for n in 19 * KEYS..20 * KEYS {
+    for n in 39 * KEYS..40 * KEYS {
         let reply = client.until_answered(&key(n), &["GET", &key(n)]);
         assert_eq!(reply, Reply::Bulk(Some(value(n).into_bytes())));
     }
