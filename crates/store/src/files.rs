@@ -80,6 +80,8 @@ pub(crate) struct Files {
     /// Writes are refused until every failed file has been replaced.
     pub(crate) broken: Option<DiskError>,
     synced_ms: u64,
+    /// See [`Store::tell_disk_time`].
+    clock_ms: u64,
     /// See [`Store::persisted`].
     pub(crate) persisted: u64,
 }
@@ -105,6 +107,7 @@ impl Files {
             retry_ms: FIRST_RETRY_MS,
             broken: None,
             synced_ms: 0,
+            clock_ms: 0,
             persisted: 0,
         }
     }
@@ -249,17 +252,27 @@ impl Store {
         self.take_creates(ops);
     }
 
+    /// What time it is outside, for what is tried again later: the store's own time is that of what it holds, and stands still where a
+    /// follower's log takes nothing.
+    pub fn tell_disk_time(&mut self, now_ms: u64) {
+        self.files.clock_ms = self.files.clock_ms.max(now_ms);
+    }
+
+    fn disk_ms(&self) -> u64 {
+        self.now_ms.max(self.files.clock_ms)
+    }
+
     fn sync_is_due(&mut self) -> bool {
         let due = match self.config.sync {
             SyncMode::Always => true,
-            SyncMode::EverySecond => self.now_ms >= self.files.synced_ms + SYNC_EVERY_MS,
+            SyncMode::EverySecond => self.disk_ms() >= self.files.synced_ms + SYNC_EVERY_MS,
             SyncMode::None => {
                 !self.files.condemned.is_empty()
-                    && self.now_ms >= self.files.synced_ms + SYNC_EVERY_MS
+                    && self.disk_ms() >= self.files.synced_ms + SYNC_EVERY_MS
             }
         };
         if due {
-            self.files.synced_ms = self.now_ms;
+            self.files.synced_ms = self.disk_ms();
         }
         due
     }
@@ -309,7 +322,7 @@ impl Store {
         if self.files.condemned.is_empty() {
             return;
         }
-        let (synced, recorded, now_ms) = (self.synced(), self.floor.recorded, self.now_ms);
+        let (synced, recorded, now_ms) = (self.synced(), self.floor.recorded, self.disk_ms());
         for file in &mut self.files.condemned {
             let is_safe = file.after <= synced && file.newest <= recorded;
             if !file.asked && is_safe && file.not_before_ms <= now_ms {
@@ -325,8 +338,9 @@ impl Store {
     }
 
     fn take_creates(&mut self, ops: &mut Vec<DiskOp>) {
+        let now_ms = self.disk_ms();
         let files = &mut self.files;
-        if files.create_error.is_some() && self.now_ms < files.retry_at_ms {
+        if files.create_error.is_some() && now_ms < files.retry_at_ms {
             return;
         }
         // After an error one is enough to learn whether it is over.
@@ -390,6 +404,7 @@ impl Store {
     }
 
     fn on_create(&mut self, id: SegmentId, result: Result<(), DiskError>) {
+        let now_ms = self.disk_ms();
         let files = &mut self.files;
         match result {
             Ok(()) => {
@@ -399,9 +414,9 @@ impl Store {
             Err(error) => {
                 if files
                     .create_error
-                    .is_none_or(|_| self.now_ms >= files.retry_at_ms)
+                    .is_none_or(|_| now_ms >= files.retry_at_ms)
                 {
-                    files.retry_at_ms = self.now_ms + files.retry_ms;
+                    files.retry_at_ms = now_ms + files.retry_ms;
                     files.retry_ms = (files.retry_ms * 2).min(LAST_RETRY_MS);
                 }
                 files.create_error = Some(error);
@@ -424,7 +439,7 @@ impl Store {
     }
 
     fn on_delete(&mut self, id: SegmentId, result: Result<(), DiskError>) {
-        let now_ms = self.now_ms;
+        let now_ms = self.disk_ms();
         let condemned = &mut self.files.condemned;
         let Some(i) = condemned.iter().position(|c| c.id == id) else {
             return;

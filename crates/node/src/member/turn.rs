@@ -209,6 +209,7 @@ impl Cluster {
     /// A step of maintenance; of the log only if it is this copy's turn, or its timers' time.
     fn maintain(&mut self, now: Now, place: usize, mine: bool) -> bool {
         let shard = &mut self.shards[place].shard;
+        shard.store_mut().tell_disk_time(now.unix_ms);
         if shard.replica().is_serving() {
             let now = shard.time(now);
             let due = shard
