@@ -195,6 +195,21 @@ impl Arena {
         }
     }
 
+    /// Packets that the network has lost without being told to: it could not keep up. Each may have cost whoever sent it a second.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn lost_packets(&self) -> Result<u64> {
+        if !self.has_network() {
+            return Ok(0);
+        }
+        let mut lost = dropped(None, "clients")?;
+        for port in HERE + 1..=self.sites {
+            lost += dropped(Some(&format!("site{port}")), &format!("net{port}"))?;
+        }
+        Ok(lost)
+    }
+
     /// A directory that is there and empty.
     ///
     /// # Errors
@@ -237,14 +252,30 @@ fn address(port: Port) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, 0, port)
 }
 
+/// Packets that wait for the switch when others have the processor: as many as come in a second, or a network without faults would
+/// lose some.
+const QUEUE: &str = "20000";
+
 fn up(namespace: Option<&str>, device: &str, address: Ipv4Addr) -> Result<()> {
-    let ip = |arguments: &[&str]| {
-        let mut all: Vec<&str> = namespace.map(|name| vec!["-n", name]).unwrap_or_default();
-        all.extend(arguments);
-        run("ip", &all)
-    };
+    let ip = |arguments: &[&str]| run("ip", &[&within(namespace)[..], arguments].concat());
     ip(&["addr", "add", &format!("{address}/24"), "dev", device])?;
-    ip(&["link", "set", device, "mtu", &MTU.to_string(), "up"])
+    ip(&["link", "set", device, "txqueuelen", QUEUE])?;
+    ip(&["link", "set", device, "mtu", &MTU.to_string(), "up"])?;
+    Ok(())
+}
+
+fn within(namespace: Option<&str>) -> Vec<&str> {
+    namespace.map(|name| vec!["-n", name]).unwrap_or_default()
+}
+
+/// Packets that a device has dropped, in either direction.
+fn dropped(namespace: Option<&str>, device: &str) -> Result<u64> {
+    let show = ["-s", "-j", "link", "show", device];
+    let said = run("ip", &[&within(namespace)[..], &show].concat())?;
+    let all: serde_json::Value = serde_json::from_str(&said)?;
+    let stats = &all[0]["stats64"];
+    let of = |direction: &str| stats[direction]["dropped"].as_u64();
+    Ok(of("tx").context("no statistics of a device")? + of("rx").unwrap_or_default())
 }
 
 impl Site {
@@ -275,11 +306,11 @@ impl Site {
     }
 }
 
-/// Runs a program of the system to its end.
+/// Runs a program of the system to its end. Returns what it printed.
 ///
 /// # Errors
 /// With what it said.
-pub fn run(program: &str, arguments: &[&str]) -> Result<()> {
+pub fn run(program: &str, arguments: &[&str]) -> Result<String> {
     let output = Command::new(program)
         .args(arguments)
         .output()
@@ -288,5 +319,5 @@ pub fn run(program: &str, arguments: &[&str]) -> Result<()> {
         let said = String::from_utf8_lossy(&output.stderr);
         bail!("{program} {}: {}", arguments.join(" "), said.trim());
     }
-    Ok(())
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

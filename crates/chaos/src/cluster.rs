@@ -215,6 +215,40 @@ impl Cluster {
         }
     }
 
+    /// Whether every shard has all its copies, and each of them everything, as the coordinator says (Tenure).
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        let mut running = self.nodes.iter().filter(|node| node.is_running());
+        running.any(|node| {
+            let survey = survey::Survey::ask(node.admin, ANSWER);
+            survey.is_some_and(|survey| survey.is_complete(self.plan.copies))
+        })
+    }
+
+    /// MiB of current entries that each running node has in all of its copies (Tenure).
+    #[must_use]
+    pub fn live_mib(&self) -> Vec<f64> {
+        let running = self.nodes.iter().filter(|node| node.is_running());
+        let bytes = running.map(|node| survey::live_bytes(node.admin, ANSWER).unwrap_or(0));
+        bytes
+            .map(|bytes| bytes as f64 / f64::from(1 << 20))
+            .collect()
+    }
+
+    /// A node that does not run forgets all that it had.
+    ///
+    /// # Errors
+    /// Those of the system.
+    pub fn wipe(&mut self, number: usize) -> Result<()> {
+        let node = &self.nodes[number];
+        assert!(!node.is_there(), "a node that runs is not wiped");
+        let data = node.directory.join("data");
+        if data.exists() {
+            std::fs::remove_dir_all(&data).context("cannot wipe a node")?;
+        }
+        Ok(())
+    }
+
     /// Where clients may begin.
     #[must_use]
     pub fn seeds(&self) -> Vec<SocketAddr> {

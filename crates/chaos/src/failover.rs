@@ -108,6 +108,8 @@ pub struct Report {
     pub lost: usize,
     /// Requests of which nobody knows.
     pub unknown: usize,
+    /// Packets that the network lost because it could not keep up, so that what is told here is its doing as well.
+    pub lost_packets: u64,
     /// Contradictions in the history.
     pub contradictions: Vec<String>,
 }
@@ -167,7 +169,11 @@ pub fn measure(
     history
         .operations
         .extend(probes::last_reads(cluster, &history, clock)?);
-    Ok((report(cluster.peer(), done, outages, &history), history))
+    let report = Report {
+        lost_packets: cluster.arena.lost_packets()?,
+        ..report(cluster.peer(), done, outages, &history)
+    };
+    Ok((report, history))
 }
 
 /// One primary ends and comes back.
@@ -254,6 +260,7 @@ fn report(peer: Peer, task: Task, outages: Vec<f64>, history: &History) -> Repor
         acknowledged: acknowledged.count(),
         lost: verdict.lost,
         unknown: verdict.unknown,
+        lost_packets: 0,
         contradictions: verdict.faults,
     }
 }

@@ -15,7 +15,7 @@ use chaos::judge::{Verdict, judge};
 use chaos::record::History;
 use chaos::run::{self, Script};
 use chaos::stop::Stop;
-use chaos::upkeep;
+use chaos::upkeep::{self, Work};
 use clap::{Args, Parser, Subcommand, ValueEnum as _};
 
 /// Real processes, killed, stopped and cut off, and what their clients saw. As root: in namespaces of its own, so that nothing is left behind.
@@ -39,7 +39,7 @@ enum Command {
     /// What clients notice of planned work, and how fast copies move (Tenure)
     Upkeep(UpkeepArgs),
     /// What clients notice of a standby that is stopped or far away (Tenure)
-    Standby(UpkeepArgs),
+    Standby(StandbyArgs),
     /// Writes that a second process has: Tenure beside Redis with WAIT
     Replicated(ReplicatedArgs),
     /// Judge a recorded history again
@@ -152,9 +152,9 @@ struct FailoverArgs {
     #[arg(long, default_value_t = 0, value_name = "MIB")]
     data: u64,
 
-    /// Where the history goes
-    #[arg(long, value_name = "FILE")]
-    history: Option<PathBuf>,
+    /// Where the history and the logs go
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
 
     /// Also write the results to this file, as JSON
     #[arg(long, value_name = "FILE")]
@@ -169,6 +169,20 @@ struct UpkeepArgs {
     /// MiB of data that are written before
     #[arg(long, default_value_t = 0, value_name = "MIB")]
     data: u64,
+
+    /// What is done
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["restart", "add", "lose"], value_name = "WORK,...")]
+    works: Vec<Work>,
+
+    /// Also write the results to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Args, Clone, Debug)]
+struct StandbyArgs {
+    #[command(flatten)]
+    cluster: ClusterArgs,
 
     /// Also write the results to this file, as JSON
     #[arg(long, value_name = "FILE")]
@@ -344,9 +358,13 @@ fn measure_failover(inside: bool, args: &FailoverArgs) -> Result<ExitCode> {
         gap_us: args.gap_us,
         data: args.data << 20,
     };
-    let (report, history) = failover::measure(&mut cluster, task, clock, &stop)?;
-    if let Some(path) = &args.history {
-        history.save(path)?;
+    let measured = failover::measure(&mut cluster, task, clock, &stop);
+    if let Some(folder) = &args.keep {
+        cluster.keep_logs(folder)?;
+    }
+    let (report, history) = measured?;
+    if let Some(folder) = &args.keep {
+        history.save(&folder.join("history"))?;
     }
     tell(&report, args.json.as_deref())?;
     // What Redis loses is a finding; what Tenure loses is a failure.
@@ -356,12 +374,12 @@ fn measure_failover(inside: bool, args: &FailoverArgs) -> Result<ExitCode> {
 
 fn upkeep(inside: bool, args: &UpkeepArgs) -> Result<ExitCode> {
     let (mut cluster, clock, stop) = start(inside, &args.cluster, None)?;
-    let (report, _) = upkeep::measure(&mut cluster, args.data << 20, clock, &stop)?;
+    let (report, _) = upkeep::measure(&mut cluster, args.data << 20, &args.works, clock, &stop)?;
     tell(&report, args.json.as_deref())?;
     Ok(exit(report.is_good()))
 }
 
-fn standby(inside: bool, args: &UpkeepArgs) -> Result<ExitCode> {
+fn standby(inside: bool, args: &StandbyArgs) -> Result<ExitCode> {
     let cluster = ClusterArgs {
         shards: 1,
         ..args.cluster.clone()

@@ -265,7 +265,7 @@ impl Agent {
         let for_ms = self.detector.tick(self.now_ms);
         if for_ms > 0 {
             self.court.adjourn();
-            self.distrust_myself();
+            self.distrust_myself(self.now_ms - for_ms);
             out.push(Effect::Event(Event::StoodStill { for_ms }));
         }
         self.tend_store(out);
@@ -281,9 +281,9 @@ impl Agent {
         }
     }
 
-    fn distrust_myself(&mut self) {
+    fn distrust_myself(&mut self, since_ms: u64) {
         if let Some(coordinator) = &mut self.coordinator {
-            coordinator.distrust(self.now_ms);
+            coordinator.distrust(&self.map, &self.court, since_ms, self.now_ms);
         }
     }
 

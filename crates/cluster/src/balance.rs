@@ -83,3 +83,6 @@ fn may_move(situation: &Situation<'_>, record: &ShardRecord, from: &Site, to: &S
     let holds = members.iter().any(|m| m.node == from.node);
     holds && placement::may_move(from, to, &others)
 }
+
+#[cfg(test)]
+mod tests;

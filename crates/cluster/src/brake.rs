@@ -47,8 +47,19 @@ pub fn believable(nodes: usize) -> usize {
 }
 
 impl Brake {
-    /// Pulls it, whatever the verdicts: the one who looks has reason to distrust himself.
-    pub fn pull(&mut self, now_ms: u64) {
+    /// Pulls it, as the one who looks has reason to distrust himself since a moment. What the court, of so many nodes, had found before
+    /// that is as good as it was.
+    pub fn distrust(&mut self, court: &Court, nodes: usize, since_ms: u64, now_ms: u64) {
+        if self.until_ms.is_none() {
+            let convicted = court.convicted();
+            let before = convicted.filter(|(.., convicted_ms)| *convicted_ms < since_ms);
+            let before = before.map(|(node, incarnation, _)| (node, incarnation));
+            self.weigh(&before.collect(), nodes, now_ms);
+        }
+        self.pull(now_ms);
+    }
+
+    fn pull(&mut self, now_ms: u64) {
         self.until_ms = Some(now_ms + BRAKE_MS);
     }
 
@@ -106,3 +117,6 @@ impl Brake {
         self.until_ms.is_some()
     }
 }
+
+#[cfg(test)]
+mod tests;

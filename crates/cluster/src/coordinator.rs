@@ -93,9 +93,10 @@ impl Coordinator {
         }
     }
 
-    /// This node stood still, or the store is back after an outage: what it believes may be its own fault.
-    pub fn distrust(&mut self, now_ms: u64) {
-        self.brake.pull(now_ms);
+    /// This node stood still since then, or the store is back after an outage: what it has come to believe may be its own fault.
+    pub fn distrust(&mut self, map: &ClusterMap, court: &Court, since_ms: u64, now_ms: u64) {
+        self.brake
+            .distrust(court, map.present().len(), since_ms, now_ms);
     }
 
     /// A node reports.

@@ -5,7 +5,8 @@
 //! ```text
 //!   primary lost, or cut off,
 //!   or it has resigned ─────────► failover      the set stays, another member leads
-//!   primary about to end ───────► hand over     to a complete member, whatever else is to be done
+//!   primary about to end, or
+//!   its disk takes no writes ───► hand over     to a complete member, whatever else is to be done
 //!   too few left to acknowledge ► re-form       the lost are replaced before anything is served
 //!   member lost ────────────────► replace       at once if its life is over, else after a delay
 //!   too few members ────────────► grow          by one
@@ -262,8 +263,7 @@ impl Case<'_> {
             let well = situation.health(member) == Health::Well;
             let complete = situation.is_complete(self.shard, self.record, member);
             let position = situation.reports.position(self.shard, member);
-            let ends = situation.is_draining(member) || situation.is_leaving(member);
-            let misses = (!knows, !well, ends, !complete);
+            let misses = (!knows, !well, situation.should_not_lead(member), !complete);
             (
                 !self.is_favoured(member),
                 misses,
@@ -277,9 +277,9 @@ impl Case<'_> {
 
     /// The shard serves, its primary lives: is there anything to make better?
     fn improve(&self) -> Option<Decision> {
-        if self.situation.is_leaving(self.record.config.primary())
-            && let Some(decision) = self.hand_over()
-        {
+        let primary = self.record.config.primary();
+        let must_go = self.situation.is_leaving(primary) || self.is_relieved_of_disk();
+        if must_go && let Some(decision) = self.hand_over() {
             return Some(decision);
         }
         if let Some(at) = self.members().iter().position(|m| self.may_be_replaced(*m)) {
@@ -304,6 +304,14 @@ impl Case<'_> {
             }
             _ => None,
         }
+    }
+
+    /// Whether the primary's disk takes no writes, and those of enough others do: or a successor could acknowledge no more than it does.
+    fn is_relieved_of_disk(&self) -> bool {
+        let fit = |m: &&Member| self.situation.is_alive(**m) && !self.situation.is_diskless(**m);
+        let quorum = self.record.config.copies().write_quorum();
+        self.situation.is_diskless(self.record.config.primary())
+            && self.members().iter().filter(fit).count() >= quorum
     }
 
     /// Alive and complete.
@@ -408,8 +416,10 @@ impl Case<'_> {
     fn hand_over(&self) -> Option<Decision> {
         let set = *self.record.config.copies();
         let best = self.best_primary(&set)?;
-        let stays = !self.situation.is_draining(best) && !self.situation.is_leaving(best);
-        let fit = stays && self.situation.health(best) == Health::Well && self.is_sound(best);
+        let situation = self.situation;
+        let fit = !situation.should_not_lead(best)
+            && situation.health(best) == Health::Well
+            && self.is_sound(best);
         fit.then(|| self.decision(set, best.node, Reason::HandOver))
     }
 }

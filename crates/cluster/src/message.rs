@@ -3,7 +3,7 @@
 //! ```text
 //!  16 heartbeat  from member, term u64, map u64, flags u8, listens to u16, suspect count u16, named u8, members
 //!  17 report     from member, count u16, (shard u16, epoch u32, position u64, bytes u64, writes/s u32, complete u8, unreachable u8,
-//!                resigned u8 (0 no, 1 yes, 2 in favour of), favoured u32)...
+//!                resigned u8 (0 no, 1 yes, 2 in favour of; 128 more where the disk fails), favoured u32)...
 //!  18 question   from member
 //! ```
 //!
@@ -78,6 +78,8 @@ pub struct CopyStatus {
     pub unreachable: u8,
     /// From a primary: whether it cannot lead in this epoch, so that another has to.
     pub resigned: Resigned,
+    /// Whether the disk of its node takes no more of the log, or did not until a short while ago.
+    pub disk_fails: bool,
 }
 
 /// Whether a primary has given up: it started again and does not know what it had served, or it cannot get at the longest log.
@@ -129,6 +131,8 @@ struct Question(Member);
 const STORE_ANSWERS: u8 = 1;
 const IS_ANSWER: u8 = 2;
 const IS_LEAVING: u8 = 4;
+/// Beside what a copy has resigned.
+const DISK_FAILS: u8 = 128;
 
 fn flag(is_set: bool, bit: u8) -> u8 {
     u8::from(is_set) * bit
@@ -193,7 +197,9 @@ impl Record for Report {
             out.u32(copy.writes_per_s);
             out.u8(copy.complete);
             out.u8(copy.unreachable);
-            copy.resigned.write(out);
+            let (code, favoured) = copy.resigned.code();
+            out.u8(code | flag(copy.disk_fails, DISK_FAILS));
+            out.u32(favoured);
         }
     }
 
@@ -212,36 +218,41 @@ impl Record for Report {
 
 impl CopyStatus {
     fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        let (shard, epoch) = (ShardId(from.u16()?), from.u32()?);
+        let (position, bytes) = (Position::from_raw(from.u64()?), from.u64()?);
+        let writes_per_s = from.u32()?;
+        let (complete, unreachable) = (from.u8()?, from.u8()?);
+        let (code, favoured) = (from.u8()?, from.u32()?);
+        let resigned = Resigned::of(code & !DISK_FAILS, favoured).ok_or(Damage::Value)?;
         Ok(Self {
-            shard: ShardId(from.u16()?),
-            epoch: from.u32()?,
-            position: Position::from_raw(from.u64()?),
-            bytes: from.u64()?,
-            writes_per_s: from.u32()?,
-            complete: from.u8()?,
-            unreachable: from.u8()?,
-            resigned: Resigned::read(from)?,
+            shard,
+            epoch,
+            position,
+            bytes,
+            writes_per_s,
+            complete,
+            unreachable,
+            resigned,
+            disk_fails: code & DISK_FAILS != 0,
         })
     }
 }
 
 impl Resigned {
-    fn write(self, out: &mut Writer) {
-        let (code, favoured) = match self {
+    const fn code(self) -> (u8, u32) {
+        match self {
             Self::No => (0, 0),
             Self::Yes => (1, 0),
             Self::InFavourOf(node) => (2, node.0),
-        };
-        out.u8(code);
-        out.u32(favoured);
+        }
     }
 
-    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
-        match (from.u8()?, from.u32()?) {
-            (0, 0) => Ok(Self::No),
-            (1, 0) => Ok(Self::Yes),
-            (2, node) => Ok(Self::InFavourOf(NodeId(node))),
-            (_, _) => Err(Damage::Value),
+    const fn of(code: u8, favoured: u32) -> Option<Self> {
+        match (code, favoured) {
+            (0, 0) => Some(Self::No),
+            (1, 0) => Some(Self::Yes),
+            (2, node) => Some(Self::InFavourOf(NodeId(node))),
+            (_, _) => None,
         }
     }
 }

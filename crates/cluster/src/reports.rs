@@ -97,6 +97,18 @@ impl Reports {
             .map_or(Resigned::No, |status| status.resigned)
     }
 
+    /// Whether this node said lately that its disk takes no more of the log.
+    #[must_use]
+    pub fn disk_fails(&self, shard: ShardId, member: Member, now_ms: u64) -> bool {
+        self.copies
+            .get(&(shard, member.node))
+            .is_some_and(|reported| {
+                let fresh = now_ms < reported.at_ms + REPORT_FRESH_MS;
+                let same = reported.incarnation == member.incarnation;
+                fresh && same && reported.status.disk_fails
+            })
+    }
+
     /// How far this copy was last known to go, however long ago.
     #[must_use]
     pub fn position(&self, shard: ShardId, member: Member) -> Option<Position> {

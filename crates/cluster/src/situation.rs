@@ -1,6 +1,6 @@
 //! Everything that a decision looks at, in one place, as of one moment.
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::{collections::BTreeMap, collections::BTreeSet, vec::Vec};
 
 use model::{CopySet, Member, NodeId, Phase, ShardId, limits};
 
@@ -47,6 +47,8 @@ pub struct Situation<'a> {
     /// Mean bytes and writes per second of a shard.
     means: (u64, u64),
     burdens: BTreeMap<NodeId, Burden>,
+    /// Nodes whose disk takes no more of the log.
+    diskless: BTreeSet<NodeId>,
 }
 
 /// What a node carries.
@@ -89,9 +91,26 @@ impl<'a> Situation<'a> {
             now_ms,
             means,
             burdens,
+            diskless: BTreeSet::new(),
         };
+        situation.diskless = situation.find_diskless();
         situation.burdens = situation.weigh();
         Some(situation)
+    }
+
+    fn find_diskless(&self) -> BTreeSet<NodeId> {
+        let shards = self.map.shards().iter();
+        let members = shards.flat_map(|(shard, record)| {
+            let members = record.config.copies().members().iter();
+            members.map(|member| (*shard, *member))
+        });
+        let fails = |(shard, member): &(ShardId, Member)| {
+            self.reports.disk_fails(*shard, *member, self.now_ms)
+        };
+        members
+            .filter(fails)
+            .map(|(_, member)| member.node)
+            .collect()
     }
 
     fn weigh(&self) -> BTreeMap<NodeId, Burden> {
@@ -173,6 +192,18 @@ impl<'a> Situation<'a> {
         self.court.is_leaving(member.node)
     }
 
+    /// Whether the disk of this member's node takes no more of the log: it cannot persist what it would have to acknowledge.
+    #[must_use]
+    pub fn is_diskless(&self, member: Member) -> bool {
+        self.diskless.contains(&member.node)
+    }
+
+    /// Whether this member should lead nothing new.
+    #[must_use]
+    pub fn should_not_lead(&self, member: Member) -> bool {
+        self.is_draining(member) || self.is_leaving(member) || self.is_diskless(member)
+    }
+
     /// Whether this member has everything, as its primary says.
     #[must_use]
     pub fn is_complete(&self, shard: ShardId, record: &ShardRecord, member: Member) -> bool {
@@ -214,7 +245,7 @@ impl<'a> Situation<'a> {
         })
     }
 
-    /// The nodes that may be given a copy: active and well.
+    /// The nodes that may be given a copy: active and well, with a disk that works.
     #[must_use]
     pub fn steady_sites(&self) -> Vec<Site> {
         self.sites_in(&[NodeState::Active])
@@ -230,7 +261,8 @@ impl<'a> Situation<'a> {
         let nodes = self.map.nodes().iter();
         let steady = nodes.filter(|(node, record)| {
             let well = self.health(record.member(**node)) == Health::Well;
-            states.contains(&record.state) && well && !self.court.is_leaving(**node)
+            let ends = self.court.is_leaving(**node) || self.diskless.contains(node);
+            states.contains(&record.state) && well && !ends
         });
         steady.filter_map(|(&node, _)| self.site(node)).collect()
     }

@@ -183,6 +183,7 @@ fn the_documents_figures_are_what_the_code_gives() {
         complete: 0,
         unreachable: 0,
         resigned: Resigned::No,
+        disk_fails: false,
     };
     let report = |copies: u64| {
         let copies = vec![status; copies as usize];

@@ -162,6 +162,8 @@ pub(crate) struct Cluster {
     turn: usize,
     /// When memory was last divided.
     divided_us: u64,
+    /// Until when the disk is held to take no more of the log.
+    disk_fails_until_us: u64,
 }
 
 #[derive(Default)]
@@ -187,6 +189,7 @@ impl Cluster {
             look_us: 0,
             turn: 0,
             divided_us: 0,
+            disk_fails_until_us: 0,
         }
     }
 

@@ -20,11 +20,11 @@ use std::time::Duration;
 use cluster::agent::{Agent, AskId, Effect, Event, Input};
 use cluster::coordinator::{Command, Refusal};
 use cluster::message::Message;
-use cluster::metadata::Ask;
+use cluster::metadata::{Answer, Ask, Outcome};
 use cluster::timing::{REPORT_MS, TICK_MS};
 use model::{Member, NodeId, Now, Topology};
 use tokio::sync::{mpsc, oneshot};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::links::{Kind, Links};
 use crate::outside::Outside;
@@ -105,6 +105,16 @@ impl Plane {
 
     /// Hands the agent something, and does what it asks for.
     pub fn handle(&mut self, now: Now, input: Input) {
+        if let Input::Answered(id, answer) = &input {
+            debug!(
+                ask = id.0,
+                answer = answer_name(answer),
+                "the metadata store answers"
+            );
+        }
+        if let Input::Recovered(shard, epoch) = &input {
+            debug!(shard = shard.0, epoch, "a shard is recovered");
+        }
         self.agent.handle(now, input, &mut self.effects);
         for effect in std::mem::take(&mut self.effects) {
             self.carry_out(effect, now.mono_us);
@@ -117,6 +127,11 @@ impl Plane {
                 self.links.send(to, Kind::Agent, &message.encode(), now_us);
             }
             Effect::Ask(id, ask) => {
+                debug!(
+                    ask = id.0,
+                    what = ask_name(&ask),
+                    "asking the metadata store"
+                );
                 // The agent asks again what is not answered.
                 self.stats.dropped_asks += u64::from(self.asks.try_send((id, ask)).is_err());
             }
@@ -276,6 +291,28 @@ impl Plane {
     /// Ends the links. What clients are told of the cluster stays.
     pub fn into_outside(self) -> Outside {
         self.outside
+    }
+}
+
+/// For logs.
+fn ask_name(ask: &Ask) -> &'static str {
+    match ask {
+        Ask::Transact(_) => "transact",
+        Ask::List => "list",
+        Ask::Watch(_) => "watch",
+    }
+}
+
+/// For logs.
+fn answer_name(answer: &Answer) -> &'static str {
+    match answer {
+        Answer::Transacted(Outcome::Committed(_)) => "committed",
+        Answer::Transacted(Outcome::Conflict) => "conflict",
+        Answer::Transacted(Outcome::Unknown) => "unknown",
+        Answer::Listed(Some(_)) => "listed",
+        Answer::Listed(None) => "not listed",
+        Answer::Changed(_) => "changed",
+        Answer::WatchLost => "watch lost",
     }
 }
 

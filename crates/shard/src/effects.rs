@@ -128,7 +128,7 @@ pub(crate) fn hold_value(by: HeldBy, fence: Fence) -> [u8; 9] {
 }
 
 /// The hold that an entry tells of.
-fn hold_of(entry: &store::Entry<'_>, owner: Option<ConnectionId>) -> Hold {
+pub(crate) fn hold_of(entry: &store::Entry<'_>, owner: Option<ConnectionId>) -> Hold {
     let (by, fence) = entry.value().split_at(1);
     let mut raw = [0; 8];
     raw.copy_from_slice(fence);
@@ -563,49 +563,7 @@ impl Shard {
             }
         }
     }
-
-    /// Learns from the store what is kept in memory: holds, users, marks. To be called once, before the first
-    /// command. No connection owns a hold then; whoever knows its fence goes on with it.
-    ///
-    /// Returns how many hashes had to be removed because the disk has lost a part of them: half a session is
-    /// never served.
-    pub fn rebuild(&mut self, now: Now) -> usize {
-        let broken = self.remove_broken_hashes(now);
-        self.learn_sessions(now);
-        broken
-    }
-
-    /// See [`Shard::rebuild`].
-    pub(crate) fn learn_sessions(&mut self, now: Now) {
-        let mut cursor = 0;
-        loop {
-            let (holds, users, marks) = (&mut self.holds, &mut self.users, &mut self.marks);
-            cursor = self.store.scan(cursor, SCAN_AT_ONCE, &mut |entry| {
-                if entry.deadline().has_passed(now.unix_ms) {
-                    return;
-                }
-                let (db, id) = (entry.db(), entry.key());
-                match entry.space() {
-                    Space::Data if has_meta(entry.kind()) => {
-                        let user = Meta::split(entry.value()).0.user;
-                        if !user.is_empty() {
-                            users.insert(db, user, id);
-                        }
-                    }
-                    Space::Hold => holds.restore(Named { db, id }, hold_of(&entry, None)),
-                    Space::Mark => marks.note(entry.deadline()),
-                    Space::Data | Space::Chunk => {}
-                }
-            });
-            if cursor == 0 {
-                return;
-            }
-        }
-    }
 }
-
-/// Entries that [`Shard::rebuild`] asks for at a time.
-const SCAN_AT_ONCE: usize = 4096;
 
 /// Someone who waited is about to take it.
 const HELD_BRIEFLY: Unwritable = Unwritable::Held {

@@ -183,9 +183,28 @@ impl Holds {
             + self.places.len() * (TREE_PLACE_BYTES + TIMER_BYTES)
     }
 
-    /// The connections that stand in a line or have a turn.
-    pub(crate) fn waiting(&self) -> impl Iterator<Item = ConnectionId> {
-        self.places.keys().copied()
+    /// Knows the holds from now on, and no connection: as after a restart. Returns the connections that stood in a line, had a turn
+    /// or were told so and have not come back yet.
+    pub(crate) fn let_go(&mut self) -> Vec<ConnectionId> {
+        let mut gone: Vec<ConnectionId> = self.places.keys().copied().collect();
+        gone.extend(self.take_woken().into_iter().map(|(woken, _)| woken));
+        let mut kept = Self {
+            table: HashMap::with_hasher(self.table.hasher().clone()),
+            ..Self::new(0)
+        };
+        for key in self.keys(|_| true) {
+            if let State::Held(hold, _) = self.slot(&key).state {
+                kept.restore(
+                    key.borrowed(),
+                    Hold {
+                        owner: None,
+                        ..hold
+                    },
+                );
+            }
+        }
+        *self = kept;
+        gone
     }
 
     pub(crate) fn take_woken(&mut self) -> Vec<(ConnectionId, Attempt)> {

@@ -18,6 +18,7 @@ mod effects;
 pub mod guards;
 pub mod hash;
 pub mod holds;
+mod learn;
 mod marks;
 pub mod record;
 mod replicated;

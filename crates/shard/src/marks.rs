@@ -77,6 +77,17 @@ impl Marks {
         self.until_ms = self.until_ms.max(deadline.raw());
     }
 
+    /// No mark lives longer than this.
+    #[cfg(test)]
+    pub(crate) fn until_ms(&self) -> u64 {
+        self.until_ms
+    }
+
+    /// What is not in the log yet is left to whoever serves next.
+    pub(crate) fn let_go(&mut self) {
+        self.pending.clear();
+    }
+
     /// An id has expired that is to be marked as soon as the log takes it.
     pub(crate) fn later(&mut self, key: SessionKey, deadline: Deadline) {
         self.note(deadline);

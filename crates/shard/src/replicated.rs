@@ -7,8 +7,8 @@
 //!             Committed ──► gates open
 //! ```
 //!
-//! A standby knows no holds, users and marks: they are learnt from the entries when it begins to serve, as at a restart
-//! ([`Shard::rebuild`]). What was said by an earlier time is not taken back: a copy's time never goes back, and what is answered by a
+//! A standby knows no connections, but holds, users and marks, as it learns them from what it follows (`learn`): beginning to serve
+//! takes no longer the more it has. What was said by an earlier time is not taken back: a copy's time never goes back, and what is answered by a
 //! later time than the replica vouches for depends on a batch that tells it.
 
 use alloc::boxed::Box;
@@ -21,6 +21,7 @@ use store::{Applied, LogPoint, Op, Refused, Store, Told, Usage};
 
 use crate::commit::Commits;
 use crate::holds::Holds;
+use crate::learn::Learner;
 use crate::marks::Marks;
 use crate::users::Users;
 use crate::{Shard, ShardSettings};
@@ -30,6 +31,9 @@ const CHUNK_BYTES: usize = 128 << 10;
 /// By how much a standby looks for expired entries later than the primary: what follows from an expiry is written by the primary, and
 /// must not be lost if it dies before.
 const SWEEP_LATER_MS: u64 = 5_000;
+
+/// What has waited for its quorum for so long is not about to get it.
+const STALLED_MS: u64 = 1_000;
 
 /// What has become of what a replica has asked for, to be handed to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +94,8 @@ pub(crate) struct Replicated {
     asked: bool,
     /// Something was proposed since [`Shard::take_proposed`].
     proposed: bool,
+    /// Since when, at the latest, something has waited for its quorum and nothing got it.
+    waiting_since_ms: Option<u64>,
 }
 
 impl Replicated {
@@ -123,24 +129,27 @@ impl Replicated {
         }
         (self.time_ms, self.told_ms) = (now_ms, now_ms);
         (self.asked, self.proposed) = (false, true);
+        self.waiting_since_ms.get_or_insert(now_ms);
         self.replica
             .propose(first, applied.last, now_ms, &self.told)
             .expect("it has said that it would take it");
     }
 
     /// Applies what waits, until the log takes no more for now.
-    fn catch_up(&mut self, store: &mut Store, commits: &mut Commits) {
+    fn catch_up(&mut self, known: &mut Learner<'_>, commits: &mut Commits) {
         while let Some(front) = self.pending.front() {
             match front {
                 Pending::Batch(batch) => {
-                    let Ok(applied) = follow(store, batch) else {
+                    let Ok(applied) = follow(known, batch) else {
                         return;
                     };
                     commits.applied(applied, true);
                     self.told_ms = batch.time_ms;
                 }
                 Pending::Part(asked, bytes) => {
-                    let Ok(log) = store.fill(self.told_ms, Told::trusted(bytes)) else {
+                    let told = Told::trusted(bytes);
+                    let fill = |store: &mut Store| store.fill(self.told_ms, told);
+                    let Ok(log) = known.follow(told, fill) else {
                         return;
                     };
                     self.filled = Some((*asked, log));
@@ -151,9 +160,10 @@ impl Replicated {
     }
 }
 
-fn follow(store: &mut Store, batch: &Batch) -> Result<Applied, Refused> {
+fn follow(known: &mut Learner<'_>, batch: &Batch) -> Result<Applied, Refused> {
     let told = Told::trusted(&batch.bytes);
-    store.follow(batch.time_ms, (batch.first, batch.last), told)
+    let positions = (batch.first, batch.last);
+    known.follow(told, |store| store.follow(batch.time_ms, positions, told))
 }
 
 impl Shard {
@@ -175,7 +185,9 @@ impl Shard {
             told_ms: time_ms,
             asked: false,
             proposed: false,
+            waiting_since_ms: None,
         }));
+        shard.learn_all(0);
         shard
     }
 
@@ -216,18 +228,27 @@ impl Shard {
         copy.right.filter(|right| right.until_us > now.mono_us)
     }
 
+    /// A copy, what it knows of its entries, and what it knows of their order, each by itself.
+    fn parts(&mut self) -> (&mut Replicated, Learner<'_>, &mut Commits) {
+        let copy = self.copy.as_mut().expect("it is one of several copies");
+        let known = Learner {
+            store: &mut self.store,
+            holds: &mut self.holds,
+            users: &mut self.users,
+            marks: &mut self.marks,
+        };
+        (copy, known, &mut self.commits)
+    }
+
     /// [`replica::Effect::Accepted`].
     pub fn on_accepted(&mut self, after: Position) {
-        let copy = self.copy.as_mut().expect("it is one of several copies");
+        let (copy, mut known, commits) = self.parts();
         let batches = copy.replica.batches_after(after);
         let batches = batches.expect("what was just accepted is still there");
         for batch in batches {
-            let now = copy
-                .pending
-                .is_empty()
-                .then(|| follow(&mut self.store, batch));
+            let now = copy.pending.is_empty().then(|| follow(&mut known, batch));
             if let Some(Ok(applied)) = now {
-                self.commits.applied(applied, true);
+                commits.applied(applied, true);
                 copy.told_ms = batch.time_ms;
             } else {
                 copy.pending.push_back(Pending::Batch(batch.clone()));
@@ -238,6 +259,8 @@ impl Shard {
     /// [`replica::Effect::Committed`].
     pub fn on_committed(&mut self, position: Position) {
         self.commits.commit_to(position);
+        let copy = self.replicated();
+        copy.waiting_since_ms = (position < copy.replica.last()).then_some(copy.told_ms);
     }
 
     /// [`replica::Effect::Install`]. The bytes have passed [`Told::check`].
@@ -262,7 +285,9 @@ impl Shard {
         store.begin_behind(base);
         self.store = store;
         self.commits = Commits::behind(base);
-        self.forget_sessions();
+        self.holds = Holds::new(self.settings.seed);
+        self.users = Users::default();
+        self.marks = Marks::default();
         let copy = self.replicated();
         copy.pending.clear();
         (copy.filled, copy.known) = (None, base);
@@ -276,37 +301,24 @@ impl Shard {
         copy.time_ms = copy.time_ms.max(floor_ms).max(now.unix_ms);
         // A batch that tells so brings standbys to what is committed, and they let go what waits for it.
         (copy.told_ms, copy.asked) = (0, true);
-        let (last, time_ms) = (copy.replica.last(), copy.time_ms);
+        copy.waiting_since_ms = None;
+        let last = copy.replica.last();
         self.next = Position::new(epoch, 1);
         self.commits.begin_to_serve(last);
-        self.forget_sessions();
-        self.learn_sessions(now.not_before(time_ms));
     }
 
     /// [`replica::Effect::StepDown`], or it is to be emptied: whoever waits in a line is to ask elsewhere.
     pub fn stop_serving(&mut self) -> Vec<ConnectionId> {
-        let mut waiting: Vec<ConnectionId> = self.holds.waiting().collect();
-        waiting.extend(
-            self.holds
-                .take_woken()
-                .into_iter()
-                .map(|(connection, _)| connection),
-        );
-        self.forget_sessions();
-        waiting
-    }
-
-    fn forget_sessions(&mut self) {
-        self.holds = Holds::new(self.settings.seed);
-        self.users = Users::default();
-        self.marks = Marks::default();
+        self.marks.let_go();
         self.writer = None;
+        self.holds.let_go()
     }
 
     /// What has become of what the replica has asked for. To be called after disk events, and after a turn.
     pub fn take_news(&mut self) -> Option<News> {
+        let (copy, mut known, commits) = self.parts();
+        copy.catch_up(&mut known, commits);
         let copy = self.copy.as_mut().expect("it is one of several copies");
-        copy.catch_up(&mut self.store, &mut self.commits);
         let log = self.store.persisted();
         let persisted = self.commits.advance_persisted(log);
         if let Some((Asked { attempt, step }, _)) = copy.filled.take_if(|(_, end)| *end <= log) {
@@ -336,6 +348,13 @@ impl Shard {
         now.not_before(copy.time_ms)
     }
 
+    /// Whether what was told has waited for its quorum for so long that it is no use to tell the time: too many copies persist nothing.
+    #[must_use]
+    pub fn is_stalled(&self, now: Now) -> bool {
+        let since_ms = self.copy.as_ref().and_then(|copy| copy.waiting_since_ms);
+        since_ms.is_some_and(|since_ms| now.unix_ms >= since_ms + STALLED_MS)
+    }
+
     /// Whether a command has asked for the time since a batch last told it: who has not been asked need not tell.
     #[must_use]
     pub fn was_asked(&self) -> bool {
@@ -363,12 +382,11 @@ impl Shard {
     }
 
     /// A bounded step of a standby's maintenance: what has expired is freed. Returns whether there is more to do at once.
-    pub fn maintain_standby(&mut self, now: Now, budget_bytes: usize) -> bool {
-        // Its data's time is told by batches; but one that its disk refuses must not keep the disk from being tried again.
-        self.store.tell_disk_time(now.unix_ms);
+    pub fn maintain_standby(&mut self, budget_bytes: usize) -> bool {
         let now_ms = self.replicated().told_ms.saturating_sub(SWEEP_LATER_MS);
         self.set_beside(self.beside);
-        self.store.maintain(now_ms, budget_bytes, &mut |_| {})
+        let (_, mut known, _) = self.parts();
+        known.maintain(now_ms, budget_bytes)
     }
 
     /// Bytes that others use of the memory that the store's limit is about: they count towards it.

@@ -393,6 +393,12 @@ impl Store {
         self.files.hushed_until.is_some() && self.config.sync == SyncMode::Always
     }
 
+    /// What keeps the log from taking more, or will when what room it has is used up.
+    #[must_use]
+    pub fn log_trouble(&self) -> Option<DiskError> {
+        self.files.broken.or(self.files.create_error)
+    }
+
     /// It is so late. The time of the data may stand still, as where it is told by another store that this one follows; what the disk
     /// has failed to do is to be tried again all the same.
     pub fn tell_disk_time(&mut self, now_ms: u64) {

@@ -40,7 +40,7 @@ pub use pages::{HeapPages, PAGE_BYTES, Pages, Region};
 pub use restore::{Restore, RestoreReport};
 pub use scan::{Range, ScannedSegment, Scanner};
 pub use store::{Store, Tuning};
-pub use told::{Damaged, Told};
+pub use told::{About, Damaged, Told};
 
 use model::time::Deadline;
 use model::{Db, Position, Version};

@@ -41,6 +41,46 @@ pub(crate) struct Entry<'a> {
     pub(crate) value: &'a [u8],
 }
 
+/// What one of them is about, for whoever keeps something besides the entries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About<'a> {
+    /// A key's entry becomes this one.
+    Put {
+        /// The database.
+        db: Db,
+        /// The space.
+        space: Space,
+        /// The key.
+        key: &'a [u8],
+        /// What the value is.
+        kind: Kind,
+        /// The value.
+        value: &'a [u8],
+    },
+    /// A key has no entry any more.
+    Removed {
+        /// The database.
+        db: Db,
+        /// The space.
+        space: Space,
+        /// The key.
+        key: &'a [u8],
+    },
+    /// A key's entry has another deadline.
+    Touched {
+        /// The database.
+        db: Db,
+        /// The space.
+        space: Space,
+        /// The key.
+        key: &'a [u8],
+    },
+    /// The database is empty, or all of them.
+    Database(Option<Db>),
+    /// Nothing: the position is taken.
+    Nothing,
+}
+
 /// What one of them does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
@@ -79,6 +119,11 @@ impl<'a> Told<'a> {
         Self(bytes)
     }
 
+    /// What each change is about, in their order.
+    pub fn about(self) -> impl Iterator<Item = About<'a>> {
+        self.entries().map(|entry| entry.about())
+    }
+
     pub(crate) fn entries(self) -> impl Iterator<Item = Entry<'a>> {
         let mut rest = self.0;
         core::iter::from_fn(move || {
@@ -96,7 +141,24 @@ impl<'a> Told<'a> {
     }
 }
 
-impl Entry<'_> {
+impl<'a> Entry<'a> {
+    fn about(&self) -> About<'a> {
+        let (db, space, key) = (self.db(), self.header.space, self.key);
+        match self.change() {
+            Change::Put(kind) => About::Put {
+                db,
+                space,
+                key,
+                kind,
+                value: self.value,
+            },
+            Change::Delete => About::Removed { db, space, key },
+            Change::Touch => About::Touched { db, space, key },
+            Change::Flush(db) => About::Database(db),
+            Change::Nothing => About::Nothing,
+        }
+    }
+
     pub(crate) fn change(&self) -> Change {
         match self.header.what {
             What::User(kind) => Change::Put(kind),

@@ -50,8 +50,12 @@ impl BatchSize {
 impl Agent {
     /// Looks around, and asks for what should change.
     pub(super) fn lead(&mut self, out: &mut Vec<Effect>) {
+        // Whoever takes the role lists first: what is waiting then is not to wait for another round.
+        if !self.store.is_following() {
+            return;
+        }
         self.reconcile_ms = self.now_ms + RECONCILE_MS;
-        if !self.store.is_following() || self.create(out) {
+        if self.create(out) {
             return;
         }
         let Some(coordinator) = &mut self.coordinator else {

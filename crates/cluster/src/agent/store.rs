@@ -203,7 +203,7 @@ impl Agent {
         if let Some(since_ms) = self.store.silent_since_ms.take()
             && self.now_ms >= since_ms + BRAKE_MS
         {
-            self.distrust_myself();
+            self.distrust_myself(since_ms);
         }
     }
 

@@ -61,6 +61,12 @@ fn map(copies: u32) -> ClusterMap {
 
 /// Node 0 says that all copies are complete, and this of itself.
 fn reports(resigned: Resigned) -> Reports {
+    let mut reports = Reports::default();
+    hear(&mut reports, 0, resigned, false);
+    reports
+}
+
+fn hear(reports: &mut Reports, node: u32, resigned: Resigned, disk_fails: bool) {
     let status = CopyStatus {
         shard: SHARD,
         epoch: 1,
@@ -70,14 +76,13 @@ fn reports(resigned: Resigned) -> Reports {
         complete: 0b111,
         unreachable: 0,
         resigned,
+        disk_fails,
     };
-    let mut reports = Reports::default();
     let report = Report {
-        from: member(0),
+        from: member(node),
         copies: vec![status],
     };
     reports.hear(&report, NOW_MS);
-    reports
 }
 
 fn decision(copies: u32, court: &Court, reports: &Reports) -> Option<Decision> {
@@ -127,5 +132,39 @@ fn a_sole_copy_that_resigns_leads_in_the_next_epoch() {
     assert_eq!(
         successor(1, &court, &reports(Resigned::Yes)),
         Some((0, Reason::Failover))
+    );
+}
+
+#[test]
+fn a_primary_whose_disk_fails_hands_over_to_one_whose_disk_works() {
+    let court = Court::default();
+    let with_failing = |nodes: &[u32]| {
+        let mut reports = reports(Resigned::No);
+        for &node in nodes {
+            hear(&mut reports, node, Resigned::No, true);
+        }
+        reports
+    };
+    assert_eq!(successor(3, &court, &with_failing(&[1, 2])), None);
+    let successor_of = |nodes: &[u32]| successor(3, &court, &with_failing(nodes));
+    assert_eq!(successor_of(&[0]), Some((1, Reason::HandOver)));
+    assert_eq!(
+        successor_of(&[0, 1]),
+        None,
+        "node 2 alone could acknowledge nothing, and read no more than node 0"
+    );
+}
+
+#[test]
+fn a_primary_is_not_given_to_a_node_whose_disk_fails() {
+    let mut reports = reports(Resigned::No);
+    hear(&mut reports, 1, Resigned::No, true);
+    hear(&mut reports, 0, Resigned::No, true);
+    let mut court = Court::default();
+    court.note_leaving(NodeId(0), true);
+    assert_eq!(
+        successor(3, &court, &reports),
+        Some((2, Reason::HandOver)),
+        "who ends hands over even if the two that stay are one too few"
     );
 }

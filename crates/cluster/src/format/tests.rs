@@ -102,6 +102,7 @@ fn report() -> Message {
         complete: 0b101,
         unreachable: 0b010,
         resigned: Resigned::InFavourOf(NodeId(6)),
+        disk_fails: false,
     };
     Message::Report(Report {
         from: member(1),
@@ -135,7 +136,12 @@ fn records_survive_their_bytes() {
     assert_eq!(NodeRecord::decode(&node().encode()), Ok(node()));
     assert_eq!(ShardRecord::decode(&shard().encode()), Ok(shard()));
     assert_eq!(LossRecord::decode(&loss().encode()), Ok(loss()));
-    for message in [heartbeat(), report(), Message::Question(member(1))] {
+    let Message::Report(mut failing) = report() else {
+        panic!("it is a report");
+    };
+    failing.copies[0].disk_fails = true;
+    let failing = Message::Report(failing);
+    for message in [heartbeat(), report(), failing, Message::Question(member(1))] {
         assert_eq!(Message::decode(&message.encode()), Ok(message));
     }
 }

@@ -3,6 +3,7 @@
 use command::{Arguments, Ended, Other, Prepared, Scene};
 use model::{Now, limits};
 use shard::Attempt;
+use store::Refused;
 
 use super::Cluster;
 use super::aim::{Aim, NO_QUORUM};
@@ -143,7 +144,7 @@ impl Node {
         for place in 0..cluster.shards.len() {
             let begun = cluster.begin(now, place);
             cluster.shards[place].answers = begun.is_some();
-            now = begun.unwrap_or(now);
+            now = begun.map_or(now, |begun| begun.not_before(now.unix_ms));
         }
         let from = stream.output.len();
         let scene = Scene {
@@ -193,15 +194,27 @@ impl Cluster {
         let right = shard.read_right(now)?;
         let now = shard.time_of_command(now);
         shard.begin_command();
-        if now.unix_ms > right.time_ceiling_ms {
-            // A successor may start at an earlier time than this, unless a batch has told it.
-            let step_ms = self.terms.replica.time_step_ms;
-            shard
-                .tell_time(now, now.unix_ms.saturating_sub(step_ms))
-                .ok()?;
-            shard.observe_all();
+        if now.unix_ms <= right.time_ceiling_ms {
+            return Some(now);
         }
-        Some(now)
+        // Where the disks take nothing, time stands still for commands: what can be read still is.
+        let latest = Now {
+            unix_ms: right.time_ceiling_ms,
+            ..now
+        };
+        if shard.is_stalled(now) {
+            return Some(latest);
+        }
+        // A successor may start at an earlier time than this, unless a batch has told it.
+        let step_ms = self.terms.replica.time_step_ms;
+        match shard.tell_time(now, now.unix_ms.saturating_sub(step_ms)) {
+            Ok(()) => {
+                shard.observe_all();
+                Some(now)
+            }
+            Err(Refused::LogUnavailable(_)) => Some(latest),
+            Err(Refused::OutOfMemory | Refused::LogBusy | Refused::BatchTooLarge) => None,
+        }
     }
 
     /// What was written from byte `from` on depends on what the command at this place has observed.

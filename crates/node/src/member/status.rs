@@ -11,6 +11,8 @@ use crate::Node;
 
 /// A standby that has not answered for so many leases cannot be reached.
 const UNREACHABLE_LEASES: u64 = 2;
+/// A disk that has failed is not relied on for so long: one that is nearly full works now and then.
+const DISK_FAILS_US: u64 = 5_000_000;
 
 impl Node {
     /// The state of all copies, for `cluster::agent::Input::Copies`: to be told before each of the agent's ticks, or every 100 ms.
@@ -19,6 +21,7 @@ impl Node {
         let Some(cluster) = &mut self.cluster else {
             return Vec::new();
         };
+        cluster.look_at_disk(now);
         let places = 0..cluster.shards.len();
         places
             .filter_map(|place| cluster.status(now, place))
@@ -54,9 +57,18 @@ impl Cluster {
                 !me && now.mono_us >= heard_us + UNREACHABLE_LEASES * lease_us
             }),
             resigned: self.resigned(now, place, &config),
+            disk_fails: now.mono_us < self.disk_fails_until_us,
         };
         self.copies[place].told = told;
         Some(status)
+    }
+
+    /// One disk has the logs of all copies.
+    fn look_at_disk(&mut self, now: Now) {
+        let mut shards = self.shards.iter();
+        if shards.any(|other| other.shard.store().log_trouble().is_some()) {
+            self.disk_fails_until_us = now.mono_us + DISK_FAILS_US;
+        }
     }
 
     /// Of a copy that serves: a bit for each member of which this holds, given whether it is this one, up to where it counts and when

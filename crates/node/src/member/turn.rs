@@ -209,6 +209,8 @@ impl Cluster {
     /// A step of maintenance; of the log only if it is this copy's turn, or its timers' time.
     fn maintain(&mut self, now: Now, place: usize, mine: bool) -> bool {
         let shard = &mut self.shards[place].shard;
+        // The data's time is told by batches; what the disk refuses must not keep it from being tried again.
+        shard.store_mut().tell_disk_time(now.unix_ms);
         if shard.replica().is_serving() {
             let now = shard.time(now);
             let due = shard
@@ -218,7 +220,7 @@ impl Cluster {
             let more = (mine || due) && shard.maintain(now, step);
             more && mine
         } else {
-            mine && shard.maintain_standby(now, MAINTENANCE_STEP_BYTES)
+            mine && shard.maintain_standby(MAINTENANCE_STEP_BYTES)
         }
     }
 

@@ -62,10 +62,13 @@ fn usage(node: &Node) -> Usage {
         .fold(own, |all, (_, shard)| all.and(shard.usage()))
 }
 
-/// As [`usage`].
+/// Of all copies that serve: the others know of the same holds.
 fn holds(node: &Node) -> HoldCounts {
     let own = node.shard().hold_counts();
-    node.shards().fold(own, |all, (_, shard)| {
+    let serving = node
+        .shards()
+        .filter(|(_, shard)| shard.replica().is_serving());
+    serving.fold(own, |all, (_, shard)| {
         let counts = shard.hold_counts();
         HoldCounts {
             held: all.held + counts.held,

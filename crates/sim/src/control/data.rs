@@ -231,6 +231,7 @@ impl Data {
                 0
             },
             resigned: Resigned::No,
+            disk_fails: false,
         })
     }
 

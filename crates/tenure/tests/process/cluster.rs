@@ -1,6 +1,7 @@
 //! Clusters of real processes.
 
 mod dev;
+mod disk_full;
 mod failover;
 mod members;
 mod metadata;

@@ -1,5 +1,6 @@
 //! A disk that is full, and files that are damaged.
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -8,24 +9,54 @@ use crate::running::{PATIENCE, Running, segment_files, tenure};
 use crate::wire::{Client, Reply};
 
 /// A small file system of its own. Only root can make one.
-struct SmallDisk {
-    path: tempfile::TempDir,
+pub struct SmallDisk {
+    path: PathBuf,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl SmallDisk {
     fn mount(size: &str) -> Option<Self> {
-        let path = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut disk = Self::mount_at(folder.path(), size)?;
+        disk._folder = Some(folder);
+        Some(disk)
+    }
+
+    /// In a folder that is made, if it is not there.
+    pub fn mount_at(path: &Path, size: &str) -> Option<Self> {
+        std::fs::create_dir_all(path).unwrap();
         let option = format!("size={size}");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &option, "tenure-test"])
-            .arg(path.path())
+            .arg(path)
             .output()
             .is_ok_and(|output| output.status.success());
-        mounted.then_some(Self { path })
+        mounted.then(|| Self {
+            path: path.to_owned(),
+            _folder: None,
+        })
     }
 
     fn path(&self) -> &Path {
-        self.path.path()
+        &self.path
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.path.join("filler")
+    }
+
+    /// Writes until nothing fits any more.
+    pub fn fill(&self) {
+        let mut file = std::fs::File::create(self.filler()).unwrap();
+        for piece in [1 << 20, 1 << 12, 1] {
+            let zeros = vec![0; piece];
+            while file.write_all(&zeros).is_ok() {}
+        }
+    }
+
+    /// Gives back what [`SmallDisk::fill`] took.
+    pub fn clear(&self) {
+        std::fs::remove_file(self.filler()).unwrap();
     }
 }
 

@@ -1,0 +1,127 @@
+//! Nodes of a cluster whose disks are full.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use server::survey::Survey;
+
+use super::rig::{Cluster, Map};
+use crate::disk_full::SmallDisk;
+use crate::running::PATIENCE;
+use crate::wire::Reply;
+
+/// Room for the files that eight copies make ahead, and some more.
+const SIZE: &str = "220m";
+const KEYS: usize = 64;
+
+/// A cluster of three, some of whose nodes have a small disk each. Nothing, if such disks cannot be made here.
+fn start(small: &[u32]) -> Option<(Cluster, Vec<SmallDisk>)> {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |node: &u32| folder.path().join(format!("node-{node}"));
+    let disks: Option<Vec<SmallDisk>> = small
+        .iter()
+        .map(|node| SmallDisk::mount_at(&at(node), SIZE))
+        .collect();
+    let Some(disks) = disks else {
+        println!("skipped: only root can mount a small file system");
+        return None;
+    };
+    let map = Map::start(Path::new(folder.path()), "127.0.0.1:0", "");
+    let meta = format!("tenure://{}", map.address);
+    Some((Cluster::with(folder, Some(map), &meta, 3, &[]), disks))
+}
+
+fn key(n: usize) -> String {
+    format!("key-{}", n % KEYS)
+}
+
+/// Large, so that the log soon needs another file.
+fn value(n: usize) -> String {
+    format!("{n:0>50000}")
+}
+
+fn leads(survey: &Survey, node: u32) -> bool {
+    survey.shards.iter().any(|shard| shard.primary == node)
+}
+
+#[test]
+fn a_primary_whose_disk_is_full_is_relieved_before_anybody_notices() {
+    let Some((cluster, disks)) = start(&[1]) else {
+        return;
+    };
+    let mut client = cluster.client();
+    assert!(leads(&cluster.survey(), 1));
+    disks[0].fill();
+    // So many writes that node 1 would need more files than it has made ahead.
+    let mut refused = 0;
+    for n in 0..40 * KEYS {
+        let reply = client.until_answered(&key(n), &["SET", &key(n), &value(n)]);
+        refused += usize::from(!reply.is_ok());
+    }
+    cluster.until("others lead", |survey| {
+        survey.is_served() && !leads(survey, 1)
+    });
+    println!("{refused} of {} writes were refused", 40 * KEYS);
+    assert_eq!(refused, 0, "it said so before its last file was full");
+    for n in 39 * KEYS..40 * KEYS {
+        let reply = client.until_answered(&key(n), &["GET", &key(n)]);
+        assert_eq!(reply, Reply::Bulk(Some(value(n).into_bytes())));
+    }
+    disks[0].clear();
+    cluster.until("it leads its share again", |survey| {
+        survey.is_whole() && leads(survey, 1)
+    });
+}
+
+#[test]
+fn where_all_disks_are_full_reads_go_on() {
+    let Some((cluster, disks)) = start(&[1, 2, 3]) else {
+        return;
+    };
+    let mut client = cluster.client();
+    let kept = |n: usize| format!("kept-{n}");
+    for n in 0..KEYS {
+        let key = kept(n);
+        assert!(client.until_answered(&key, &["SET", &key, "kept"]).is_ok());
+    }
+    disks.iter().for_each(SmallDisk::fill);
+    let refusal = write_until_refused(&cluster);
+    assert!(
+        refusal.starts_with("MISCONF") && refusal.contains("no space"),
+        "{refusal}"
+    );
+    // Longer than it takes until nobody can tell the time any more.
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(4) {
+        for n in 0..KEYS {
+            let key = kept(n);
+            // Redirected at most: whoever is told to wait is told so after two seconds, and again.
+            let first = client.once(&key, &["GET", &key]).unwrap();
+            let reply = first.or_else(|| client.once(&key, &["GET", &key]).unwrap());
+            assert_eq!(reply, Some(Reply::Bulk(Some(b"kept".to_vec()))));
+        }
+    }
+    disks.iter().for_each(SmallDisk::clear);
+    let began = Instant::now();
+    while !client
+        .until_answered("kept-0", &["SET", "kept-0", "again"])
+        .is_ok()
+    {
+        assert!(began.elapsed() < PATIENCE, "writes did not resume");
+    }
+}
+
+/// Fills the log of one shard until it takes nothing more. Returns what is said then.
+fn write_until_refused(cluster: &Cluster) -> String {
+    let mut client = cluster.client();
+    let began = Instant::now();
+    for n in 0.. {
+        let key = format!("{{one}}:{n}");
+        let reply = client.until_answered(&key, &["SET", &key, &value(n)]);
+        if let Some(error) = reply.error() {
+            return error.to_owned();
+        }
+        assert!(began.elapsed() < PATIENCE, "nothing is refused");
+    }
+    unreachable!("there are not so many numbers")
+}
