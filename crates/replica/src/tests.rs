@@ -325,26 +325,35 @@ fn a_lease_counts_from_when_what_is_acknowledged_was_sent() {
 
 #[test]
 fn no_word_leaves_before_the_vow_that_it_rests_on_is_saved() {
-    let mut copy = Replica::fresh(ShardId(1), member(1), 1, Settings::default());
     let now = Now {
         unix_ms: 0,
         mono_us: 1,
     };
-    let seal = Message {
-        shard: ShardId(1),
-        epoch: 2,
-        from: member(0),
-        to: member(1),
-        body: Body::Seal { resigned: None },
+    let heartbeat = Append {
+        sent_us: 1,
+        base: Position::ZERO,
+        commit: Position::ZERO,
+        prev: Position::ZERO,
+        batches: crate::wire::written(&[]),
     };
-    let mut out = Outbox::default();
-    copy.handle(now, Input::Message(seal), &mut out);
-    let [Effect::Save(vows, ticket)] = out.effects[..] else {
-        panic!("it makes a vow: {:?}", out.effects);
-    };
-    assert_eq!((vows.promised, out.messages.len()), (2, 0));
-    copy.handle(now, Input::Saved(ticket), &mut out);
-    assert_eq!(out.messages.len(), 1);
+    for body in [Body::Seal { resigned: None }, Body::Append(heartbeat)] {
+        let mut copy = Replica::fresh(ShardId(1), member(1), 1, Settings::default());
+        let message = Message {
+            shard: ShardId(1),
+            epoch: 2,
+            from: member(0),
+            to: member(1),
+            body,
+        };
+        let mut out = Outbox::default();
+        copy.handle(now, Input::Message(message), &mut out);
+        let [Effect::Save(vows, ticket)] = out.effects[..] else {
+            panic!("it makes a vow: {:?}", out.effects);
+        };
+        assert_eq!((vows.promised, out.messages.len()), (2, 0));
+        copy.handle(now, Input::Saved(ticket), &mut out);
+        assert_eq!(out.messages.len(), 1);
+    }
 }
 
 #[test]
