@@ -46,6 +46,28 @@ impl Process {
         kill_process(pid, signal).expect("our own child");
     }
 
+    /// SIGSTOP takes a moment, one thread after the other: until then it may still answer.
+    fn stop(&self) {
+        self.signal(Signal::STOP);
+        let threads = format!("/proc/{}/task", self.0.id());
+        let is_stopped = |thread: std::io::Result<std::fs::DirEntry>| {
+            let stat =
+                thread.and_then(|thread| std::fs::read_to_string(thread.path().join("stat")));
+            // The state stands behind the name, which is in parentheses.
+            stat.is_ok_and(|stat| {
+                stat.rsplit(") ")
+                    .next()
+                    .is_some_and(|rest| rest.starts_with('T'))
+            })
+        };
+        while !std::fs::read_dir(&threads)
+            .expect("our own child")
+            .all(is_stopped)
+        {
+            std::thread::yield_now();
+        }
+    }
+
     fn kill(&mut self) {
         // A stopped process takes it as well.
         self.0.kill().expect("our own child");
@@ -119,7 +141,7 @@ impl Rig for EmbeddedRig {
     }
 
     fn pause(&mut self) {
-        self.process.signal(Signal::STOP);
+        self.process.stop();
     }
 
     fn resume(&mut self) {
@@ -229,7 +251,7 @@ impl Rig for EtcdRig {
     }
 
     fn pause(&mut self) {
-        self.process.signal(Signal::STOP);
+        self.process.stop();
     }
 
     fn resume(&mut self) {
