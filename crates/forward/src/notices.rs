@@ -4,10 +4,10 @@
 //!                        this node drains or leaves
 //!   any stage ─────────────────────────────────────────► MOVING number seconds host:port
 //!
-//!           the primary of something leaves or drains, and no other does ─► MIGRATING number seconds
+//!           the primary of something leaves or drains, or another begins ─► MIGRATING number seconds
 //!   Calm ◄──────────────────────────────────────────────► Migrating
 //!     ▲      MIGRATED number ◄─ all is served, by nodes that stay
-//!     │      the primary of something is not believed to live ─► FAILING_OVER number seconds
+//!     │      the primary of something is not believed to live, or another begins in its stead ─► FAILING_OVER number seconds
 //!     └─────────────────────────────────────────────────► FailingOver
 //!            FAILED_OVER number ◄─ all is served, by nodes that are believed to live
 //! ```
@@ -75,6 +75,8 @@ pub struct Watcher {
 /// Whether all slots are served, and by whom.
 struct Sight {
     fails: bool,
+    /// Somebody is not believed to live, whatever it led: another may begin in its stead before this node has found that out.
+    lost: bool,
     moves: bool,
     whole: bool,
 }
@@ -86,6 +88,7 @@ impl Sight {
         let is_lost = |id| stays(id) && topology.node(id).is_some_and(|node| !node.well);
         Self {
             fails: primaries.clone().any(is_lost),
+            lost: topology.nodes.iter().any(|node| is_lost(node.id)),
             moves: primaries.any(|id| !stays(id)),
             whole: topology.is_whole(),
         }
@@ -125,7 +128,8 @@ impl Watcher {
         let is_over = match self.stage {
             Stage::Calm => None,
             Stage::Migrating => {
-                (sight.fails || (!sight.moves && sight.whole)).then_some("MIGRATED")
+                let fails = sight.fails || (sight.lost && !sight.whole);
+                (fails || (!sight.moves && sight.whole)).then_some("MIGRATED")
             }
             Stage::FailingOver => (!sight.fails && sight.whole).then_some("FAILED_OVER"),
         };
@@ -133,12 +137,15 @@ impl Watcher {
             self.stage = Stage::Calm;
             told.push(self.same(name, None, topology));
         }
-        let (next, name) = match (self.stage, sight.fails, sight.moves) {
-            (Stage::Calm, true, _) => (Stage::FailingOver, "FAILING_OVER"),
-            (Stage::Calm, false, true) => (Stage::Migrating, "MIGRATING"),
-            (Stage::Calm, false, false) | (Stage::Migrating | Stage::FailingOver, _, _) => {
-                return told;
-            }
+        if self.stage != Stage::Calm {
+            return told;
+        }
+        let (next, name) = if sight.fails || (sight.lost && !sight.whole) {
+            (Stage::FailingOver, "FAILING_OVER")
+        } else if sight.moves || !sight.whole {
+            (Stage::Migrating, "MIGRATING")
+        } else {
+            return told;
         };
         self.stage = next;
         told.push(self.same(name, Some(PATIENCE), topology));

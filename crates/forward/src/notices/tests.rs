@@ -80,6 +80,22 @@ fn a_hand_over_is_announced_and_ended() {
 }
 
 #[test]
+fn what_begins_in_anothers_stead_is_told_though_the_reason_was_not_seen() {
+    let (mut watcher, mut now) = (Watcher::new(), cluster());
+    (now.ranges[1].primary, now.ranges[1].serving) = (NodeId(3), false);
+    assert_eq!(told(&mut watcher, &now), [">3|$9|MIGRATING|:65537|:10|"]);
+    (now.revision, now.ranges[1].serving) = (2, true);
+    assert_eq!(told(&mut watcher, &now), [">2|$8|MIGRATED|:131073|"]);
+    now.nodes[1].well = false;
+    assert_eq!(told(&mut watcher, &now), [""; 0], "it leads nothing");
+    (now.ranges[1].primary, now.ranges[1].serving) = (NodeId(1), false);
+    let failing = [">3|$12|FAILING_OVER|:196609|:10|"];
+    assert_eq!(told(&mut watcher, &now), failing);
+    now.ranges[1].serving = true;
+    assert_eq!(told(&mut watcher, &now), [">2|$11|FAILED_OVER|:262145|"]);
+}
+
+#[test]
 fn a_failover_is_told_and_ended_even_in_the_middle_of_a_hand_over() {
     let (mut watcher, mut now) = (Watcher::new(), cluster());
     now.nodes[1].outlook = Outlook::Drains;
