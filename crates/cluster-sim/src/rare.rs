@@ -1,25 +1,6 @@
 //! Events that a batch of runs must reach: a simulation that never meets them proves nothing about them.
 
-macro_rules! rare {
-    ($($name:ident = $text:literal,)*) => {
-        /// One such event.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Rare { $(#[doc = $text] $name,)* }
-
-        impl Rare {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            /// What has happened, in words.
-            #[must_use]
-            pub const fn text(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-        }
-    };
-}
-
-rare! {
+sim::rare! {
     Failover = "a later epoch served",
     FailoverOfTail = "a new primary fetched what it lacked",
     LateTail = "a new primary took in a longer log that was told late",
@@ -60,41 +41,4 @@ rare! {
     ServedWide = "a set served of which more must testify than must have a write",
     Gap = "a standby found a gap",
     AbsentRead = "a read found a key deleted",
-}
-
-/// How often each event has happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counts(Vec<u64>);
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self(vec![0; Rare::ALL.len()])
-    }
-}
-
-impl Counts {
-    /// It has happened.
-    pub fn note(&mut self, event: Rare) {
-        self.0[event as usize] += 1;
-    }
-
-    /// How often it has happened.
-    #[must_use]
-    pub fn of(&self, event: Rare) -> u64 {
-        self.0[event as usize]
-    }
-
-    /// Adds what another run has counted.
-    pub fn add(&mut self, other: &Self) {
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            *mine += theirs;
-        }
-    }
-
-    /// The events that never happened.
-    #[must_use]
-    pub fn missing(&self) -> Vec<Rare> {
-        let all = Rare::ALL.iter().copied();
-        all.filter(|&event| self.of(event) == 0).collect()
-    }
 }

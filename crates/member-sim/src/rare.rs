@@ -1,25 +1,6 @@
 //! Events that a batch of runs must reach: a simulation that never meets them proves nothing about them.
 
-macro_rules! rare {
-    ($($name:ident = $text:literal,)*) => {
-        /// One such event.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Rare { $(#[doc = $text] $name,)* }
-
-        impl Rare {
-            /// All of them.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-
-            /// What has happened, in words.
-            #[must_use]
-            pub const fn text(self) -> &'static str {
-                match self { $(Self::$name => $text,)* }
-            }
-        }
-    };
-}
-
-rare! {
+sim::rare! {
     Killed = "a process was killed",
     PowerLost = "a machine lost its power",
     Paused = "a process stood still",
@@ -75,46 +56,4 @@ rare! {
     Destroyed = "a session was destroyed",
     Revoked = "all sessions of a user were ended at a node",
     LongValue = "a value of more than half of the limit was written",
-}
-
-/// How often each event has happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counts(Vec<u64>);
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self(vec![0; Rare::ALL.len()])
-    }
-}
-
-impl Counts {
-    /// It has happened.
-    pub fn note(&mut self, event: Rare) {
-        self.0[event as usize] += 1;
-    }
-
-    /// It has happened so many times.
-    pub fn note_times(&mut self, event: Rare, times: u64) {
-        self.0[event as usize] += times;
-    }
-
-    /// How often it has happened.
-    #[must_use]
-    pub fn of(&self, event: Rare) -> u64 {
-        self.0[event as usize]
-    }
-
-    /// Adds what another run has counted.
-    pub fn add(&mut self, other: &Self) {
-        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-            *mine += theirs;
-        }
-    }
-
-    /// The events that never happened.
-    #[must_use]
-    pub fn missing(&self) -> Vec<Rare> {
-        let all = Rare::ALL.iter().copied();
-        all.filter(|&event| self.of(event) == 0).collect()
-    }
 }

@@ -1,10 +1,12 @@
 //! Events that a batch of runs must reach: a simulation that never meets them proves nothing about them.
 
+/// Defines `Rare`, the events of a simulation with what they are in words, and `Counts`, how often each has happened.
+#[macro_export]
 macro_rules! rare {
-    ($($(#[doc = $doc:literal])* $name:ident = $text:literal,)*) => {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
         /// One such event.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-        pub enum Rare { $($(#[doc = $doc])* $name,)* }
+        pub enum Rare { $(#[doc = $text] #[doc = ""] $(#[$doc])* $name,)* }
 
         impl Rare {
             /// All of them.
@@ -14,6 +16,48 @@ macro_rules! rare {
             #[must_use]
             pub const fn text(self) -> &'static str {
                 match self { $(Self::$name => $text,)* }
+            }
+        }
+
+        /// How often each event has happened.
+        #[derive(Clone, Debug, PartialEq, Eq)]
+        pub struct Counts(Vec<u64>);
+
+        impl Default for Counts {
+            fn default() -> Self {
+                Self(vec![0; Rare::ALL.len()])
+            }
+        }
+
+        impl Counts {
+            /// It has happened.
+            pub fn note(&mut self, event: Rare) {
+                self.note_times(event, 1);
+            }
+
+            /// It has happened so many times.
+            pub fn note_times(&mut self, event: Rare, times: u64) {
+                self.0[event as usize] += times;
+            }
+
+            /// How often it has happened.
+            #[must_use]
+            pub fn of(&self, event: Rare) -> u64 {
+                self.0[event as usize]
+            }
+
+            /// Adds what another run has counted.
+            pub fn add(&mut self, other: &Self) {
+                for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+                    *mine += theirs;
+                }
+            }
+
+            /// The events that never happened.
+            #[must_use]
+            pub fn missing(&self) -> Vec<Rare> {
+                let all = Rare::ALL.iter().copied();
+                all.filter(|&event| self.of(event) == 0).collect()
             }
         }
     };
@@ -66,45 +110,4 @@ rare! {
     Compacted = "memory compacted",
     /// Segments were freed whole because everything in them had expired.
     ExpiredWhole = "segments expired whole",
-}
-
-/// How often each event has happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Counts {
-    counts: Vec<u64>,
-}
-
-impl Default for Counts {
-    fn default() -> Self {
-        Self {
-            counts: vec![0; Rare::ALL.len()],
-        }
-    }
-}
-
-impl Counts {
-    /// It has happened.
-    pub fn note(&mut self, event: Rare) {
-        self.counts[event as usize] += 1;
-    }
-
-    /// How often it has happened.
-    #[must_use]
-    pub fn of(&self, event: Rare) -> u64 {
-        self.counts[event as usize]
-    }
-
-    /// Adds what another run has counted.
-    pub fn add(&mut self, other: &Self) {
-        for (mine, theirs) in self.counts.iter_mut().zip(&other.counts) {
-            *mine += theirs;
-        }
-    }
-
-    /// The events that never happened.
-    #[must_use]
-    pub fn missing(&self) -> Vec<Rare> {
-        let all = Rare::ALL.iter().copied();
-        all.filter(|&event| self.of(event) == 0).collect()
-    }
 }

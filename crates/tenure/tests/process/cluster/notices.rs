@@ -33,7 +33,7 @@ fn pushed(client: &mut Client) -> (String, Vec<Reply>, i64) {
     }
 }
 
-/// Reads pushes up to one of this name, and returns its number. Hand-overs may have been announced before.
+/// Reads pushes up to one of this name, and returns its number. A hand-over may have been announced before, or done before it was.
 fn until_pushed(client: &mut Client, expected: &str, with: &[Reply]) -> i64 {
     loop {
         let (name, rest, number) = pushed(client);
@@ -88,11 +88,12 @@ fn who_asks_is_told_before_a_node_ends_and_when_one_fails() {
     cluster.start_node(1);
     cluster.settle();
     assert!(cluster.command(&["drain", "3"]).status.success());
-    // A hand-over is announced if this node hears of it before it is done: the golden script `moves` has that.
+    let first = until_pushed(&mut staying, "MIGRATING", &[Reply::Integer(10)]);
+    let second = until_pushed(&mut staying, "MIGRATED", &[]);
     cluster.kill(4);
-    let first = until_pushed(&mut staying, "FAILING_OVER", &[Reply::Integer(10)]);
-    let second = until_pushed(&mut staying, "FAILED_OVER", &[]);
-    assert!(first < second);
+    let third = until_pushed(&mut staying, "FAILING_OVER", &[Reply::Integer(10)]);
+    let fourth = until_pushed(&mut staying, "FAILED_OVER", &[]);
+    assert!(first < second && second < third && third < fourth);
     assert!(staying.run("CLIENT MAINT_NOTIFICATIONS OFF").is_ok());
     assert!(staying.run("SET k x").is_ok());
 }
