@@ -39,7 +39,8 @@ class Binary:
     """A server's program: which family it is of, and its version."""
 
     def __init__(self, path):
-        self.path = shutil.which(path) or path
+        # Servers are started in directories of their own, so a relative path would lead elsewhere.
+        self.path = os.path.abspath(shutil.which(path) or path)
         if not os.access(self.path, os.X_OK) or os.path.isdir(self.path):
             raise Trouble(f"there is no server program '{path}'")
         try:
