@@ -20,6 +20,7 @@ pub mod process;
 pub mod progress;
 pub mod record;
 pub mod run;
+pub mod standby;
 pub mod stop;
 pub mod switch;
 pub mod upkeep;

@@ -14,6 +14,7 @@ use chaos::faults::Fault;
 use chaos::judge::{Verdict, judge};
 use chaos::record::History;
 use chaos::run::{self, Script};
+use chaos::standby;
 use chaos::stop::Stop;
 use chaos::upkeep::{self, Work};
 use clap::{Args, Parser, Subcommand, ValueEnum as _};
@@ -184,6 +185,10 @@ struct StandbyArgs {
     #[command(flatten)]
     cluster: ClusterArgs,
 
+    /// How often each state is measured, for 5 s
+    #[arg(long, default_value_t = 5, value_name = "N")]
+    rounds: usize,
+
     /// Also write the results to this file, as JSON
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -225,7 +230,7 @@ fn main() -> ExitCode {
         Command::Judge { file } => judge_again(file),
         Command::Run(args) => run_faults(cli.inside, args),
         Command::Upkeep(args) => upkeep(cli.inside, args),
-        Command::Standby(args) => standby(cli.inside, args),
+        Command::Standby(args) => slow_standby(cli.inside, args),
         Command::Replicated(args) => replicated(args),
         Command::Failover(args) => measure_failover(cli.inside, args),
     };
@@ -379,13 +384,13 @@ fn upkeep(inside: bool, args: &UpkeepArgs) -> Result<ExitCode> {
     Ok(exit(report.is_good()))
 }
 
-fn standby(inside: bool, args: &StandbyArgs) -> Result<ExitCode> {
+fn slow_standby(inside: bool, args: &StandbyArgs) -> Result<ExitCode> {
     let cluster = ClusterArgs {
         shards: 1,
         ..args.cluster.clone()
     };
     let (mut cluster, clock, stop) = start(inside, &cluster, None)?;
-    let (report, _) = upkeep::slow_standby(&mut cluster, clock, &stop)?;
+    let report = standby::measure(&mut cluster, args.rounds, clock, &stop)?;
     tell(&report, args.json.as_deref())?;
     Ok(exit(report.is_good()))
 }

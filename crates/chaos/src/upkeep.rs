@@ -19,7 +19,6 @@ use crate::load::fill;
 use crate::probes::{self, Probes};
 use crate::record::{Answer, Event, History};
 use crate::stop::Stop;
-use crate::switch::Link;
 
 /// A client that waits rather than complains: what it waited is the stall.
 const PATIENCE: Patience = Patience {
@@ -32,9 +31,7 @@ const GAP: Duration = Duration::from_millis(1);
 const REST: Duration = Duration::from_secs(2);
 /// Between two looks at the map.
 const LOOK: Duration = Duration::from_millis(50);
-/// Clients of the one shard whose standby is slow.
-const CLIENTS: usize = 8;
-/// How long a standby is slow.
+/// How long nothing is done, for comparison.
 const LONG: Duration = Duration::from_secs(5);
 /// A step that takes longer has failed.
 const LIMIT_S: u64 = 150;
@@ -120,57 +117,6 @@ struct Moved {
     share: f64,
     /// When the first copy was on its way.
     since: u64,
-}
-
-/// What clients notice of a standby that is stopped, and of one that is far away.
-///
-/// # Errors
-/// The cluster does not become well again.
-pub fn slow_standby(cluster: &mut Cluster, clock: Clock, stop: &Stop) -> Result<(Report, History)> {
-    let map = cluster.topology().context("nobody says who has what")?;
-    ensure!(
-        map.ranges.len() == 1,
-        "one shard, so that a node can be a standby only"
-    );
-    ensure!(
-        cluster.arena.has_network(),
-        "links cannot be slowed on the loopback device"
-    );
-    let standby = map.ranges[0]
-        .nodes
-        .get(1)
-        .copied()
-        .context("a shard without a standby")?;
-    let standby = cluster
-        .number_of(standby)
-        .context("a standby that nobody started")?;
-    let probes = Probes::start(cluster, &map, CLIENTS, GAP, PATIENCE, clock);
-    let mut spans = Vec::new();
-    let mut span = |what, strike: &mut dyn FnMut()| {
-        let from = clock.now_ns();
-        strike();
-        stop.pause(LONG);
-        spans.push(Span {
-            what,
-            from,
-            to: clock.now_ns(),
-            moved: None,
-            node_mib: Vec::new(),
-        });
-    };
-    stop.pause(REST);
-    span("all is well", &mut || {});
-    span("a standby is stopped", &mut || {
-        cluster.nodes[standby].stop()
-    });
-    cluster.nodes[standby].go_on();
-    cluster.wait_until_well()?;
-    let port = cluster.nodes[standby].site.port;
-    span("a standby is 10 ms away", &mut || {
-        cluster.arena.isolate(port, Link::Late(10))
-    });
-    cluster.arena.heal();
-    finish(cluster, 0, probes, &spans, clock)
 }
 
 /// Judges what clients did meanwhile.
