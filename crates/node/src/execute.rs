@@ -7,13 +7,11 @@
 use alloc::vec::Vec;
 
 use command::{Arguments, Ended, Prepared, Scene};
+use model::Now;
 use model::limits;
-use model::{ConnectionId, Db, Now};
 use resp::{CommandSpan, Limits, Protocol, ProtocolError, Reply, Span};
 use shard::Attempt;
-use store::{Key, Store};
 
-use crate::member::Cluster;
 use crate::stream::{State, Stream};
 use crate::{CopyId, Node};
 
@@ -72,39 +70,6 @@ impl Batch {
             }
         }
         unquoted
-    }
-}
-
-/// Asks for the entries of these keys, whose cells were asked for, and for the values of those that will be read or written over.
-fn prefetch_entries(store: &Store, keys: &[Option<(Key<'_>, bool)>]) {
-    for (key, _) in keys.iter().flatten() {
-        store.prefetch_entry(key);
-    }
-    let all = store.overwrites();
-    for (key, _) in keys.iter().flatten().filter(|(_, reads)| all || *reads) {
-        store.prefetch_value(key);
-    }
-}
-
-/// Asks for the memory that commands on many copies will touch: the database and key of each, and whether it only reads.
-fn fetch_of_copies<'b>(
-    cluster: &Cluster,
-    wanted: impl Iterator<Item = Option<(Db, &'b [u8], bool)>>,
-) {
-    let mut keys = [None; BATCH];
-    for (slot, wanted) in keys.iter_mut().zip(wanted) {
-        *slot = wanted.and_then(|(db, key, reads)| {
-            let shard = cluster.shard_of_key(key)?;
-            let key = shard.data_key(db, key);
-            shard.store().prefetch_cell(&key);
-            Some((shard.store(), key, reads))
-        });
-    }
-    for (store, key, _) in keys.iter().flatten() {
-        store.prefetch_entry(key);
-    }
-    for (store, key, _) in keys.iter().flatten().filter(|(_, _, reads)| *reads) {
-        store.prefetch_value(key);
     }
 }
 
@@ -210,56 +175,13 @@ impl Node {
         }
     }
 
-    /// Asks for the memory that the batch will touch.
+    /// Asks for the memory that a pipeline will touch, unless that was done before it was handed in.
     fn fetch(&mut self, stream: &Stream, buffer: &[u8], batch: &Batch) {
-        if batch.commands.len() < 2 {
-            return;
-        }
-        if let Some(cluster) = &self.cluster {
+        if batch.commands.len() > 1 && !self.ahead.covers(batch.commands.len()) {
             let db = self.clients.expect(stream.connection).db;
             let keys = (0..batch.commands.len()).map(|index| batch.first_key(buffer, index));
-            return fetch_of_copies(
-                cluster,
-                keys.map(|key| key.map(|(key, reads)| (db, key, reads))),
-            );
+            self.fetch_now(db, keys);
         }
-        let db = self.clients.expect(stream.connection).db;
-        let store = self.shard.store();
-        let mut keys = [None; BATCH];
-        for (index, slot) in keys.iter_mut().enumerate().take(batch.commands.len()) {
-            *slot = batch.first_key(buffer, index).map(|(key, reads)| {
-                let key = self.shard.data_key(db, key);
-                store.prefetch_cell(&key);
-                (key, reads)
-            });
-        }
-        prefetch_entries(store, &keys);
-    }
-
-    /// Asks for the memory that lone requests of several connections will touch, as far as a look at their beginnings tells: to
-    /// be called with what has arrived, before it is handed in. A pipeline sees to itself.
-    pub fn prefetch<'b>(&mut self, requests: impl Iterator<Item = (ConnectionId, &'b [u8])>) {
-        if let Some(cluster) = &self.cluster {
-            let keys = requests.map(|(connection, bytes)| {
-                let db = self.clients.get(connection)?.db;
-                let (count, key) = resp::peek(bytes)?;
-                Some((db, key, count == 2))
-            });
-            return fetch_of_copies(cluster, keys);
-        }
-        let store = self.shard.store();
-        let mut keys = [None; BATCH];
-        for (slot, (connection, bytes)) in keys.iter_mut().zip(requests) {
-            let client = self.clients.get(connection);
-            let (Some(client), Some((count, key))) = (client, resp::peek(bytes)) else {
-                continue;
-            };
-            let key = self.shard.data_key(client.db, key);
-            store.prefetch_cell(&key);
-            // Of two arguments: most likely it reads.
-            *slot = Some((key, count == 2));
-        }
-        prefetch_entries(store, &keys);
     }
 
     /// Runs the commands of a batch until one has to wait. Returns where the first that did not run begins.
@@ -302,6 +224,8 @@ impl Node {
         let gated_from = stream.output.len();
         self.shard.begin_command();
         for (index, &(span, prepared)) in batch.commands.iter().enumerate() {
+            let store = self.shard.store();
+            self.ahead.step(|_| Some(store));
             let scene = Scene {
                 now,
                 shard: &mut self.shard,

@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!            Input                                      Outbox
-//!   bytes  ────────►  parse a batch ─► prefetch ─► run  ────────► disk ops
-//!   disk events                          │                        connections to send to, to read from, to close
-//!   end of turn                          ▼
-//!                                      shard
+//!   bytes  ─► look ahead ─► parse a batch ─► prefetch ─► run ──► disk ops
+//!   disk events                                             │         connections to send to, to read from, to close
+//!   end of turn                                             ▼
+//!                                                         shard
 //! ```
 //!
 //! [`Node::handle`] takes the time and one [`Input`] and runs it to completion. It asks nobody for the
@@ -20,6 +20,7 @@
 
 extern crate alloc;
 
+mod ahead;
 mod connections;
 mod execute;
 mod member;
@@ -39,6 +40,7 @@ use store::{DiskEvent, DiskOp};
 
 pub use crate::member::{CopyId, DiskTask, FileTask, Membership, RestoredCopy};
 
+use crate::ahead::Ahead;
 pub use crate::execute::BATCH;
 use crate::execute::Batch;
 use crate::member::Cluster;
@@ -158,6 +160,7 @@ pub struct Node {
     /// Connections whose command waits for the end of a pause.
     paused: Vec<ConnectionId>,
     batch: Batch,
+    ahead: Ahead,
     /// Room for what a store wants of the disk, kept between turns.
     ops: Vec<DiskOp>,
     /// See [`Node::ran`].
@@ -188,6 +191,7 @@ impl Node {
             waiting_for_log: Vec::new(),
             paused: Vec::new(),
             batch: Batch::default(),
+            ahead: Ahead::default(),
             ops: Vec::new(),
             ran: Vec::new(),
             clock: SteadyClock::new(now),

@@ -16,6 +16,6 @@ mod reply;
 mod scan;
 
 pub use parser::{CommandSpan, Limits, Parser, ProtocolError, Span};
-pub use peek::peek;
+pub use peek::{Glance, glance};
 pub use reply::{Protocol, Reply, write_error};
 pub use scan::{Malformed, ReplyScanner};

@@ -35,10 +35,12 @@ pub const MESSAGES: Token = Token(usize::MAX);
 /// Tokens of listeners: from here upwards.
 const LISTENERS: usize = usize::MAX - 1024;
 /// Bytes of the buffer that all connections are read into.
-const SCRATCH_BYTES: usize = 128 << 10;
-/// What has arrived of a connection and is no longer than this waits for what others have sent, so that the memory that all of
-/// it will touch is fetched together.
-const GATHERED_BYTES: usize = 2 << 10;
+const SCRATCH_BYTES: usize = 256 << 10;
+/// What has arrived of a connection and is no longer than this waits for what others have sent, so that the memory that it
+/// will touch is fetched while theirs runs.
+const GATHERED_BYTES: usize = 32 << 10;
+/// No more than this waits: the rest of the buffer is room for one more read.
+const MOST_GATHERED_BYTES: usize = 128 << 10;
 /// Full buffers that one connection may hand in per turn before the others have theirs.
 const READS_PER_TURN: usize = 4;
 /// Connections accepted per turn.
@@ -348,7 +350,8 @@ impl Shell {
     fn gather(&mut self, connection: ConnectionId, count: usize) {
         self.state.gathered.push((connection, count));
         self.state.gathered_bytes += count;
-        if self.state.gathered.len() == node::BATCH {
+        let is_full = self.state.gathered_bytes > MOST_GATHERED_BYTES - GATHERED_BYTES;
+        if is_full || self.state.gathered.len() == node::BATCH {
             self.hand_in();
         }
     }
@@ -364,13 +367,15 @@ impl Shell {
                 rest = behind;
                 (connection, piece)
             });
-            self.node.prefetch(pieces);
+            self.node.look_ahead(pieces);
         }
         let mut from = 0;
         for &(connection, count) in &gathered {
+            self.node.begin_piece();
             self.received(connection, from, count);
             from += count;
         }
+        self.node.end_ahead();
         self.state.gathered = gathered;
         self.state.gathered.clear();
     }

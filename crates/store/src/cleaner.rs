@@ -33,7 +33,7 @@ const MAX_CREDIT: usize = 4 << 20;
 const CALM_DEAD_SHARE: usize = 16;
 /// While much is written, dead bytes are left alone until all that is resident is so many hundredths of the live keys and
 /// values: the fewer are left alone, the more live bytes have to be moved for each dead one.
-const BUSY_PERCENT: usize = 136;
+const BUSY_PERCENT: usize = 135;
 /// But at least this much is: the same, whatever the entries' sizes, as one in so many live bytes,
 const BUSY_DEAD_SHARE: usize = 24;
 /// and as bytes.

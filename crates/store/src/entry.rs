@@ -49,6 +49,10 @@ pub struct Key<'a> {
     pub(crate) hash: u64,
 }
 
+/// What prefetching needs to know of a key, made by [`crate::Store::hint`]. It may outlive the key, and what it leads to.
+#[derive(Clone, Copy, Debug)]
+pub struct Hint(pub(crate) u64);
+
 impl<'a> Key<'a> {
     /// The database.
     #[must_use]

@@ -35,7 +35,7 @@ mod tombstones;
 
 pub use crc::crc32c;
 pub use disk::{DiskError, DiskEvent, DiskOp, LogPoint, SegmentId, SyncMode};
-pub use entry::{Entry, Key, Kind, Space};
+pub use entry::{Entry, Hint, Key, Kind, Space};
 pub use pages::{HeapPages, PAGE_BYTES, Pages, Region};
 pub use restore::{Restore, RestoreReport};
 pub use scan::{Range, ScannedSegment, Scanner};

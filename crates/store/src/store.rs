@@ -12,6 +12,7 @@ use rapidhash::v3::{RapidSecrets, rapidhash_v3_micro_inline};
 use crate::cleaner::Cleaner;
 use crate::cut::{Floor, Known};
 use crate::disk::LogPoint;
+use crate::entry::Hint;
 use crate::entry::format::{HEADER_BYTES, Header, What};
 use crate::expiry::CLASSES;
 use crate::files::Files;
@@ -222,18 +223,25 @@ impl Store {
         self.hash_at(hash, header.db, header.space)
     }
 
-    /// Asks the processor to fetch the index bucket of this key. To be followed, some work later, by
+    /// What prefetching needs to know of a key.
+    #[inline]
+    #[must_use]
+    pub fn hint(&self, key: &Key<'_>) -> Hint {
+        Hint(self.full_hash(key))
+    }
+
+    /// Asks the processor to fetch the index bucket of a key. To be followed, some work later, by
     /// [`Store::prefetch_entry`].
     #[inline]
-    pub fn prefetch_cell(&self, key: &Key<'_>) {
-        self.index.prefetch(self.full_hash(key));
+    pub fn prefetch_cell(&self, hint: Hint) {
+        self.index.prefetch(hint.0);
     }
 
     /// Asks the processor to fetch the beginning of what looks like the key's entry. To be followed, some work
     /// later, by [`Store::prefetch_value`], where the value will be read.
     #[inline]
-    pub fn prefetch_entry(&self, key: &Key<'_>) {
-        if let Some(reference) = self.index.guess(self.full_hash(key)) {
+    pub fn prefetch_entry(&self, hint: Hint) {
+        if let Some(reference) = self.index.guess(hint.0) {
             let bytes = self.segment(reference.slot()).from(reference.offset());
             crate::prefetch::line(bytes.as_ptr());
             crate::prefetch::line(bytes.as_ptr().wrapping_add(64));
@@ -243,9 +251,9 @@ impl Store {
     /// Asks the processor to fetch the rest of what looks like the key's entry, as far as the processor would not
     /// do so by itself when the reading has begun.
     #[inline]
-    pub fn prefetch_value(&self, key: &Key<'_>) {
+    pub fn prefetch_value(&self, hint: Hint) {
         const MOST_BYTES: usize = 1024 + 128;
-        if let Some(reference) = self.index.guess(self.full_hash(key)) {
+        if let Some(reference) = self.index.guess(hint.0) {
             let entry = self.bytes_at(reference);
             if let Some(value) = entry.get(128..entry.len().min(MOST_BYTES)) {
                 crate::prefetch::lines(value);

@@ -78,11 +78,17 @@ impl Cluster {
         self.aim_at(slot)
     }
 
-    /// The shard here that a key belongs to.
+    /// The shard here that a key belongs to, and its place.
     #[inline]
-    pub(crate) fn shard_of_key(&self, key: &[u8]) -> Option<&Shard> {
+    pub(crate) fn shard_of_key(&self, key: &[u8]) -> Option<(usize, &Shard)> {
         let place = self.place(self.route.shard(Slot::of(key))?)?;
-        Some(&self.shards[place].shard)
+        Some((place, &self.shards[place].shard))
+    }
+
+    /// The shard at this place, if there is one.
+    #[inline]
+    pub(crate) fn shard_at(&self, place: usize) -> Option<&Shard> {
+        Some(&self.shards.get(place)?.shard)
     }
 
     fn aim_at(&self, slot: Slot) -> Aim {

@@ -27,6 +27,10 @@ impl Node {
         let mut used = start;
         for index in 0..batch.len() {
             let (end, prepared) = batch.command(index);
+            if let Some(cluster) = &self.cluster {
+                self.ahead
+                    .step(|place| Some(cluster.shard_at(place)?.store()));
+            }
             match self.run_aimed(now, stream, prepared, batch.arguments(buffer, index)) {
                 Ended::Replied => {}
                 Ended::ReplyThenClose => self.clients.expect(stream.connection).closing = true,
