@@ -28,7 +28,6 @@ sim::rare! {
     RestartDamaged = "a node found damage and began a new life",
     KeptThoughFull = "vows were kept on a full disk",
     NewThoughFull = "the vows of an emptied or new copy were kept on a full disk",
-    NoRoomForVows = "a new copy waited for room for its vows",
     FolderReturned = "a removed copy's folder was back after a loss of power",
     RoleTaken = "the coordinator's role changed hands",
     TwoCoordinators = "two nodes took themselves for the coordinator",

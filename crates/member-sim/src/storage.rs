@@ -40,8 +40,6 @@ pub struct Storage {
     pub returned: u64,
     /// How often a note was kept on a full disk, and how often that of a new copy.
     pub kept_though_full: [u64; 2],
-    /// How often one could not be.
-    pub no_room: u64,
 }
 
 /// What a start finds.
@@ -73,7 +71,6 @@ impl Storage {
             counts: sim::Counts::default(),
             returned: 0,
             kept_though_full: [0; 2],
-            no_room: 0,
         }
     }
 
@@ -137,7 +134,6 @@ impl Storage {
             FileTask::Remove { .. } => !self.put_off.is_empty(),
         };
         if waits {
-            self.no_room += 1;
             self.put_off.push(task);
             return None;
         }

@@ -495,7 +495,6 @@ impl World {
                 (Rare::FolderReturned, host.storage.returned),
                 (Rare::KeptThoughFull, host.storage.kept_though_full[0]),
                 (Rare::NewThoughFull, host.storage.kept_though_full[1]),
-                (Rare::NoRoomForVows, host.storage.no_room),
             ];
             for (event, times) in met {
                 self.counts.note_times(event, times);
