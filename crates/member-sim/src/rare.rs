@@ -26,6 +26,8 @@ sim::rare! {
     RestartSameLife = "a node went on with the life that it had",
     RestartNewLife = "a node began a new life",
     RestartDamaged = "a node found damage and began a new life",
+    KeptThoughFull = "vows were kept on a full disk",
+    NewThoughFull = "the vows of an emptied or new copy were kept on a full disk",
     FolderReturned = "a removed copy's folder was back after a loss of power",
     RoleTaken = "the coordinator's role changed hands",
     TwoCoordinators = "two nodes took themselves for the coordinator",

@@ -1,7 +1,8 @@
 //! The data directory of one member: a folder for each copy, with its note and a disk of its own for its segments.
 //!
 //! What is done to folders is done in order, by one thread, each after a time of its own; a crash cuts that off anywhere. A note is replaced
-//! whole or not at all. A folder that was removed without the directory's being synced may be back after a loss of power.
+//! whole or not at all, on a full disk too; but a full disk has room for one more folder only if that was made ahead (`docs/replication.md`,
+//! "Room for vows"). A folder that was removed without the directory's being synced may be back after a loss of power.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,6 +24,10 @@ pub struct Storage {
     /// Removed last, and not yet surely so.
     ghost: Option<(CopyId, Folder)>,
     jobs: VecDeque<(u64, FileTask)>,
+    /// What there was no room for, in order.
+    put_off: Vec<FileTask>,
+    /// Whether the folder of the next copy is there.
+    spare: bool,
     faults: DiskFaults,
     full: bool,
     /// Some write may have failed: what a process that died then had written may be damaged.
@@ -33,6 +38,8 @@ pub struct Storage {
     pub counts: sim::Counts,
     /// How often a folder was back.
     pub returned: u64,
+    /// How often a note was kept on a full disk, and how often that of a new copy.
+    pub kept_though_full: [u64; 2],
 }
 
 /// What a start finds.
@@ -51,6 +58,8 @@ impl Storage {
             folders: BTreeMap::new(),
             ghost: None,
             jobs: VecDeque::new(),
+            put_off: Vec::new(),
+            spare: false,
             faults: DiskFaults {
                 longest_us,
                 ..DiskFaults::default()
@@ -61,6 +70,7 @@ impl Storage {
             segment_bytes,
             counts: sim::Counts::default(),
             returned: 0,
+            kept_though_full: [0; 2],
         }
     }
 
@@ -95,7 +105,7 @@ impl Storage {
     /// What is done by now, for the node to hear of, one after the other; `None` when that is all.
     pub fn next_done(&mut self, at_us: u64) -> Option<Input<'static>> {
         while let Some((_, task)) = self.jobs.pop_front_if(|(due_us, _)| *due_us <= at_us) {
-            if let Some(kept) = self.finish(task) {
+            if let Some(kept) = self.attempt(task) {
                 return Some(kept);
             }
         }
@@ -113,13 +123,43 @@ impl Storage {
         None
     }
 
+    /// Does a task, or puts it off: what has no room, what is about the same copy, and the removal of what a note that waits may replace.
+    fn attempt(&mut self, task: FileTask) -> Option<Input<'static>> {
+        let waits = match &task {
+            FileTask::Keep { copy, .. } => {
+                let before =
+                    |task: &FileTask| matches!(task, FileTask::Keep { copy: of, .. } if of == copy);
+                self.put_off.iter().any(before) || !self.has_room(*copy)
+            }
+            FileTask::Remove { .. } => !self.put_off.is_empty(),
+        };
+        if waits {
+            self.put_off.push(task);
+            return None;
+        }
+        self.finish(task)
+    }
+
+    fn is_new(&self, copy: CopyId) -> bool {
+        let folder = self.folders.get(&copy);
+        folder.is_some_and(|folder| folder.note.is_none())
+    }
+
+    fn has_room(&self, copy: CopyId) -> bool {
+        !self.full || self.spare || !self.is_new(copy)
+    }
+
     fn finish(&mut self, task: FileTask) -> Option<Input<'static>> {
         match task {
             FileTask::Keep { copy, ticket, note } => {
+                let is_new = self.is_new(copy);
+                self.kept_though_full[usize::from(is_new)] += u64::from(self.full);
+                self.spare = !self.full || self.spare && !is_new;
                 self.folders.get_mut(&copy)?.note = Some(note);
                 Some(Input::Kept { copy, ticket })
             }
             FileTask::Remove { copy } => {
+                self.spare = true;
                 self.ghost = self.folders.remove(&copy).map(|folder| (copy, folder));
                 None
             }
@@ -142,8 +182,9 @@ impl Storage {
         let done = self.random.index(self.jobs.len() + 1);
         for (_, task) in std::mem::take(&mut self.jobs).into_iter().take(done) {
             // Nobody is there to be told.
-            let _ = self.finish(task);
+            let _ = self.attempt(task);
         }
+        self.put_off.clear();
         let ghost = self.ghost.take();
         if how == Crash::Power
             && let Some((copy, folder)) = ghost
@@ -176,6 +217,11 @@ impl Storage {
         for folder in self.folders.values_mut() {
             folder.disk.full = full;
         }
+        if !full {
+            for task in self.put_off.drain(..).rev() {
+                self.jobs.push_front((0, task));
+            }
+        }
     }
 
     /// Whether what a process that died had written may be damaged.
@@ -188,6 +234,8 @@ impl Storage {
     pub fn clear(&mut self) {
         self.folders.clear();
         self.jobs.clear();
+        self.put_off.clear();
+        self.spare = false;
         self.ghost = None;
         self.is_suspect = false;
     }

@@ -493,6 +493,8 @@ impl World {
                     of(sim::Rare::WriteFailed) + of(sim::Rare::SyncFailed),
                 ),
                 (Rare::FolderReturned, host.storage.returned),
+                (Rare::KeptThoughFull, host.storage.kept_though_full[0]),
+                (Rare::NewThoughFull, host.storage.kept_though_full[1]),
             ];
             for (event, times) in met {
                 self.counts.note_times(event, times);

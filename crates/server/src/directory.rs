@@ -8,17 +8,28 @@
 //!   EPOCH       the epoch of the last start: positions of a later start are greater
 //!   CLEAN       there after a clean shutdown: no file may then be torn
 //!   segments/   the log, one file a segment, named by the segment's number in hexadecimal
-//!   copies/     of a member of a cluster: a folder for each copy, with its segments/ and, in NOTE, what it has promised
+//!   FILES       which of them there should be (`file_list`)
+//!   copies/     of a member of a cluster: a folder for each copy, with its segments/, FILES, and, in NOTE, what it has promised;
+//!               `spare` becomes that of the next one
 //!   quarantine/ damaged segment files that were replaced: for the operator to look at, never read again
 //! ```
+//!
+//! What has to be written when the disk is full has its room already (`twins`; `docs/replication.md`, "Room for vows").
+
+mod file_list;
+mod twins;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use node::CopyId;
 use store::SegmentId;
 use tracing::warn;
+
+pub use self::file_list::FileList;
+pub use self::twins::replace;
+use self::twins::{TWIN, replace_bytes, write_once};
 
 /// How `FORMAT` begins. A newer server that changes the layout changes the number.
 const FORMAT: &str = "tenure data directory, format 1\nid ";
@@ -102,7 +113,9 @@ impl Directory {
 
     /// Records that everything is written and synced, and nobody will write any more.
     pub fn mark_clean(&self) -> io::Result<()> {
-        replace(&self.path, "CLEAN", "")
+        // Its being there says it all.
+        File::create(self.path.join("CLEAN"))?;
+        sync_directory(&self.path)
     }
 }
 
@@ -114,6 +127,10 @@ pub struct Folders {
 
 /// The file that holds the note of a copy.
 const NOTE: &str = "NOTE";
+/// The folder that the next copy gets.
+const SPARE: &str = "spare";
+/// More than any note is long.
+const NOTE_ROOM: usize = 256;
 
 impl Folders {
     /// Those of a data directory.
@@ -140,16 +157,33 @@ impl Folders {
         self.folder(copy).join("segments")
     }
 
-    /// Makes the folder if it is not there, and replaces its note.
+    /// Replaces the note of a copy. The folder of a new one is the spare one: on a full disk none could be made.
     pub fn keep_note(&self, copy: CopyId, note: &[u8], syncs: bool) -> io::Result<()> {
         let folder = self.folder(copy);
         if !folder.join("segments").exists() {
-            fs::create_dir_all(folder.join("segments"))?;
-            sync_directory(&folder)?;
+            self.make_spare()?;
+            fs::rename(self.all().join(SPARE), &folder)?;
             sync_directory(&self.all())?;
-            sync_directory(&self.directory)?;
         }
         replace_bytes(&folder, NOTE, note, syncs)
+    }
+
+    /// Makes the folder of the next copy, unless it is there: with room for its note, and for what will replace that.
+    pub fn make_spare(&self) -> io::Result<()> {
+        let spare = self.all().join(SPARE);
+        let segments = spare.join("segments");
+        if !segments.exists() {
+            fs::create_dir_all(&segments)?;
+            sync_directory(&self.directory)?;
+        }
+        for name in [NOTE.to_owned(), format!("{NOTE}{TWIN}")] {
+            let path = spare.join(name);
+            let has_room = fs::metadata(&path).is_ok_and(|m| m.len() >= NOTE_ROOM as u64);
+            if !has_room {
+                fs::write(&path, [0; NOTE_ROOM])?;
+            }
+        }
+        Ok(())
     }
 
     /// Removes a folder with all that is in it. Its note goes first: without it nothing else counts.
@@ -193,6 +227,9 @@ impl Folders {
         };
         for entry in entries {
             let name = entry?.file_name();
+            if name == SPARE {
+                continue;
+            }
             let number = name
                 .to_str()
                 .and_then(|name| u32::from_str_radix(name, 16).ok());
@@ -283,8 +320,11 @@ fn lock(path: &Path) -> Result<File, LockError> {
         }
         Err(TryLockError::Error(error)) => return Err(LockError::Io(error)),
     }
-    file.set_len(0).map_err(LockError::Io)?;
-    writeln!(file, "{}", std::process::id()).map_err(LockError::Io)?;
+    // In the place of the last number, which a full disk has room for.
+    let number = format!("{}\n", std::process::id());
+    file.rewind().map_err(LockError::Io)?;
+    file.write_all(number.as_bytes()).map_err(LockError::Io)?;
+    file.set_len(number.len() as u64).map_err(LockError::Io)?;
     Ok(file)
 }
 
@@ -304,7 +344,7 @@ fn read_format(path: &Path) -> Result<u64, DirectoryError> {
             }),
         Err(missing) if missing.kind() == io::ErrorKind::NotFound => {
             let id = getrandom::u64().map_err(|e| error(format!("no random numbers: {e}")))?;
-            replace(path, "FORMAT", &format!("{FORMAT}{id:016x}\n"))
+            write_once(path, "FORMAT", &format!("{FORMAT}{id:016x}\n"))
                 .map_err(|e| error(format!("cannot write in it: {e}")))?;
             Ok(id)
         }
@@ -328,26 +368,6 @@ fn read_epoch(path: &Path) -> Result<u32, DirectoryError> {
             text.trim()
         ))
     })
-}
-
-/// Replaces a small file so that after a loss of power it is the old or the new one.
-pub fn replace(directory: &Path, name: &str, text: &str) -> io::Result<()> {
-    replace_bytes(directory, name, text.as_bytes(), true)
-}
-
-/// As [`replace`]; unless it `syncs`, a loss of power may leave anything, and only the death of the process does not.
-fn replace_bytes(directory: &Path, name: &str, bytes: &[u8], syncs: bool) -> io::Result<()> {
-    let new = directory.join(format!("{name}.new"));
-    let mut file = File::create(&new)?;
-    file.write_all(bytes)?;
-    if syncs {
-        file.sync_all()?;
-    }
-    fs::rename(&new, directory.join(name))?;
-    if syncs {
-        sync_directory(directory)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -10,15 +10,18 @@
 //! those after it until it is done.
 //!
 //! A member of a cluster has many copies, each with a folder of its own ([`Folders`]); one thread serves them all, so a folder is there
-//! before anything is created in it, and goes after everything that was asked of it.
+//! before anything is created in it, and goes after everything that was asked of it ([`tending`]).
 
+mod tending;
+
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -26,11 +29,13 @@ use node::{CopyId, DiskTask, FileTask, Input};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use store::{DiskError, DiskEvent, DiskOp, SegmentId};
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::clock::Clock;
-use crate::directory::{Folders, quarantine, segment_path, sync_directory};
+use crate::directory::{FileList, Folders, quarantine, segment_path, sync_directory};
 use crate::message::{Mailbox, Message};
+
+use self::tending::Tending;
 
 /// What the disk thread has done.
 #[derive(Debug)]
@@ -155,10 +160,11 @@ impl Disk {
         clock: Clock,
     ) -> io::Result<Self> {
         let (jobs, queue) = channel();
-        let worker = Worker {
+        let mut worker = Worker {
             folders: folders.clone(),
+            tending: Tending::new(folders.clone(), syncs_notes),
+            lists: BTreeMap::new(),
             segment_bytes,
-            syncs_notes,
             mailbox,
             clock,
         };
@@ -344,34 +350,65 @@ impl Disk {
 /// The disk thread.
 struct Worker {
     folders: Folders,
+    tending: Tending,
+    /// Of the copies that have needed one so far.
+    lists: BTreeMap<CopyId, FileList>,
     segment_bytes: usize,
-    syncs_notes: bool,
     mailbox: Mailbox,
     clock: Clock,
 }
 
 impl Worker {
     /// Does jobs in order until there can be no more.
-    fn work(&self, queue: &Receiver<Job>) {
-        for job in queue {
+    fn work(&mut self, queue: &Receiver<Job>) {
+        while let Some(job) = self.next_job(queue) {
             let done = match job {
-                Job::Segment(job) => Done::Segment(self.segment(job)),
-                Job::Folder(task) => self.folder(task),
+                Some(Job::Segment(job)) => vec![Done::Segment(self.segment(job))],
+                Some(Job::Folder(task)) => {
+                    if let FileTask::Remove { copy } = &task {
+                        self.lists.remove(copy);
+                    }
+                    let done = self.tending.tend(task, self.clock.elapsed());
+                    done.into_iter().collect()
+                }
+                None => self.tending.try_again(self.clock.elapsed()),
             };
-            if !self.mailbox.send(Message::Disk(done)) {
-                return;
+            for done in done {
+                if !self.mailbox.send(Message::Disk(done)) {
+                    return;
+                }
             }
         }
     }
 
-    fn segment(&self, job: SegmentJob) -> SegmentDone {
+    /// The next job; `Some(None)` if what was put off is to be tried again; `None` at the end.
+    fn next_job(&self, queue: &Receiver<Job>) -> Option<Option<Job>> {
+        match self.tending.wait(self.clock.elapsed()) {
+            None => queue.recv().ok().map(Some),
+            Some(Duration::ZERO) => Some(None),
+            Some(wait) => match queue.recv_timeout(wait) {
+                Ok(job) => Some(Some(job)),
+                Err(RecvTimeoutError::Timeout) => Some(None),
+                Err(RecvTimeoutError::Disconnected) => None,
+            },
+        }
+    }
+
+    fn segment(&mut self, job: SegmentJob) -> SegmentDone {
         let began = self.clock.elapsed();
+        let DiskTask { copy, op } = job.task;
         let (file, result) = match self.carry_out(&job) {
             Ok(file) => (file, Ok(())),
-            Err(error) => (None, Err(disk_error(&error))),
+            // If its folder could not be made, that is why.
+            Err(error) => (
+                None,
+                Err(self
+                    .tending
+                    .trouble(copy)
+                    .unwrap_or_else(|| disk_error(&error))),
+            ),
         };
         let took_us = (self.clock.elapsed() - began).as_micros() as u64;
-        let DiskTask { copy, op } = job.task;
         SegmentDone {
             copy,
             event: DiskEvent { op, result },
@@ -380,7 +417,7 @@ impl Worker {
         }
     }
 
-    fn carry_out(&self, job: &SegmentJob) -> io::Result<Option<Arc<File>>> {
+    fn carry_out(&mut self, job: &SegmentJob) -> io::Result<Option<Arc<File>>> {
         let segments = self.folders.segments(job.task.copy);
         let file = || match &job.file {
             Some(file) => Ok(file.clone()),
@@ -389,6 +426,14 @@ impl Worker {
         match job.task.op {
             DiskOp::Create { segment } => {
                 let file = create(&segments, segment, self.segment_bytes)?;
+                let entered = self
+                    .list(job.task.copy)
+                    .and_then(|list| list.enter(segment));
+                if let Err(error) = entered {
+                    // As in `create`.
+                    let _ = std::fs::remove_file(segment_path(&segments, segment));
+                    return Err(error);
+                }
                 return Ok(Some(Arc::new(file)));
             }
             DiskOp::Write { offset, .. } => file()?.write_all_at(&job.bytes, u64::from(offset))?,
@@ -398,34 +443,29 @@ impl Worker {
                 file.set_len(u64::from(len))?;
                 file.sync_data()?;
             }
-            DiskOp::Delete { segment } => delete(&segments, segment)?,
-            DiskOp::Quarantine { segment } => quarantine(&segments, segment)?,
+            DiskOp::Delete { segment } => {
+                self.list(job.task.copy)?.strike(segment)?;
+                delete(&segments, segment)?;
+            }
+            DiskOp::Quarantine { segment } => {
+                self.list(job.task.copy)?.strike(segment)?;
+                quarantine(&segments, segment)?;
+            }
         }
         Ok(None)
     }
 
-    /// A note that cannot be kept is tried again: nothing that rests on it may be said before.
-    fn folder(&self, task: FileTask) -> Done {
-        match task {
-            FileTask::Keep { copy, ticket, note } => {
-                while let Err(error) = self.folders.keep_note(copy, &note, self.syncs_notes) {
-                    error!(%error, copy = copy.0, "cannot keep what this node has promised; trying again");
-                    std::thread::park_timeout(NOTE_RETRY);
-                }
-                Done::Kept { copy, ticket }
-            }
-            FileTask::Remove { copy } => {
-                if let Err(error) = self.folders.remove(copy) {
-                    warn!(%error, copy = copy.0, "cannot remove the folder of a copy that is not needed any more");
-                }
-                Done::Removed
+    /// Which files of this copy there should be.
+    fn list(&mut self, copy: CopyId) -> io::Result<&mut FileList> {
+        match self.lists.entry(copy) {
+            Entry::Occupied(list) => Ok(list.into_mut()),
+            Entry::Vacant(place) => {
+                let list = FileList::open(&self.folders.segments(copy))?;
+                Ok(place.insert(list))
             }
         }
     }
 }
-
-/// How long it is waited before a note is tried again.
-const NOTE_RETRY: Duration = Duration::from_millis(200);
 
 /// The file of a segment that exists, for writing.
 fn open(segments: &Path, segment: SegmentId) -> io::Result<Arc<File>> {

@@ -23,7 +23,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::{Clock, unix_ms};
 use crate::config::Config;
-use crate::directory::{Folders, segment_files};
+use crate::directory::{FileList, Folders, segment_files};
 use crate::pages::MappedPages;
 
 /// Segments that each thread may be ahead of the store.
@@ -49,6 +49,7 @@ pub fn restore(
     clock: Clock,
 ) -> io::Result<(Store, RestoreReport)> {
     let files = segment_files(segments)?;
+    let there: Vec<SegmentId> = files.iter().map(|(id, _)| *id).collect();
     let began = clock.elapsed();
     let mut progress = Progress::new(files.len() as u64, clock);
     if !files.is_empty() {
@@ -80,9 +81,24 @@ pub fn restore(
         )
     })?;
     progress.end();
-    let (store, report) = restore.finish(unix_ms());
+    let (store, mut report) = restore.finish(unix_ms());
+    report.missing.extend(missing(segments, &there)?);
     tell(&report, clock.elapsed() - began);
     Ok((store, report))
+}
+
+/// The files that there should be and are not. From now on nobody expects them.
+fn missing(segments: &Path, there: &[SegmentId]) -> io::Result<Vec<SegmentId>> {
+    let mut list = FileList::open(segments)?;
+    let missing = list.strike_missing(there)?;
+    for segment in there {
+        match list.enter(*segment) {
+            // A directory of before there were lists, on a full disk: what cannot be entered would not be missed.
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => break,
+            entered => entered?,
+        }
+    }
+    Ok(missing)
 }
 
 /// Threads that read files at a start.

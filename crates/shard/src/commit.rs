@@ -3,14 +3,22 @@
 //! A batch is in memory as soon as it is applied, but nobody may be shown it before it is persisted as the
 //! sync mode asks (and, with replication, before a quorum has it). Rather than keep old versions for
 //! readers, a reply that depends on an uncommitted position waits for it. A read depends on the position of
-//! the entry that it found, or, finding nothing, on the latest removal and on what has expired there. Where it would be
-//! long to tell what an answer depends on (that nobody holds a session, that a user has too many), it depends on
-//! everything so far.
+//! the entry that it found, and of what has changed its deadline since, or, finding nothing, on the latest removal and on
+//! what has expired there. Where it would be long to tell what an answer depends on (that nobody holds a session, that a
+//! user has too many), it depends on everything so far.
 
 use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 use model::Position;
 use store::{Applied, LogPoint};
+
+/// Entries whose touches are told from each other.
+const PLACES: usize = 256;
+
+fn place(entry: Position) -> usize {
+    entry.raw() as usize % PLACES
+}
 
 /// See the module.
 ///
@@ -20,8 +28,13 @@ pub struct Commits {
     committed: Position,
     observed: Position,
     last_removal: Position,
-    /// The latest batch that changed deadlines where they stand: an entry does not tell.
+    /// The latest batch of a member that changed deadlines where they stand: an entry does not tell.
     last_touch: Position,
+    /// The same where there is only this node, by the place that the position of the touched entry has here: so a read waits for what has
+    /// touched what it found, and not for a disk that has failed under other sessions. Empty until the first.
+    touches: Vec<Position>,
+    /// The latest of them.
+    newest_touch: Position,
     in_flight: VecDeque<(Position, LogPoint)>,
     /// Everything up to here is persisted here.
     persisted: Position,
@@ -48,8 +61,28 @@ impl Commits {
 
     #[inline]
     pub(crate) fn observe(&mut self, found: Option<Position>) {
-        let found = found.unwrap_or(self.last_removal).max(self.last_touch);
-        self.observed = self.observed.max(found);
+        let found = match found {
+            Some(entry) => entry.max(self.touch_of(entry)),
+            None => self.last_removal,
+        };
+        self.observed = self.observed.max(found).max(self.last_touch);
+    }
+
+    /// What was found is many entries, the latest of them at this position.
+    pub(crate) fn observe_many(&mut self, latest: Option<Position>) {
+        self.observe(None);
+        self.observe(latest);
+        self.observed = self.observed.max(self.newest_touch);
+    }
+
+    /// The batch that changed the deadline of this entry, or of one that shares its place; if that is not committed.
+    #[inline]
+    fn touch_of(&self, entry: Position) -> Position {
+        if self.newest_touch > self.committed {
+            self.touches[place(entry)]
+        } else {
+            Position::ZERO
+        }
     }
 
     /// Whether anything is applied and not committed.
@@ -69,6 +102,13 @@ impl Commits {
     /// The batch that was just applied has changed deadlines, which others may see from now on.
     pub(crate) fn touched(&mut self, last: Position) {
         self.last_touch = last;
+    }
+
+    /// The batch that ends here has changed the deadline of the entry at this position, where it stands.
+    pub(crate) fn touched_entry(&mut self, entry: Position, last: Position) {
+        self.touches.resize(PLACES, Position::ZERO);
+        self.touches[place(entry)] = last;
+        self.newest_touch = last;
     }
 
     #[inline]

@@ -254,8 +254,7 @@ impl Shard {
             }
         }
         // A scan depends on what it found, expired or not, and on what it no longer found.
-        self.commits.observe(None);
-        self.commits.observe(latest);
+        self.commits.observe_many(latest);
         cursor
     }
 
@@ -383,9 +382,22 @@ impl Shard {
         self.next = applied.last.plus(1);
         let removes = ops.iter().any(|op| !matches!(op, store::Op::Put { .. }));
         self.commits.applied(applied, removes);
-        if self.copy.is_some() && ops.iter().any(|op| matches!(op, store::Op::Touch { .. })) {
-            self.commits.touched(applied.last);
+        if ops.iter().any(|op| matches!(op, store::Op::Touch { .. })) {
+            self.note_touches(ops, applied.last);
         }
         Ok(applied.last)
+    }
+
+    fn note_touches(&mut self, ops: &[store::Op<'_>], last: Position) {
+        if self.copy.is_some() {
+            return self.commits.touched(last);
+        }
+        for op in ops {
+            if let store::Op::Touch { key, .. } = op
+                && let Some(entry) = self.store.get(key, 0)
+            {
+                self.commits.touched_entry(entry.position(), last);
+            }
+        }
     }
 }

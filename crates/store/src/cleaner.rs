@@ -43,8 +43,10 @@ const BUSY_DEAD_BYTES: usize = 10 << 20;
 const BUSY_RISE: usize = 96;
 /// But no more than so many for each that is written.
 const BUSY_PACE: usize = 24;
-/// A segment is worth compacting from one dead byte in so many on.
+/// A segment is worth compacting from one dead byte in so many on;
 const WORTH_SHARE: usize = 32;
+/// when even the reserve is used up, in so many, and worth rewriting: what then stays is half of the reserve's share of the limit.
+const PRESSED_SHARE: usize = 256;
 /// Tombstones may take one in so many resident bytes before disk cleaning is used to get rid of them.
 const TOMBSTONE_SHARE: usize = 24;
 /// Controls that may have died are looked at again after this time.
@@ -60,6 +62,10 @@ pub(crate) struct Cleaner {
     relocation: Option<Relocation>,
     /// What the relocation may bring the used bytes to, if that is more than the limit.
     ceiling: usize,
+    /// There was no room left in the reserve: until there is, cleaning looks at little as well.
+    pressed: bool,
+    /// The relocation in progress has no room or no file to go on.
+    blocked: bool,
     /// Not all entries are in yet: no control entry may go.
     pub(crate) restoring: bool,
     /// There may be segments that hold nothing any more.
@@ -86,6 +92,8 @@ impl Cleaner {
             compaction: None,
             relocation: None,
             ceiling: 0,
+            pressed: false,
+            blocked: false,
             restoring: false,
             look: false,
             credit: 0,
@@ -114,6 +122,7 @@ impl Store {
         self.tell_now(now_ms);
         let above = self.used().saturating_sub(self.config.memory_bytes);
         self.excess = self.excess.min(above);
+        self.cleaner.pressed &= self.room(true) < self.reserve_bytes();
         self.replace_failed();
         self.free_dead();
         self.pool.expire(now_ms);
@@ -164,7 +173,7 @@ impl Store {
     #[must_use]
     pub fn next_maintenance_ms(&self) -> Option<u64> {
         let sweep = self.calendar.first().map(|(due, _)| *due);
-        let again = self.is_untidy() || self.cleaner.relocation.is_some();
+        let again = self.is_untidy() || self.cleaner.relocation.is_some() || self.can_relieve();
         let again = again.then_some(self.now_ms + 1);
         let disk = self.next_disk_ms();
         let tell = self.floor.is_news().then(|| self.next_clock_ms());
@@ -256,6 +265,8 @@ impl Store {
     /// Sees to it that `bytes` can be added.
     pub(crate) fn make_room(&mut self, bytes: usize, reserve: bool) -> Result<(), Refused> {
         let low = (2 * self.tuning.segment_bytes).min(self.config.memory_bytes / 16);
+        // Cleaning takes memory before it gives some back.
+        let bytes = bytes + if reserve { self.cleaner_bytes() } else { 0 };
         let room = self.room(reserve);
         if room >= bytes + low {
             return Ok(());
@@ -266,7 +277,10 @@ impl Store {
                 && self.free_dead() == 0
                 && self.compact(self.tuning.segment_bytes) == 0
             {
-                return Err(self.no_room());
+                if reserve && !core::mem::replace(&mut self.cleaner.pressed, true) {
+                    continue;
+                }
+                return Err(self.no_room(reserve));
             }
         }
         Ok(())
@@ -282,7 +296,7 @@ impl Store {
     }
 
     /// Nothing can be freed now. If the disk's answers will let something be, the caller may try again.
-    fn no_room(&mut self) -> Refused {
+    fn no_room(&mut self, reserve: bool) -> Refused {
         let worth = self.tuning.segment_bytes / 4;
         let slots: Vec<usize> = self.heads.iter().copied().flatten().collect();
         for slot in slots {
@@ -298,7 +312,9 @@ impl Store {
         // Tombstones that fill the memory are not data: disk cleaning gets rid of them, and is at it.
         let tombstones: usize = self.segments.iter().flatten().map(|s| s.tombstones).sum();
         let cleaning = self.files.broken.is_none() && tombstones > self.config.memory_bytes / 8;
-        if waiting || cleaning {
+        // Who may use the reserve is refused only when no cleaning can help any more.
+        let relieving = reserve && self.can_relieve();
+        if waiting || cleaning || relieving {
             Refused::LogBusy
         } else {
             Refused::OutOfMemory

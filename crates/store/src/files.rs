@@ -183,6 +183,12 @@ impl Store {
             .expect("there is more than is kept"))
     }
 
+    /// Whether the cleaner has a file to write to, or will have.
+    pub(crate) fn has_spare(&self) -> bool {
+        let files = &self.files;
+        !files.heard || !files.spares.is_empty() || files.create_error.is_none()
+    }
+
     pub(crate) fn put_spare_back(&mut self, id: SegmentId) {
         if self.files.heard {
             self.files.spares.push_front(id);

@@ -19,11 +19,16 @@ impl Store {
         self.tuning.segment_bytes - SEGMENT_HEADER - SEAL_BYTES
     }
 
-    /// Memory that only what frees memory may use: deletes, holds, and the cleaner, which takes a segment at a
-    /// time.
-    fn reserve_bytes(&self) -> usize {
+    /// Memory that only what frees memory may use: a segment and a part of the limit for deletes, touches and holds, and a segment for
+    /// the cleaner.
+    pub(crate) fn reserve_bytes(&self) -> usize {
         let limit = self.config.memory_bytes;
-        (self.tuning.segment_bytes + limit / 128).min(limit / 8)
+        (2 * self.tuning.segment_bytes + limit / 128).min(limit / 8)
+    }
+
+    /// The cleaner's part of the reserve: with it any segment can be rewritten, however full memory is.
+    pub(crate) fn cleaner_bytes(&self) -> usize {
+        self.tuning.segment_bytes.min(self.reserve_bytes() / 2)
     }
 
     /// Bytes of memory that are left.

@@ -17,6 +17,7 @@ struct Full {
     store: Store,
     disk: Disk,
     next: Position,
+    now_ms: u64,
 }
 
 impl Full {
@@ -40,6 +41,7 @@ impl Full {
             store,
             disk: Disk::new(tuning),
             next: Position::new(1, 1),
+            now_ms: NOW_MS,
         }
     }
 
@@ -76,6 +78,30 @@ impl Full {
             deadline,
             value,
         })
+    }
+
+    /// Moves a deadline, as long as there is hope. Returns how often it had to wait.
+    fn touch(&mut self, n: u64, deadline: Deadline) -> u64 {
+        let name = n.to_le_bytes();
+        let mut waited = 0;
+        loop {
+            let key = self.store.key(Db::ZERO, Space::Data, &name);
+            let op = Op::Touch { key, deadline };
+            let result = self.store.apply(self.now_ms, self.next, &[op]);
+            self.disk.take(&mut self.store);
+            self.disk.work(&mut self.store, usize::MAX);
+            match result {
+                Ok(applied) => {
+                    self.next = applied.last.plus(1);
+                    return waited;
+                }
+                Err(Refused::LogBusy) => waited += 1,
+                Err(refused) => panic!("{refused:?}: {:?}", self.store.usage()),
+            }
+            assert!(waited < 10_000, "{:?}", self.store.usage());
+            self.now_ms += 10;
+            self.store.maintain(self.now_ms, 64 << 10, &mut |_| ());
+        }
     }
 
     fn delete(&mut self, n: u64) {
@@ -119,6 +145,33 @@ fn full_memory_refuses_puts_and_serves_everything_else() {
     let usage = full.store.usage();
     assert!(taken > 20_000, "{taken} puts were taken, {usage:?}");
     assert!(usage.used <= usage.limit, "{usage:?}");
+}
+
+/// A shorter life is a way out of full memory, so it must not be refused for want of it; though the value is written again each time,
+/// and each time leaves a tombstone.
+#[test]
+fn a_shorter_life_is_always_taken() {
+    for len in [0, 300, 5_000, 120_000] {
+        let mut full = Full::new();
+        let mut random = Random(4);
+        let mut n = 0;
+        while full.put(n, len, Space::Data).is_ok() {
+            n += 1;
+        }
+        let mut waited = 0;
+        for round in 1..4 {
+            for i in 0..n.min(6_000) {
+                let n = (i * 7919 + random.below(2)) % n;
+                let deadline = NOW_MS + 10_000_000_000 / round - i;
+                waited += full.touch(n, Deadline::after(deadline, 0));
+            }
+        }
+        full.store.check();
+        let usage = full.store.usage();
+        assert!(usage.used <= usage.limit, "{usage:?}");
+        assert!(waited > 0, "with {len} bytes the reserve was never used up");
+        assert_eq!(full.store.len(Db::ZERO), n);
+    }
 }
 
 #[test]

@@ -1,4 +1,10 @@
-use super::Directory;
+use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use node::CopyId;
+
+use super::{Directory, Folders, replace};
 
 #[test]
 fn only_one_server_uses_a_directory() {
@@ -48,4 +54,97 @@ fn a_damaged_epoch_or_an_unknown_format_is_an_error() {
             .to_string()
             .contains("format 99")
     );
+}
+
+/// The files of a folder by name, with what tells each from any other, and the space that it has.
+fn files(folder: &Path) -> BTreeMap<String, (u64, u64)> {
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+    let known = |entry: std::fs::DirEntry| {
+        let metadata = entry.metadata().unwrap();
+        let name = entry.file_name().into_string().unwrap();
+        (name, (metadata.ino(), metadata.blocks()))
+    };
+    files.map(known).collect()
+}
+
+#[test]
+fn replacing_a_small_file_takes_no_space() {
+    let dir = tempfile::tempdir().unwrap();
+    for text in ["1\n", "22\n"] {
+        replace(dir.path(), "EPOCH", text).unwrap();
+    }
+    let before = files(dir.path());
+    assert_eq!(before.len(), 2, "{before:?}");
+    // As long as they are open, no other file gets their numbers.
+    let _open = ["EPOCH", "EPOCH.new"].map(|name| std::fs::File::open(dir.path().join(name)));
+    for text in ["333\n", "4\n", "55\n"] {
+        replace(dir.path(), "EPOCH", text).unwrap();
+        let read = std::fs::read_to_string(dir.path().join("EPOCH")).unwrap();
+        assert_eq!(read, text);
+    }
+    let after = files(dir.path());
+    let (old, new) = (&before["EPOCH"], &before["EPOCH.new"]);
+    assert_eq!((&after["EPOCH"], &after["EPOCH.new"]), (new, old));
+    assert!(after.values().all(|(_, blocks)| *blocks > 0), "{after:?}");
+}
+
+#[test]
+fn a_torn_twin_is_never_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let folders = Folders::of(&Directory::open(dir.path()).unwrap());
+    let copy = CopyId(7);
+    for note in [&b"first"[..], b"second"] {
+        folders.keep_note(copy, note, true).unwrap();
+    }
+    let twin = dir.path().join("copies/00000007/NOTE.new");
+    let whole = std::fs::read(&twin).unwrap();
+    assert_eq!(whole, b"first");
+    // Whoever writes the next note dies at each byte of it, and power is lost.
+    let third = b"the third, which is longer";
+    for len in 0..third.len() {
+        std::fs::write(&twin, &third[..len]).unwrap();
+        let notes = folders.notes().unwrap();
+        assert_eq!(notes, [(copy, Some(b"second".to_vec()))]);
+    }
+    std::fs::remove_file(&twin).unwrap();
+    folders.keep_note(copy, third, true).unwrap();
+    let notes = folders.notes().unwrap();
+    assert_eq!(notes, [(copy, Some(third.to_vec()))]);
+}
+
+#[test]
+fn the_next_copy_has_a_folder_with_room_for_its_notes() {
+    let dir = tempfile::tempdir().unwrap();
+    let folders = Folders::of(&Directory::open(dir.path()).unwrap());
+    folders.make_spare().unwrap();
+    let spare = files(&dir.path().join("copies/spare"));
+    assert!(
+        folders.notes().unwrap().is_empty(),
+        "nobody takes it for a copy"
+    );
+    let _open = ["NOTE", "NOTE.new"]
+        .map(|name| std::fs::File::open(dir.path().join("copies/spare").join(name)));
+    let copy = CopyId(0x10);
+    folders.keep_note(copy, b"first", true).unwrap();
+    folders.keep_note(copy, b"second", true).unwrap();
+    let folder = dir.path().join("copies/00000010");
+    assert_eq!(files(&folder), spare, "two notes, and two exchanges");
+    assert!(folder.join("segments").is_dir());
+    assert!(!dir.path().join("copies/spare").exists());
+}
+
+#[test]
+fn half_a_spare_folder_is_completed() {
+    let dir = tempfile::tempdir().unwrap();
+    let folders = Folders::of(&Directory::open(dir.path()).unwrap());
+    let spare = dir.path().join("copies/spare");
+    std::fs::create_dir_all(&spare).unwrap();
+    // As a disk that was full left it.
+    std::fs::write(spare.join("NOTE"), b"").unwrap();
+    folders.make_spare().unwrap();
+    let made = files(&spare);
+    assert!(made.values().all(|(_, blocks)| *blocks > 0), "{made:?}");
+    assert_eq!(made.len(), 2);
+    assert!(spare.join("segments").is_dir());
 }

@@ -122,3 +122,52 @@ fn copies_have_folders_of_their_own() {
     assert_eq!(rig.folders.notes().unwrap().len(), 1);
     assert!(!rig.folders.segments(one).exists());
 }
+
+fn keep(copy: CopyId, ticket: u64) -> FileTask {
+    FileTask::Keep {
+        copy,
+        ticket,
+        note: b"a note".to_vec(),
+    }
+}
+
+#[test]
+fn a_note_that_cannot_be_kept_delays_only_what_depends_on_it() {
+    let mut rig = Rig::new();
+    let (old, new, other) = (CopyId(1), CopyId(2), CopyId(3));
+    rig.disk.tend_folder(keep(old, 1));
+    assert!(matches!(rig.next(), Some(Input::Kept { ticket: 1, .. })));
+    // A file in the place of the folder: as good as no room for one.
+    let place = rig.directory.path().join("copies/00000002");
+    std::fs::write(&place, b"").unwrap();
+    rig.disk.tend_folder(keep(new, 2));
+    rig.disk.tend_folder(keep(new, 3));
+    rig.disk.tend_folder(FileTask::Remove { copy: old });
+    rig.disk.tend_folder(keep(other, 4));
+    assert!(rig.disk.perform(create(other), b"").is_none());
+    assert!(rig.disk.perform(create(new), b"").is_none());
+    assert!(matches!(rig.next(), Some(Input::Kept { ticket: 4, .. })));
+    assert_eq!(rig.next_op(), (other, create(other).op, Ok(())));
+    let (copy, _, result) = rig.next_op();
+    assert_eq!(copy, new);
+    assert!(result.is_err(), "its folder is not there");
+    let kept: Vec<CopyId> = rig
+        .folders
+        .notes()
+        .unwrap()
+        .iter()
+        .map(|(copy, _)| *copy)
+        .collect();
+    assert!(
+        kept.contains(&old),
+        "what takes its place is not kept: {kept:?}"
+    );
+
+    std::fs::remove_file(&place).unwrap();
+    for expected in [2, 3] {
+        assert!(matches!(rig.next(), Some(Input::Kept { ticket, .. }) if ticket == expected));
+    }
+    assert!(rig.next().is_none(), "the old copy is removed");
+    assert!(rig.disk.is_quiet());
+    assert!(!rig.folders.segments(old).exists());
+}

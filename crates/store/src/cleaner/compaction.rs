@@ -1,6 +1,6 @@
 //! Memory compaction: the live entries of one segment slide down within it.
 
-use super::WORTH_SHARE;
+use super::{PRESSED_SHARE, WORTH_SHARE};
 use crate::entry::format::{self, Control, HEADER_BYTES, Header, Place, SEGMENT_HEADER, What};
 use crate::index::Reference;
 use crate::pages::{PAGE_BYTES, whole_pages};
@@ -70,6 +70,11 @@ impl Store {
 
     fn next_compaction(&mut self) -> Option<Compaction> {
         let floor = self.floor();
+        let share = if self.cleaner.pressed {
+            PRESSED_SHARE
+        } else {
+            WORTH_SHARE
+        };
         let worth = self
             .segments
             .iter()
@@ -77,7 +82,7 @@ impl Store {
             .filter_map(|(slot, segment)| {
                 let segment = segment.as_ref()?;
                 let dead = self.likely_dead(slot, floor);
-                let worth = dead >= (segment.resident / WORTH_SHARE).max(WORTH_BYTES);
+                let worth = dead >= (segment.resident / share).max(WORTH_BYTES);
                 let restoring = self.cleaner.restoring && segment.is_resyncing();
                 let ready = (segment.is_closed() || restoring) && !segment.busy;
                 (ready && worth && segment.gap.is_none())

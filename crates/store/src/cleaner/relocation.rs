@@ -2,7 +2,7 @@
 //! can go. Without files it is the only cleaning, as long as there is memory for it: what it frees is a whole segment, whose
 //! memory serves the next one as it is.
 
-use super::TOMBSTONE_SHARE;
+use super::{PRESSED_SHARE, TOMBSTONE_SHARE};
 use crate::Entry;
 use crate::batch::STATE_BYTES;
 use crate::entry::format::{self, HEADER_BYTES, Header, Place, SEAL_BYTES, SEGMENT_HEADER, What};
@@ -66,6 +66,7 @@ impl Store {
             work += done;
         }
         self.spend(work);
+        self.cleaner.blocked = work == 0;
         if self.segment(job.slot).next(job.at).is_none() {
             self.end_relocation(job);
             return work + 1;
@@ -228,7 +229,8 @@ impl Store {
 
     fn next_relocation(&mut self) -> Option<Relocation> {
         let slot = self
-            .choose_for_memory()
+            .choose_for_reserve()
+            .or_else(|| self.choose_for_memory())
             .or_else(|| self.choose_for_disk())
             .or_else(|| self.choose_for_tombstones())?;
         self.unschedule(slot);
@@ -250,6 +252,49 @@ impl Store {
             within: false,
             floor,
         })
+    }
+
+    /// Whether cleaning will make room in the reserve.
+    pub(super) fn can_relieve(&self) -> bool {
+        if !self.cleaner.pressed || self.files.broken.is_some() || !self.has_spare() {
+            return false;
+        }
+        match self.cleaner.relocation {
+            Some(_) => !self.cleaner.blocked,
+            // What names files that wait to be deleted will not be needed then.
+            None if !self.files.is_condemned_empty() && self.has_many_tombstones() => true,
+            None => self.choose_for_reserve().is_some(),
+        }
+    }
+
+    /// Whether a good part of the reserve may be tombstones.
+    fn has_many_tombstones(&self) -> bool {
+        let tombstones: usize = self.segments.iter().flatten().map(|s| s.tombstones).sum();
+        tombstones > self.cleaner_bytes() / 2
+    }
+
+    /// When even the reserve is used up: first what takes most memory for what it holds, as compaction leaves whole pages, and tombstones
+    /// stay as long as the files that they name; then what else keeps tombstones needed. A file in which nothing is dead is left alone, so
+    /// this comes to an end.
+    fn choose_for_reserve(&self) -> Option<usize> {
+        if !self.cleaner.pressed {
+            return None;
+        }
+        let most = self.cleaner_bytes();
+        let worn = self.best(|segment| {
+            let needed = segment.needed_bytes();
+            let wasted = segment.resident.saturating_sub(needed);
+            let dead = segment.file_len.saturating_sub(needed);
+            let worth = (segment.resident / PRESSED_SHARE).max(PAGE_BYTES / 4);
+            let fits = whole_pages(needed) <= most;
+            if fits && wasted >= worth && dead >= worth {
+                ((wasted as u64) << 20) / (needed + self.tuning.segment_bytes / 64) as u64
+            } else {
+                0
+            }
+        });
+        let many = self.has_many_tombstones();
+        worn.or_else(|| many.then(|| self.choose_for_fewer_tombstones()).flatten())
     }
 
     /// Without files, when there is something to clean and credit for it, the segment whose cleaning pays best.
@@ -288,6 +333,10 @@ impl Store {
         if !much || self.cleaner.credit == 0 {
             return None;
         }
+        self.choose_for_fewer_tombstones()
+    }
+
+    fn choose_for_fewer_tombstones(&self) -> Option<usize> {
         // Two kinds of tombstones, two cures, in turn: those that name a file go with it, so the file that holds
         // most dead entries for what its cleaning costs; the others go when nothing older than they is dead in any
         // file, so the file with the oldest dead entry. Neither cure may starve the other, nor wait for it.

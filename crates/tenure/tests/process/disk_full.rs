@@ -45,9 +45,14 @@ impl SmallDisk {
         self.path.join("filler")
     }
 
-    /// Writes until nothing fits any more.
+    /// Writes until nothing fits any more; what has become free since the last time, too.
     pub fn fill(&self) {
-        let mut file = std::fs::File::create(self.filler()).unwrap();
+        let mut options = std::fs::OpenOptions::new();
+        let mut file = options
+            .append(true)
+            .create(true)
+            .open(self.filler())
+            .unwrap();
         for piece in [1 << 20, 1 << 12, 1] {
             let zeros = vec![0; piece];
             while file.write_all(&zeros).is_ok() {}
@@ -158,6 +163,42 @@ fn a_start_on_a_full_disk_still_serves_what_is_there() {
     server.kill();
     let server = Running::start(&dir, &[]);
     assert_all_there(&mut server.client(), count);
+}
+
+#[test]
+fn a_segment_file_that_somebody_has_deleted_is_reported_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = 3000;
+    let server = Running::start(dir.path(), &[]);
+    let mut client = server.client();
+    for i in 0..count {
+        let set = client.call(&[b"SET", key(i).as_bytes(), &value(i)]);
+        assert!(set.unwrap().is_ok());
+    }
+    // Whether the end was a clean one makes no difference.
+    server.kill();
+    let log = Running::start(dir.path(), &[]).stop();
+    assert!(!log.contains("is missing"), "nothing is: {log}");
+    let file = &segment_files(dir.path())[0];
+    let name = file.file_stem().unwrap().to_str().unwrap().to_owned();
+    std::fs::remove_file(file).unwrap();
+    let server = Running::start(dir.path(), &[]);
+    let mut client = server.client();
+    let found = (0..count).filter(|i| {
+        let reply = client.call(&[b"GET", key(*i).as_bytes()]).unwrap();
+        assert!(reply == Reply::Bulk(None) || reply == Reply::Bulk(Some(value(*i))));
+        reply != Reply::Bulk(None)
+    });
+    let found = found.count() as u64;
+    assert!(found > 0 && found < count, "{found} of {count} are there");
+    assert!(client.run("SET after loss").is_ok());
+    let log = server.stop();
+    assert!(
+        log.contains("a segment file is missing") && log.contains(&name),
+        "{log}"
+    );
+    let log = Running::start(dir.path(), &[]).stop();
+    assert!(!log.contains("is missing"), "it is reported once: {log}");
 }
 
 fn flip(file: &PathBuf, bit: u64) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use server::survey::Survey;
 
-use super::rig::{Cluster, ClusterClient, Map};
+use super::rig::{Cluster, Map};
 use crate::disk_full::SmallDisk;
 use crate::running::PATIENCE;
 use crate::wire::Reply;
@@ -84,26 +84,29 @@ fn a_primary_whose_disk_is_full_is_relieved_before_anybody_notices() {
 
 #[test]
 fn where_all_disks_are_full_reads_go_on() {
-    let Some((cluster, disks)) = start(&[1, 2, 3]) else {
+    let Some((mut cluster, disks)) = start(&[1, 2, 3]) else {
         return;
     };
     let mut client = cluster.client();
-    for n in 0..KEYS {
-        let key = kept(n);
+    for key in (0..KEYS).map(kept) {
         assert!(client.until_answered(&key, &["SET", &key, "kept"]).is_ok());
     }
     disks.iter().for_each(SmallDisk::fill);
-    // Where the others' disks were full first, and a shard was handed to one of them, nobody can lead it until there is room
-    // (docs/replication.md): whoever asks is told to wait.
-    if let Some(refusal) = write_until_refused(&cluster) {
-        assert!(
-            refusal.starts_with("MISCONF") && refusal.contains("no space"),
-            "{refusal}"
-        );
-        read_on(&mut client);
+    let refusal = write_until_refused(&cluster);
+    assert!(
+        refusal.starts_with("MISCONF") && refusal.contains("no space"),
+        "{refusal}"
+    );
+    read_on(&cluster);
+    for node in [1, 2, 3] {
+        lose_and_start_again(&mut cluster, &disks, node);
+        disks.iter().for_each(SmallDisk::clear);
+        cluster.until("there is room again", Survey::is_whole);
+        disks.iter().for_each(SmallDisk::fill);
+        read_on(&cluster);
     }
     disks.iter().for_each(SmallDisk::clear);
-    let began = Instant::now();
+    let (mut client, began) = (cluster.client(), Instant::now());
     while !client
         .until_answered("kept-0", &["SET", "kept-0", "again"])
         .is_ok()
@@ -112,12 +115,36 @@ fn where_all_disks_are_full_reads_go_on() {
     }
 }
 
-/// Longer than it takes until nobody can tell the time any more.
-fn read_on(client: &mut ClusterClient) {
+/// What the node led gets a new epoch, whose members have to keep what they promise on disks that have no room; then it comes back, as the
+/// same member, to one.
+fn lose_and_start_again(cluster: &mut Cluster, disks: &[SmallDisk], node: u32) {
+    let row = |survey: &Survey| survey.nodes.iter().find(|row| row.node == node).cloned();
+    let before = row(&cluster.survey()).expect("it is a member");
+    cluster.kill(node);
+    disks.iter().for_each(SmallDisk::fill);
+    cluster.until("others lead", |survey| {
+        survey.is_served() && !leads(survey, node)
+    });
+    read_on(cluster);
+    cluster.start_node(node);
+    disks.iter().for_each(SmallDisk::fill);
+    let after = cluster.until("it is back", |survey| {
+        let mut members = survey.shards.iter().flat_map(|shard| &shard.members);
+        survey.is_served() && members.all(|member| member.present)
+    });
+    assert_eq!(row(&after).map(|row| row.life), Some(before.life));
+    read_on(cluster);
+}
+
+/// Reads everything, from whoever leads by now; for longer than it takes until nobody can tell the time any more.
+fn read_on(cluster: &Cluster) {
+    let mut client = cluster.client();
+    for key in (0..KEYS).map(kept) {
+        client.until_answered(&key, &["GET", &key]);
+    }
     let began = Instant::now();
     while began.elapsed() < Duration::from_secs(4) {
-        for n in 0..KEYS {
-            let key = kept(n);
+        for key in (0..KEYS).map(kept) {
             // Redirected at most: whoever is told to wait is told so after two seconds, and again.
             let first = client.once(&key, &["GET", &key]).unwrap();
             let reply = first.or_else(|| client.once(&key, &["GET", &key]).unwrap());
@@ -126,8 +153,8 @@ fn read_on(client: &mut ClusterClient) {
     }
 }
 
-/// Fills the log of one shard until it takes nothing more. Returns what is said then; nothing, if whoever writes is told to wait.
-fn write_until_refused(cluster: &Cluster) -> Option<String> {
+/// Fills the log of one shard until it takes nothing more. Returns what is said then.
+fn write_until_refused(cluster: &Cluster) -> String {
     let mut client = cluster.client();
     let (mut n, mut taken) = (0, Instant::now());
     while taken.elapsed() < WAITED {
@@ -135,10 +162,10 @@ fn write_until_refused(cluster: &Cluster) -> Option<String> {
         let reply = client.once(&key, &["SET", &key, &value(n)]);
         match reply.ok().flatten() {
             Some(reply) if reply.is_ok() => (n, taken) = (n + 1, Instant::now()),
-            Some(reply) => return reply.error().map(ToOwned::to_owned),
+            Some(reply) => return reply.error().expect("OK or an error").to_owned(),
             None => (),
         }
         assert!(n < MOST, "nothing is refused");
     }
-    None
+    panic!("whoever writes is told to wait: {:?}", cluster.survey());
 }

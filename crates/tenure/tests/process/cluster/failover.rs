@@ -125,6 +125,31 @@ fn a_node_that_keeps_nothing_on_disk_is_filled_by_the_others() {
 }
 
 #[test]
+fn a_node_whose_disk_has_lost_a_file_begins_a_new_life() {
+    let mut cluster = Cluster::start(3, &[]);
+    let mut client = cluster.client();
+    write_all(&mut client, "kept");
+    cluster.stop(2);
+    let copies = std::fs::read_dir(cluster.dir(2).join("copies")).unwrap();
+    let segments = copies.map(|copy| copy.unwrap().path().join("segments"));
+    let mut files = segments.flat_map(|folder| std::fs::read_dir(folder).unwrap());
+    std::fs::remove_file(files.next().expect("a file").unwrap().path()).unwrap();
+    cluster.start_node(2);
+    cluster.until("it is filled", Survey::is_whole);
+    let mut client = cluster.client();
+    read_all(&mut client, "kept");
+    let log = cluster.stop(2);
+    assert!(
+        log.contains("a segment file is missing") && log.contains("begins a new life"),
+        "{log}"
+    );
+    cluster.start_node(2);
+    cluster.until("it is back", Survey::is_whole);
+    let log = cluster.stop(2);
+    assert!(!log.contains("is missing"), "it is reported once: {log}");
+}
+
+#[test]
 fn the_figures_of_a_member_are_among_the_metrics() {
     let cluster = Cluster::start(3, &[]);
     let nodes = || cluster.nodes.values();

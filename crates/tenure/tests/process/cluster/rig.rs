@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 
@@ -105,9 +105,14 @@ impl Cluster {
         )
     }
 
+    /// Where a node keeps what it has.
+    pub fn dir(&self, node: u32) -> PathBuf {
+        self.folder.path().join(format!("node-{node}"))
+    }
+
     /// Starts a node, or starts it again.
     pub fn start_node(&mut self, node: u32) {
-        let dir = self.folder.path().join(format!("node-{node}"));
+        let dir = self.dir(node);
         let keeps_map = node == 1 && self.more.iter().any(|word| word == "--meta-listen");
         let meta = if keeps_map {
             "embedded"
@@ -194,6 +199,7 @@ impl Cluster {
                 .collect(),
             connections: BTreeMap::new(),
             homes: BTreeMap::new(),
+            refusal: String::new(),
         }
     }
 }
@@ -209,6 +215,8 @@ pub struct ClusterClient {
     pub seeds: Vec<String>,
     connections: BTreeMap<String, Client>,
     homes: BTreeMap<String, String>,
+    /// Why a command was last not done.
+    refusal: String,
 }
 
 impl ClusterClient {
@@ -244,7 +252,11 @@ impl ClusterClient {
             return None;
         }
         let again = ["TRYAGAIN", "CLUSTERDOWN", "NOQUORUM", "LOADING"];
-        (!again.iter().any(|word| error.starts_with(word))).then_some(reply)
+        if again.iter().any(|word| error.starts_with(word)) {
+            self.refusal = error.to_owned();
+            return None;
+        }
+        Some(reply)
     }
 
     fn elsewhere(&mut self, key: &str, home: &str) {
@@ -261,7 +273,8 @@ impl ClusterClient {
             if let Ok(Some(reply)) = self.once(key, words) {
                 return reply;
             }
-            assert!(began.elapsed() < PATIENCE, "{words:?} is not answered");
+            let waited = began.elapsed();
+            assert!(waited < PATIENCE, "{words:?}: {}", self.refusal);
         }
     }
 
