@@ -13,7 +13,7 @@ use meta::etcd::{self, Etcd};
 use meta::{MetaStore, Watch};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::cluster::{ClusterConfig, Meta};
 use crate::message::{Mailbox, Message};
@@ -52,6 +52,13 @@ impl MetaStore for Store {
         match self {
             Self::Tenure(client) => client.watch(after).await,
             Self::Etcd(etcd) => etcd.watch(after).await,
+        }
+    }
+
+    fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Tenure(client) => client.trouble(),
+            Self::Etcd(etcd) => etcd.trouble(),
         }
     }
 }
@@ -165,12 +172,49 @@ pub fn keep_alone(
 /// Carries the agent's questions to the store, and the answers to the node's thread, until there are no more.
 pub async fn carry(store: Store, asks: mpsc::Receiver<(AskId, Ask)>, mailbox: Mailbox) {
     let (answers, mut answered) = mpsc::channel(ANSWERS);
-    let tell = async move {
+    let store = Arc::new(store);
+    let tell = async {
+        let mut told = Told::default();
         while let Some((ask, answer)) = answered.recv().await {
+            told.look(store.trouble());
             if !mailbox.send(Message::Answered(ask, answer)) {
                 return;
             }
         }
     };
-    tokio::join!(meta::courier::carry(Arc::new(store), asks, answers), tell);
+    let carry = meta::courier::carry(Arc::clone(&store), asks, answers);
+    tokio::join!(carry, tell);
+}
+
+/// What the log says of a store that does not answer: once for each reason, as it is asked all the time, and not for a single question
+/// that met a member of etcd that is down.
+#[derive(Debug, Default)]
+struct Told {
+    trouble: Option<String>,
+    /// Answers in a row that left it so.
+    times: u32,
+    /// The log has it that the store does not answer.
+    is_down: bool,
+}
+
+/// Answers in a row that make a trouble worth a line.
+const TIMES: u32 = 3;
+
+impl Told {
+    fn look(&mut self, trouble: Option<String>) {
+        self.times = if self.trouble == trouble {
+            self.times + 1
+        } else {
+            1
+        };
+        self.trouble = trouble;
+        match &self.trouble {
+            Some(why) if self.times == TIMES => {
+                self.is_down = true;
+                warn!(why, "the metadata store does not answer");
+            }
+            None if std::mem::take(&mut self.is_down) => info!("the metadata store answers again"),
+            Some(_) | None => {}
+        }
+    }
 }
