@@ -190,31 +190,43 @@ pub async fn carry(store: Store, asks: mpsc::Receiver<(AskId, Ask)>, mailbox: Ma
 /// that met a member of etcd that is down.
 #[derive(Debug, Default)]
 struct Told {
-    trouble: Option<String>,
-    /// Answers in a row that left it so.
-    times: u32,
-    /// The log has it that the store does not answer.
-    is_down: bool,
+    /// Why the last question was not answered, and how many in a row were not, for this reason or another.
+    last: Option<String>,
+    failed: u32,
+    /// How often in a row it was this reason.
+    same: u32,
+    /// The reason that stands in the log.
+    told: Option<String>,
 }
 
-/// Answers in a row that make a trouble worth a line.
-const TIMES: u32 = 3;
+/// Questions in a row that are not answered, before that is worth a line.
+const FAILED: u32 = 2;
+/// Times in a row that another reason is given, before that is worth another line.
+const SAME: u32 = 3;
 
 impl Told {
     fn look(&mut self, trouble: Option<String>) {
-        self.times = if self.trouble == trouble {
-            self.times + 1
+        self.same = if self.last == trouble {
+            self.same + 1
         } else {
             1
         };
-        self.trouble = trouble;
-        match &self.trouble {
-            Some(why) if self.times == TIMES => {
-                self.is_down = true;
-                warn!(why, "the metadata store does not answer");
+        self.last = trouble;
+        let Some(why) = &self.last else {
+            self.failed = 0;
+            if self.told.take().is_some() {
+                info!("the metadata store answers again");
             }
-            None if std::mem::take(&mut self.is_down) => info!("the metadata store answers again"),
-            Some(_) | None => {}
+            return;
+        };
+        self.failed += 1;
+        let is_news = match &self.told {
+            None => self.failed >= FAILED,
+            Some(told) => told != why && self.same >= SAME,
+        };
+        if is_news {
+            warn!(why, "the metadata store does not answer");
+            self.told = Some(why.clone());
         }
     }
 }

@@ -35,7 +35,7 @@ impl SecuredRig {
     }
 
     fn signal(&self, signal: Signal) {
-        kill_process(Pid::from_child(self.etcd.child()), signal).expect("our own child");
+        kill_process(Pid::from_child(&self.etcd.child), signal).expect("our own child");
     }
 }
 
@@ -56,7 +56,7 @@ impl Rig for SecuredRig {
     }
 
     fn pause(&mut self) {
-        stop(self.etcd.child());
+        stop(&self.etcd.child);
     }
 
     fn resume(&mut self) {

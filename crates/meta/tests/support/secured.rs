@@ -81,7 +81,8 @@ pub struct SecuredEtcd {
     /// Where it listens: `host:port`.
     pub address: String,
     peer: String,
-    child: Child,
+    /// Its process.
+    pub child: Child,
 }
 
 impl SecuredEtcd {
@@ -118,11 +119,6 @@ impl SecuredEtcd {
     pub fn start_again(&mut self) {
         self.child = launch(self.folder.path(), &self.papers, &self.address, &self.peer);
         assert!(listens(&mut self.child, &self.address), "it comes back");
-    }
-
-    /// Its process.
-    pub fn child(&self) -> &Child {
-        &self.child
     }
 
     fn introduce_users(&self) {
