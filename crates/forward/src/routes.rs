@@ -134,9 +134,22 @@ impl Cluster {
         }
         *asked = Some(Instant::now());
         if let Some(routes) = self.ask().await {
-            let mut known = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-            *known = Arc::new(routes);
+            self.learn(routes);
         }
+    }
+
+    /// Asks the node beside, which was the first to know that there is something new; the others if it does not answer.
+    pub async fn refresh_at_home(&self) {
+        let asked = timeout(PATIENCE, ask(&self.local, &self.password)).await;
+        match asked {
+            Ok(Some(routes)) => self.learn(routes),
+            Ok(None) | Err(_) => self.refresh().await,
+        }
+    }
+
+    fn learn(&self, routes: Routes) {
+        let mut known = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Arc::new(routes);
     }
 
     /// Asks some nodes, others each time, and takes the first answer.
