@@ -57,15 +57,19 @@ impl Client {
 /// Why there was no answer, for an operator. Whoever does not know the secret is not told so: the connection just ends.
 fn explain(address: &str, error: &io::Error) -> String {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, TimedOut, UnexpectedEof};
-    match error.kind() {
-        ConnectionRefused => format!(
+    let kind = error.kind();
+    if kind == ConnectionRefused {
+        format!(
             "nothing listens at {address}: is the server with meta = embedded, or `tenure meta`, running there?"
-        ),
-        UnexpectedEof | ConnectionReset => format!(
+        )
+    } else if [UnexpectedEof, ConnectionReset].contains(&kind) {
+        format!(
             "{address} ends the connection without an answer: is TENURE_CLUSTER_SECRET the same there, and is it a tenure metadata store?"
-        ),
-        TimedOut => format!("{address} does not answer in time"),
-        _ => format!("{address}: {error}"),
+        )
+    } else if kind == TimedOut {
+        format!("{address} does not answer in time")
+    } else {
+        format!("{address}: {error}")
     }
 }
 
