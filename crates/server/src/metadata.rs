@@ -30,7 +30,7 @@ pub enum Store {
     /// One process keeps it.
     Tenure(Client),
     /// etcd.
-    Etcd(Etcd),
+    Etcd(Box<Etcd>),
 }
 
 impl MetaStore for Store {
@@ -75,7 +75,7 @@ pub fn connect(config: &ClusterConfig, kept_at: Option<SocketAddr>) -> io::Resul
         (Some(Meta::Tenure(address)), None) => Ok(client(address)),
         (Some(Meta::Etcd(members)), None) => {
             let etcd = Etcd::new(etcd_settings(config, members)?).map_err(io::Error::other)?;
-            Ok(Store::Etcd(etcd))
+            Ok(Store::Etcd(Box::new(etcd)))
         }
         (Some(Meta::Embedded) | None, None) => {
             unreachable!("an embedded store is kept before it is asked, and only members ask")

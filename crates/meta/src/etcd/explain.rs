@@ -137,7 +137,13 @@ fn of_login(status: &Status, terms: &Terms) -> Option<String> {
 
 /// What the connection says.
 fn of_connection(said: &str, terms: &Terms) -> Option<String> {
-    let has = |texts: &[&str]| texts.iter().any(|text| said.contains(text));
+    // The same failure is `Connection reset by peer` of the system, and `connection reset` of what sits on it.
+    let lower = said.to_lowercase();
+    let has = |texts: &[&str]| {
+        texts
+            .iter()
+            .any(|text| lower.contains(&text.to_lowercase()))
+    };
     let advice = if has(&["UnknownIssuer"]) {
         "its certificate was not signed by the authority in meta-ca: give the one that signed etcd's --cert-file"
     } else if has(&["NotValidForName"]) {
@@ -169,7 +175,6 @@ fn of_connection(said: &str, terms: &Terms) -> Option<String> {
 /// How a connection ends whose other end has not understood a word, or did not like what it understood.
 const CLOSED: &[&str] = &[
     "Connection reset",
-    "Broken pipe",
     "broken pipe",
     "connection closed",
     "unexpected end of file",

@@ -205,10 +205,9 @@ fn of_a_command_over_several_shards_some_parts_may_fail() {
         .error()
         .expect("one of two cannot be written")
         .to_owned();
-    assert!(
-        told.starts_with("NOQUORUM") || told.starts_with("CLUSTERDOWN"),
-        "{told}"
-    );
+    // Its primary may be one of those that stand still, and have been sent it.
+    let errors = ["NOQUORUM", "CLUSTERDOWN", "UNKNOWN"];
+    assert!(errors.iter().any(|e| told.starts_with(e)), "{told}");
     let after = Reply::Bulk(Some(b"after".to_vec()));
     assert_eq!(client.run(&format!("GET {kept}")), after, "the other was");
     let reply = client.run(&format!("DEL {lost} {kept}"));
