@@ -27,6 +27,8 @@ pub struct Routes {
     /// By slot, an index into `primaries`.
     owners: Vec<u16>,
     primaries: Vec<Arc<Address>>,
+    /// Whether every slot has an owner.
+    whole: bool,
 }
 
 impl Routes {
@@ -35,6 +37,7 @@ impl Routes {
         Self {
             owners: vec![NOBODY; usize::from(SLOTS)],
             primaries: Vec::new(),
+            whole: false,
         }
     }
 
@@ -55,6 +58,7 @@ impl Routes {
             let (first, last) = (usize::try_from(first).ok()?, usize::try_from(last).ok()?);
             routes.owners.get_mut(first..=last)?.fill(owner);
         }
+        routes.whole = !routes.owners.contains(&NOBODY);
         Some(routes)
     }
 
@@ -81,7 +85,7 @@ impl Routes {
 
     /// Whether every slot has an owner.
     pub fn is_whole(&self) -> bool {
-        !self.owners.contains(&NOBODY)
+        self.whole
     }
 }
 

@@ -94,7 +94,8 @@ pub fn explain(status: &Status, terms: &Terms) -> String {
     match (advice, status.code()) {
         (Some(advice), _) => format!("etcd at {members}: {advice}"),
         (None, Code::DeadlineExceeded | Code::Cancelled) => format!(
-            "etcd at {members} does not answer in time: is it running, has it a majority (`etcdctl endpoint status`), is it reached from here?"
+            "etcd at {members} does not answer in time: is it running, has it a majority (`etcdctl endpoint status`), is it reached from here?{}",
+            of_silence(terms)
         ),
         (None, _) => format!("etcd at {members} says, about keys below {prefix}: {said}"),
     }
@@ -106,6 +107,20 @@ fn said(status: &Status) -> String {
     let texts = [Some(status.message().to_owned()), cause];
     let texts = texts.into_iter().flatten().filter(|text| !text.is_empty());
     texts.collect::<Vec<_>>().join(": ")
+}
+
+/// What else a silence may be. In TLS 1.3 whoever connects is done before the other end has looked at his certificate: each connection seems
+/// to be made, and is ended before it is asked anything.
+fn of_silence(terms: &Terms) -> &'static str {
+    match (terms.tls, terms.certificate) {
+        (false, _) => "",
+        (true, true) => {
+            " Or it ends each connection: meta-cert has to be signed by the authority in its --trusted-ca-file, be valid now, and be for client authentication"
+        }
+        (true, false) => {
+            " Or it ends each connection, as it wants a certificate of this node (--client-cert-auth): set meta-cert and meta-key"
+        }
+    }
 }
 
 /// What etcd itself says of users.
