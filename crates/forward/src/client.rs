@@ -18,8 +18,8 @@ use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::watch;
 
 use crate::choices::authenticates;
-use crate::exchange::Exchange;
-use crate::metrics::{Metrics, count};
+use crate::exchange::{Beside, Exchange};
+use crate::metrics::{Kept, Metrics, count};
 use crate::notices::{Herald, Listener};
 use crate::outlet::{Gone, Outlet};
 use crate::plan::{Asked, Batch, Choice, Part, To};
@@ -57,8 +57,7 @@ struct Requests {
     bytes: Vec<u8>,
     parser: Parser,
     authenticated: bool,
-    /// Bytes that the metrics know of.
-    counted: usize,
+    kept: Kept,
 }
 
 /// Commands that have wholly arrived.
@@ -95,14 +94,19 @@ impl Client {
         } = port;
         Self {
             socket: reader,
-            outlet: Outlet::start(writer),
+            outlet: Outlet::start(writer, metrics, settings.buffer_bytes),
             requests: Requests {
                 bytes: Vec::new(),
                 parser: Parser::default(),
                 authenticated: settings.password.is_empty(),
-                counted: 0,
+                kept: Kept::nothing(metrics),
             },
-            exchange: Exchange::new(Arc::clone(cluster), Arc::clone(metrics), settings.patience),
+            exchange: Exchange::new(
+                Arc::clone(cluster),
+                Arc::clone(metrics),
+                Arc::clone(settings),
+                Beside::new(herald.topology()),
+            ),
             cluster: Arc::clone(cluster),
             settings: Arc::clone(settings),
             metrics: Arc::clone(metrics),
@@ -118,7 +122,7 @@ impl Client {
     pub async fn serve(mut self) {
         while let Ok(()) = self.turn().await {}
         self.requests.bytes = Vec::new();
-        self.requests.count(&self.metrics);
+        self.requests.count();
         self.outlet.finish().await;
     }
 
@@ -275,10 +279,10 @@ impl Client {
         } else {
             MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED
         };
-        self.requests.count(&self.metrics);
-        let all = self.metrics.buffered_bytes.load(Ordering::Relaxed);
+        self.requests.count();
+        let all = self.requests.kept.by_all();
         let long = self.requests.bytes.len() > KEPT_BYTES;
-        if self.requests.bytes.len() > most || (long && all > self.settings.buffer_bytes as u64) {
+        if self.requests.bytes.len() > most || (long && all > self.settings.buffer_bytes) {
             let text = "ERR the request takes more memory than there is for requests";
             self.outlet.push(&reply::error_reply(text)).await?;
             return Err(End);
@@ -388,12 +392,8 @@ impl Requests {
         self.bytes.extend_from_slice(&ahead);
     }
 
-    fn count(&mut self, metrics: &Metrics) {
-        let now = self.bytes.capacity();
-        let all = &metrics.buffered_bytes;
-        all.fetch_add(now as u64, Ordering::Relaxed);
-        all.fetch_sub(self.counted as u64, Ordering::Relaxed);
-        self.counted = now;
+    fn count(&mut self) {
+        self.kept.set(self.bytes.capacity());
     }
 }
 

@@ -17,18 +17,21 @@ use std::task::Poll;
 use std::time::Duration;
 
 use model::topology::Address;
+use model::{NodeId, Topology};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::Settings;
 use crate::choices::Choices;
 use crate::fate::{Fate, Outcome, give_up_overtaken};
 use crate::merge::Merge;
-use crate::metrics::{Metrics, count};
+use crate::metrics::{Kept, Metrics, count};
 use crate::outlet::{Gone, Outlet};
 use crate::patience::Patience;
 use crate::plan::{Batch, Part, Request, To};
 use crate::reply;
 use crate::routes::{Cluster, Routes};
-use crate::upstream::{Lost, Reader, Told, Upstream, Writer};
+use crate::upstream::{Lost, Reader, Room, Told, Upstream, Writer};
 
 /// How long to wait before a part is sent again, at first; then twice as long each time,
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
@@ -41,11 +44,47 @@ const ASKING: &[u8] = b"*1\r\n$6\r\nASKING\r\n";
 pub struct Exchange {
     cluster: Arc<Cluster>,
     metrics: Arc<Metrics>,
-    /// How long a command may be kept for want of a node.
-    patience: Duration,
+    settings: Arc<Settings>,
     /// What the client has chosen.
     choices: Choices,
     open: Vec<Upstream>,
+    beside: Beside,
+}
+
+/// Who leads what, as the node beside knows it: nobody refuses a command about all nodes for having lost some slots to another, so
+/// whether the map is still the one to go by is looked up before, and whether it still was, afterwards.
+pub struct Beside {
+    topology: watch::Receiver<Arc<Topology>>,
+    seen: Option<Arc<Topology>>,
+}
+
+impl Beside {
+    /// What is told here; nothing was looked at yet.
+    pub fn new(topology: watch::Receiver<Arc<Topology>>) -> Self {
+        Self {
+            topology,
+            seen: None,
+        }
+    }
+
+    /// Whether something is led by another than when a change was last taken.
+    fn has_changed(&self) -> bool {
+        let now = self.topology.borrow();
+        let mut seen = self.seen.iter();
+        seen.any(|seen| !leaders(seen).eq(leaders(&now)))
+    }
+
+    /// The same, or nothing was taken yet; what is known now is taken.
+    fn take_change(&mut self) -> bool {
+        let changed = self.seen.is_none() || self.has_changed();
+        self.seen = Some(Arc::clone(&self.topology.borrow()));
+        changed
+    }
+}
+
+fn leaders(topology: &Topology) -> impl Iterator<Item = (u16, u16, u32, NodeId)> {
+    let ranges = topology.ranges.iter();
+    ranges.map(|range| (range.first, range.last, range.epoch, range.primary))
 }
 
 /// What one connection has to do in a round.
@@ -68,17 +107,28 @@ struct Round<'a> {
     /// Answers that the client has.
     answered: usize,
     outlet: Option<&'a Outlet>,
+    /// Replies that are not the client's yet.
+    kept: Kept,
+    /// What all clients may keep together.
+    most: usize,
+    metrics: Arc<Metrics>,
 }
 
 impl Exchange {
     /// Without any connection yet.
-    pub fn new(cluster: Arc<Cluster>, metrics: Arc<Metrics>, patience: Duration) -> Self {
+    pub fn new(
+        cluster: Arc<Cluster>,
+        metrics: Arc<Metrics>,
+        settings: Arc<Settings>,
+        beside: Beside,
+    ) -> Self {
         Self {
             cluster,
             metrics,
-            patience,
+            settings,
             choices: Choices::default(),
             open: Vec::new(),
+            beside,
         }
     }
 
@@ -103,7 +153,7 @@ impl Exchange {
 
     /// Runs a batch and tells the client.
     pub async fn run(&mut self, batch: &Batch, input: &[u8], outlet: &Outlet) -> Result<(), Gone> {
-        let round = Round::new(batch, input, Some(outlet));
+        let round = self.round(batch, input, Some(outlet));
         self.until_answered(round).await.map(drop)
     }
 
@@ -115,26 +165,29 @@ impl Exchange {
     ) -> Result<(Vec<u8>, Option<Arc<Address>>), Gone> {
         let mut batch = Batch::default();
         batch.parts.push(part);
-        let fates = self.until_answered(Round::new(&batch, input, None)).await?;
+        let fates = self.until_answered(self.round(&batch, input, None)).await?;
         let fate = fates.into_iter().next();
         Ok(fate.map_or((Vec::new(), None), |mut fate| {
             (fate.take_kept().unwrap_or_default(), fate.by)
         }))
     }
 
-    /// Runs one command that goes to certain nodes, planned anew whenever the map shows that they are not the ones any more. What
-    /// is planned like that can be repeated.
+    /// Runs one command that goes to certain nodes, planned anew whenever the map shows that they are not, or were not, the ones any
+    /// more. What is planned like that can be repeated.
     pub async fn run_alone(
         &mut self,
         plan: impl Fn(&Routes) -> Batch,
         input: &[u8],
         outlet: &Outlet,
     ) -> Result<(), Gone> {
-        let deadline = Instant::now() + 2 * self.patience;
+        let deadline = Instant::now() + 2 * self.settings.patience;
         while Instant::now() < deadline {
+            if self.beside.take_change() {
+                self.cluster.refresh_at_home().await;
+            }
             let batch = plan(&self.cluster.routes());
-            let mut fates = self.until_answered(Round::new(&batch, input, None)).await?;
-            let complete = !fates.iter().any(Fate::is_pending);
+            let mut fates = self.until_answered(self.round(&batch, input, None)).await?;
+            let complete = !fates.iter().any(Fate::is_pending) && !self.beside.has_changed();
             if complete && let Some(answer) = batch.answers.first() {
                 let replies = fates.iter_mut().filter_map(Fate::take_kept).collect();
                 return outlet.push(&answer.merge.merge(replies)).await;
@@ -142,6 +195,24 @@ impl Exchange {
         }
         let text = "CLUSTERDOWN the nodes change faster than this command can ask them all";
         outlet.push(&reply::error_reply(text)).await
+    }
+
+    fn round<'a>(
+        &self,
+        batch: &'a Batch,
+        input: &'a [u8],
+        outlet: Option<&'a Outlet>,
+    ) -> Round<'a> {
+        Round {
+            batch,
+            input,
+            fates: batch.parts.iter().map(Fate::new).collect(),
+            answered: 0,
+            outlet,
+            kept: Kept::nothing(&self.metrics),
+            most: self.settings.buffer_bytes,
+            metrics: Arc::clone(&self.metrics),
+        }
     }
 
     /// Until each part has its answer, or the map shows that one was sent where it does not belong any more.
@@ -153,7 +224,7 @@ impl Exchange {
             self.settle(&mut round, &works);
             give_up_overtaken(&round.batch.parts, &mut round.fates);
             // Time runs from the first refusal: before it a command may have waited for its turn.
-            let until = *deadline.get_or_insert_with(|| Instant::now() + self.patience);
+            let until = *deadline.get_or_insert_with(|| Instant::now() + self.settings.patience);
             if Instant::now() >= until {
                 round.give_up(&self.metrics);
             }
@@ -260,7 +331,7 @@ impl Exchange {
         }
         let reading = read(
             &self.cluster,
-            self.patience,
+            self.settings.patience,
             round,
             &order,
             &mut readers,
@@ -306,13 +377,11 @@ impl Exchange {
 }
 
 impl<'a> Round<'a> {
-    fn new(batch: &'a Batch, input: &'a [u8], outlet: Option<&'a Outlet>) -> Self {
-        Self {
-            batch,
-            input,
-            fates: batch.parts.iter().map(Fate::new).collect(),
-            answered: 0,
-            outlet,
+    fn room(&mut self) -> Room<'_> {
+        Room {
+            kept: &mut self.kept,
+            most: self.most,
+            metrics: &self.metrics,
         }
     }
 
@@ -354,7 +423,9 @@ impl<'a> Round<'a> {
             let replies: Vec<Vec<u8>> = fates.iter_mut().filter_map(Fate::take_kept).collect();
             let relayed = replies.len() < fates.len();
             if !relayed {
+                let told: usize = replies.iter().map(Vec::len).sum();
                 outlet.push(&answer.merge.merge(replies)).await?;
+                self.kept.set(self.kept.bytes().saturating_sub(told));
             }
             self.answered += 1;
         }
@@ -420,16 +491,18 @@ async fn read(
         if **broken || refusal.is_some() {
             continue;
         }
-        let part = &round.batch.parts[index];
+        let batch = round.batch;
+        let part = &batch.parts[index];
         let mut patience = Patience::new(cluster, part, address, most);
         let reader = &mut readers[place];
-        let asked = round.fates[index].asking;
+        let (asked, outlet) = (round.fates[index].asking, round.outlet_for(index));
+        let mut room = round.room();
         let told = match asked {
-            true => reader.reply(&mut patience, None).await.map(drop),
+            true => reader.reply(&mut patience, &mut room, None).await.map(drop),
             false => Ok(()),
         };
         let told = match told {
-            Ok(()) => reader.reply(&mut patience, round.outlet_for(index)).await,
+            Ok(()) => reader.reply(&mut patience, &mut room, outlet).await,
             Err(lost) => Err(lost),
         };
         match told {

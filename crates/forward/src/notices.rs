@@ -215,6 +215,11 @@ impl Herald {
         }
     }
 
+    /// The cluster, as the node beside knows it.
+    pub fn topology(&self) -> watch::Receiver<Arc<Topology>> {
+        self.topology.clone()
+    }
+
     /// Tells, for ever: when nobody knows the cluster any more there is nothing to tell.
     pub async fn run(&self) -> ! {
         let (mut topology, mut watcher) = (self.topology.clone(), Watcher::new());

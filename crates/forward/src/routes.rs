@@ -27,6 +27,8 @@ pub struct Routes {
     /// By slot, an index into `primaries`.
     owners: Vec<u16>,
     primaries: Vec<Arc<Address>>,
+    /// Whether every slot has an owner.
+    whole: bool,
 }
 
 impl Routes {
@@ -35,6 +37,7 @@ impl Routes {
         Self {
             owners: vec![NOBODY; usize::from(SLOTS)],
             primaries: Vec::new(),
+            whole: false,
         }
     }
 
@@ -55,6 +58,7 @@ impl Routes {
             let (first, last) = (usize::try_from(first).ok()?, usize::try_from(last).ok()?);
             routes.owners.get_mut(first..=last)?.fill(owner);
         }
+        routes.whole = !routes.owners.contains(&NOBODY);
         Some(routes)
     }
 
@@ -81,7 +85,7 @@ impl Routes {
 
     /// Whether every slot has an owner.
     pub fn is_whole(&self) -> bool {
-        !self.owners.contains(&NOBODY)
+        self.whole
     }
 }
 
@@ -134,9 +138,22 @@ impl Cluster {
         }
         *asked = Some(Instant::now());
         if let Some(routes) = self.ask().await {
-            let mut known = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-            *known = Arc::new(routes);
+            self.learn(routes);
         }
+    }
+
+    /// Asks the node beside, which was the first to know that there is something new; the others if it does not answer.
+    pub async fn refresh_at_home(&self) {
+        let asked = timeout(PATIENCE, ask(&self.local, &self.password)).await;
+        match asked {
+            Ok(Some(routes)) => self.learn(routes),
+            Ok(None) | Err(_) => self.refresh().await,
+        }
+    }
+
+    fn learn(&self, routes: Routes) {
+        let mut known = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        *known = Arc::new(routes);
     }
 
     /// Asks some nodes, others each time, and takes the first answer.

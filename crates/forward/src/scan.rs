@@ -17,13 +17,22 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// Reads what a client sends; `None` if it is none that this port has given to a cluster of so many primaries.
+    /// Reads what a client sends; `None` if it is no number. Where there are fewer primaries than when it was given, it goes on at the
+    /// beginning of the last one: keys may be told twice, and the scan ends.
     pub fn parse(word: Option<&[u8]>, nodes: usize) -> Option<Self> {
         let text = std::str::from_utf8(word?).ok()?;
         let number: u64 = text.parse().ok()?;
         let node = (number % MOST_NODES) as usize;
         let inner = number / MOST_NODES;
-        (number == 0 || node < nodes).then_some(Self { node, inner })
+        let last = nodes.saturating_sub(1);
+        Some(if node > last {
+            Self {
+                node: last,
+                inner: 0,
+            }
+        } else {
+            Self { node, inner }
+        })
     }
 
     /// The cursor to go on with after this node's reply: its own scan, the next node, or 0 at the end. `None` if the node's cursor
@@ -63,7 +72,9 @@ mod tests {
         }
         let far = 1 << 50;
         assert_eq!(seen, [(0, 0), (0, far), (1, 0), (1, far), (2, 0), (2, far)]);
-        assert_eq!(Cursor::parse(Some(b"7"), 3), None, "there is no such node");
+        let last = Cursor { node: 2, inner: 0 };
+        let beyond = Cursor::parse(Some(b"70663"), 3);
+        assert_eq!(beyond, Some(last), "there are fewer nodes than there were");
         assert_eq!(Cursor::parse(Some(b"x"), 3), None);
         assert_eq!(Cursor::next(0, 3, u64::MAX / 8), None);
     }

@@ -12,7 +12,8 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
-use crate::outlet::Outlet;
+use crate::metrics::{Kept, Metrics, count};
+use crate::outlet::{LITTLE_BYTES, Outlet};
 use crate::patience::Patience;
 use crate::reply;
 
@@ -68,6 +69,30 @@ pub enum Told {
     Kept(Vec<u8>),
     /// It went to the client as it came.
     Relayed,
+}
+
+/// Memory for replies that are not the client's yet: they are merged, or wait for their turn.
+pub struct Room<'a> {
+    /// What they take.
+    pub kept: &'a mut Kept,
+    /// Bytes that all clients may keep together.
+    pub most: usize,
+    /// Where it is counted that there was no room.
+    pub metrics: &'a Metrics,
+}
+
+impl Room<'_> {
+    /// For so much more. A client that asks for more at once than there is memory for is cut off, as any whose output is too long.
+    fn take(&mut self, bytes: usize) -> Result<(), Lost> {
+        self.kept.add(bytes);
+        let own = self.kept.bytes();
+        let scarce = own > LITTLE_BYTES && self.kept.by_all() > self.most;
+        if own > MAX_OUTPUT_BUFFER_BYTES || scarce {
+            count(&self.metrics.cut_off);
+            return Err(Lost::Gone);
+        }
+        Ok(())
+    }
 }
 
 impl Upstream {
@@ -143,10 +168,11 @@ impl Reader {
     pub async fn reply(
         &mut self,
         patience: &mut Patience<'_>,
+        room: &mut Room<'_>,
         outlet: Option<&Outlet>,
     ) -> Result<Told, Lost> {
         while self.greetings > 0 {
-            let Told::Kept(raw) = self.one(patience, None).await? else {
+            let Told::Kept(raw) = self.one(patience, room, None).await? else {
                 return Err(Lost::Broken);
             };
             self.greetings -= 1;
@@ -154,19 +180,20 @@ impl Reader {
                 return Err(Lost::Refused(text.to_owned()));
             }
         }
-        self.one(patience, outlet).await
+        self.one(patience, room, outlet).await
     }
 
     /// One reply; pushes before it are left out.
     async fn one(
         &mut self,
         patience: &mut Patience<'_>,
+        room: &mut Room<'_>,
         outlet: Option<&Outlet>,
     ) -> Result<Told, Lost> {
         loop {
             let mark = self.mark(patience).await?;
             let outlet = outlet.filter(|_| mark != b'-' && mark != b'>');
-            let told = self.pass_on(patience, outlet).await?;
+            let told = self.pass_on(patience, room, outlet).await?;
             if mark != b'>' {
                 return Ok(told);
             }
@@ -185,6 +212,7 @@ impl Reader {
     async fn pass_on(
         &mut self,
         patience: &mut Patience<'_>,
+        room: &mut Room<'_>,
         outlet: Option<&Outlet>,
     ) -> Result<Told, Lost> {
         let (mut kept, mut relayed) = (Vec::new(), false);
@@ -196,14 +224,14 @@ impl Reader {
                     outlet.push(&rest[..used]).await.map_err(|_| Lost::Gone)?;
                     relayed |= used > 0;
                 }
-                None => kept.extend_from_slice(&rest[..used]),
+                None => {
+                    room.take(used)?;
+                    kept.extend_from_slice(&rest[..used]);
+                }
             }
             self.at += used;
             if ended {
                 return Ok(outlet.map_or(Told::Kept(kept), |_| Told::Relayed));
-            }
-            if kept.len() > MAX_OUTPUT_BUFFER_BYTES {
-                return Err(Lost::Gone);
             }
             self.fill(patience)
                 .await

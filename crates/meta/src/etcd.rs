@@ -5,7 +5,11 @@
 //!
 //! Old versions have known faults in watches and lists; [`Etcd::version`] is what `doctor` and the log should show.
 
-use std::{sync::Mutex, time::Duration};
+use std::{
+    future::Future,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use cluster::metadata::{Change, Listing, Outcome, Revision, Transaction, Write};
 use tonic::{
@@ -13,7 +17,10 @@ use tonic::{
     transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
 };
 
-use crate::{MetaStore, TIMEOUT, Watch};
+use crate::{
+    MetaStore, TIMEOUT, Watch,
+    trouble::{Trouble, chain},
+};
 
 /// The stubs made from `proto/etcd.proto`.
 #[allow(missing_docs, clippy::all, clippy::wildcard_enum_match_arm)]
@@ -21,8 +28,10 @@ mod stubs {
     tonic::include_proto!("etcdserverpb");
 }
 
+mod explain;
 mod watching;
 
+use explain::Terms;
 use stubs::{
     AuthenticateRequest, CompactionRequest, Compare, DeleteRangeRequest, PutRequest, RangeRequest,
     RequestOp, StatusRequest, TxnRequest, auth_client::AuthClient, compare, kv_client::KvClient,
@@ -56,6 +65,10 @@ pub struct Etcd {
     login: Option<(String, String)>,
     /// What the last login gave.
     token: Mutex<Option<String>>,
+    /// Only one question at a time logs in: etcd takes its time for each, on purpose.
+    logging_in: tokio::sync::Mutex<()>,
+    terms: Terms,
+    trouble: Trouble,
 }
 
 impl std::fmt::Debug for Etcd {
@@ -71,12 +84,17 @@ impl Etcd {
     ///
     /// # Errors
     /// If an address or a certificate cannot be understood.
-    pub fn new(settings: Settings) -> Result<Self, tonic::transport::Error> {
+    pub fn new(settings: Settings) -> Result<Self, String> {
+        explain::check_files(&settings)?;
         let mut endpoints = Vec::new();
         for address in &settings.endpoints {
-            endpoints.push(endpoint(address, &settings)?);
+            let made = endpoint(address, &settings);
+            endpoints.push(made.map_err(|error| explain::unusable(address, &chain(&error)))?);
         }
         Ok(Self {
+            terms: Terms::of(&settings),
+            trouble: Trouble::default(),
+            logging_in: tokio::sync::Mutex::new(()),
             channel: Channel::balance_list(endpoints.into_iter()),
             prefix: settings.prefix.into_bytes(),
             login: settings.login,
@@ -87,14 +105,15 @@ impl Etcd {
     /// The version of the member that answers.
     ///
     /// # Errors
-    /// If none does.
-    pub async fn version(&self) -> Result<String, Status> {
-        let mut client = MaintenanceClient::new(self.channel.clone());
-        Ok(client
-            .status(self.request(StatusRequest {}))
-            .await?
-            .into_inner()
-            .version)
+    /// If none does: why, for an operator.
+    pub async fn version(&self) -> Result<String, String> {
+        let asked = || async {
+            let mut client = MaintenanceClient::new(self.channel.clone());
+            let answer = client.status(self.request(StatusRequest {})).await?;
+            Ok(answer.into_inner().version)
+        };
+        let version = self.ask(asked).await;
+        version.ok_or_else(|| self.trouble.last().unwrap_or_default())
     }
 
     /// Has etcd forget all changes up to this revision. Operators let etcd do that by itself; tests do not wait.
@@ -138,56 +157,73 @@ impl Etcd {
     }
 
     fn sign<T>(&self, request: &mut Request<T>) {
-        let token = self
-            .token
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone();
-        if let Some(token) = token.and_then(|token| token.parse().ok()) {
+        if let Some(token) = self.token().clone().and_then(|token| token.parse().ok()) {
             request.metadata_mut().insert("token", token);
         }
     }
 
-    /// Logs in, if there is a login. Before the first question, and when etcd says that the token is none.
+    fn token(&self) -> MutexGuard<'_, Option<String>> {
+        self.token.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks, and takes note of why there is no answer.
+    async fn ask<T, F>(&self, question: impl Fn() -> F + Send) -> Option<T>
+    where
+        F: Future<Output = Result<T, Status>> + Send,
+        T: Send,
+    {
+        let asked = tokio::time::timeout(TIMEOUT, self.ask_logged_in(question));
+        let answer = asked
+            .await
+            .unwrap_or_else(|_| Err(Status::deadline_exceeded("no answer in time")));
+        match answer {
+            Ok(answer) => {
+                self.trouble.clear();
+                Some(answer)
+            }
+            Err(status) => {
+                self.trouble.note(explain::explain(&status, &self.terms));
+                None
+            }
+        }
+    }
+
+    /// Asks once more after another login, if the token was none any more: etcd forgets tokens when it starts again and when they
+    /// were not used for a while. What it refuses for that it has not carried out.
+    async fn ask_logged_in<T, F>(&self, question: impl Fn() -> F + Send) -> Result<T, Status>
+    where
+        F: Future<Output = Result<T, Status>> + Send,
+        T: Send,
+    {
+        self.log_in().await?;
+        match question().await {
+            Err(status) if self.login.is_some() && explain::is_about_token(&status) => {
+                *self.token() = None;
+                self.log_in().await?;
+                question().await
+            }
+            answer => answer,
+        }
+    }
+
+    /// Logs in, if there is a login and no token.
     async fn log_in(&self) -> Result<(), Status> {
         let Some((name, password)) = self.login.clone() else {
             return Ok(());
         };
+        let _turn = self.logging_in.lock().await;
+        if self.token().is_some() {
+            return Ok(());
+        }
         let mut client = AuthClient::new(self.channel.clone());
         let mut request = Request::new(AuthenticateRequest { name, password });
         request.set_timeout(TIMEOUT);
         let token = client.authenticate(request).await?.into_inner().token;
-        *self
-            .token
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(token);
+        *self.token() = Some(token);
         Ok(())
     }
 
-    fn is_logged_in(&self) -> bool {
-        let token = self
-            .token
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        self.login.is_none() || token.is_some()
-    }
-
-    /// A failure that a new login may mend makes the next question log in.
-    fn note_failure(&self, status: &Status) {
-        if status.code() == tonic::Code::Unauthenticated
-            || status.message().contains("invalid auth token")
-        {
-            *self
-                .token
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner) = None;
-        }
-    }
-
     async fn try_transact(&self, transaction: &Transaction) -> Result<Outcome, Status> {
-        if !self.is_logged_in() {
-            self.log_in().await?;
-        }
         let request = TxnRequest {
             compare: transaction
                 .compares
@@ -241,9 +277,6 @@ impl Etcd {
     }
 
     async fn try_list(&self) -> Result<Option<Listing>, Status> {
-        if !self.is_logged_in() {
-            self.log_in().await?;
-        }
         let request = RangeRequest {
             key: self.prefix.clone(),
             range_end: self.end(),
@@ -282,38 +315,24 @@ fn endpoint(address: &str, settings: &Settings) -> Result<Endpoint, tonic::trans
 
 impl MetaStore for Etcd {
     async fn transact(&self, transaction: &Transaction) -> Outcome {
-        let answer = tokio::time::timeout(TIMEOUT, self.try_transact(transaction)).await;
-        match answer {
-            Ok(Ok(outcome)) => outcome,
-            Ok(Err(status)) => {
-                self.note_failure(&status);
-                Outcome::Unknown
-            }
-            Err(_) => Outcome::Unknown,
-        }
+        let answer = self.ask(|| self.try_transact(transaction)).await;
+        answer.unwrap_or(Outcome::Unknown)
     }
 
     async fn list(&self) -> Option<Listing> {
-        match tokio::time::timeout(TIMEOUT, self.try_list()).await {
-            Ok(Ok(listing)) => listing,
-            Ok(Err(status)) => {
-                self.note_failure(&status);
-                None
-            }
-            Err(_) => None,
-        }
+        self.ask(|| self.try_list()).await.flatten()
     }
 
     async fn watch(&self, after: Revision) -> Watch {
         let (sender, watch) = Watch::new();
-        match tokio::time::timeout(TIMEOUT, self.begin_watch(after)).await {
-            Ok(Ok(begun)) => {
-                tokio::spawn(begun.tell(sender));
-            }
-            Ok(Err(status)) => self.note_failure(&status),
-            Err(_) => {}
+        if let Some(begun) = self.ask(|| self.begin_watch(after)).await {
+            tokio::spawn(begun.tell(sender));
         }
         watch
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.last()
     }
 }
 

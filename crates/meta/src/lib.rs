@@ -17,6 +17,7 @@ pub mod courier;
 pub mod embedded;
 #[cfg(feature = "etcd")]
 pub mod etcd;
+pub mod trouble;
 
 /// How long an answer is waited for; the agent gives up at the same time.
 pub const TIMEOUT: Duration = Duration::from_millis(cluster::timing::STORE_TIMEOUT_MS);
@@ -34,6 +35,11 @@ pub trait MetaStore: Send + Sync + 'static {
 
     /// Tells every change after this revision, in order, each once, for as long as the watch lasts.
     fn watch(&self, after: Revision) -> impl Future<Output = Watch> + Send;
+
+    /// Why the last question was not answered, for an operator; `None` if it was, or if nothing more is known.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A watch that was begun. Dropping it ends it.

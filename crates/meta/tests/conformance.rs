@@ -1,12 +1,17 @@
-//! One suite, three stores: the embedded one and etcd as processes of their own that are really killed and stopped, and the
-//! simulated one with the same faults.
+//! One suite, four stores: the embedded one, etcd, and etcd with TLS and users as processes of their own that are really killed and
+//! stopped, and the simulated one with the same faults.
 
 #[path = "conformance/rig.rs"]
 mod rig;
+#[path = "conformance/secured.rs"]
+mod secured;
+#[path = "support/secured.rs"]
+mod secured_etcd;
 #[path = "conformance/suite.rs"]
 mod suite;
 
 use rig::{EmbeddedRig, EtcdRig, SimRig};
+use secured::SecuredRig;
 
 /// Runs every check of the suite against a new store each time.
 macro_rules! conformance {
@@ -24,6 +29,14 @@ macro_rules! conformance {
                 #[tokio::test]
                 async fn $check() {
                     super::suite::$check(super::EtcdRig::start().await).await;
+                }
+            )*
+        }
+        mod etcd_secured {
+            $(
+                #[tokio::test]
+                async fn $check() {
+                    super::suite::$check(super::SecuredRig::start().await).await;
                 }
             )*
         }
@@ -60,7 +73,10 @@ async fn the_embedded_store_asks_for_its_secret() {
     use meta::MetaStore as _;
     assert!(rig.client("open sesame").list().await.is_some());
     for wrong in ["", "open", "open sesamE"] {
-        assert!(rig.client(wrong).list().await.is_none());
+        let client = rig.client(wrong);
+        assert!(client.list().await.is_none());
+        let why = client.trouble().expect("a reason");
+        assert!(why.contains("TENURE_CLUSTER_SECRET"), "{why}");
     }
 }
 

@@ -49,6 +49,7 @@ use crate::invariants::Seen;
 use crate::lead::{Lead, Stage};
 use crate::lease::Granted;
 use crate::log::Log;
+use crate::peer::Peer;
 use crate::standby::Following;
 use crate::vows::Keeper;
 use crate::wire::{Body, Message};
@@ -302,6 +303,16 @@ impl Replica {
             clock_us: 0,
             seen: Seen::default(),
         }
+    }
+
+    /// Bytes of memory that it takes: batches and parts of snapshots that are kept to be sent again.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        let kept: usize = match &self.role {
+            Role::Standby => 0,
+            Role::Leading(lead) => lead.peers.iter().map(Peer::kept_bytes).sum(),
+        };
+        self.log.memory_bytes() + kept
     }
 
     /// Takes in what has happened. `now` was read after the inputs of this turn had arrived, so that a right to read that holds at `now`

@@ -121,6 +121,11 @@ impl Log {
         self.batches.push_back(Kept { batch, end });
     }
 
+    /// Bytes of memory that it takes. What a batch counts for its header stands for what an allocation costs.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        (self.end - self.begin) as usize + self.batches.capacity() * size_of::<Kept>()
+    }
+
     /// Lets go of the oldest batches, down to a size, but of nothing behind `committed`.
     pub(crate) fn trim(&mut self, bytes: usize, committed: Position) {
         while self.end - self.begin > bytes as u64

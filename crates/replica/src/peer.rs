@@ -366,6 +366,14 @@ impl Peer {
         view.post.send(out, view.epoch, self.member, body);
     }
 
+    /// Bytes of the part of a snapshot that is kept to be sent again.
+    pub(crate) fn kept_bytes(&self) -> usize {
+        match &self.flow {
+            Flow::Joining(joining) => joining.chunk.as_ref().map_or(0, |kept| kept.bytes.len()),
+            Flow::Probing | Flow::Streaming => 0,
+        }
+    }
+
     /// Whether it is filled anew.
     pub(crate) fn is_joining(&self) -> bool {
         matches!(self.flow, Flow::Joining(_))

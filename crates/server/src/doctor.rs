@@ -10,7 +10,7 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::config::cluster::Meta;
+use crate::config::cluster::{ClusterConfig, Meta};
 use crate::config::units::size_rounded;
 use crate::metadata::{self, Store};
 
@@ -231,8 +231,9 @@ async fn ask(config: &Config) -> io::Result<Finding> {
     let store = metadata::connect(&config.cluster, None)?;
     let clock = Clock::start();
     if store.list().await.is_none() {
+        let why = store.trouble();
         return Err(io::Error::other(
-            "no answer in time (address, secret, login or certificate)",
+            why.unwrap_or_else(|| "no answer in time".into()),
         ));
     }
     let took = clock.elapsed();
@@ -241,12 +242,26 @@ async fn ask(config: &Config) -> io::Result<Finding> {
         Store::Etcd(etcd) => {
             let version = etcd.version().await.map_err(io::Error::other)?;
             let advice = trouble_with(&version);
-            (format!("etcd {version}"), advice)
+            let by = way_to_etcd(&config.cluster);
+            (format!("etcd {version} {by}"), advice)
         }
     };
     let slow = (took > SLOW_STORE).then_some("it is slow: each failover waits for it");
     let found = format!("{kind}, answers in {took:.1?}");
     Ok(Finding::new("metadata store", found, advice.or(slow)))
+}
+
+/// How etcd is reached.
+fn way_to_etcd(cluster: &ClusterConfig) -> String {
+    let tls = match (&cluster.meta_ca, &cluster.meta_cert) {
+        (None, _) => "in plain text",
+        (Some(_), None) => "over TLS",
+        (Some(_), Some(_)) => "over TLS with a certificate",
+    };
+    match cluster.meta_user.as_str() {
+        "" => format!("{tls}, as no user"),
+        user => format!("{tls}, as user {user}"),
+    }
 }
 
 /// What is known against a version of etcd.

@@ -147,7 +147,11 @@ async fn claim(store: &impl MetaStore, record: &NodeRecord) -> NodeId {
             return node;
         }
         if tries % TRIES_PER_LINE == 1 {
-            warn!("waiting for the metadata store, which gives this node its number");
+            let why = store.trouble().unwrap_or_default();
+            warn!(
+                why,
+                "waiting for the metadata store, which gives this node its number"
+            );
         }
         tokio::time::sleep(RETRY).await;
     }

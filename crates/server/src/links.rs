@@ -11,7 +11,9 @@
 //! the node's own thread: a message costs no hop between threads, and one write a peer and turn. A link may lose any message and
 //! all after it; whoever sent it repeats what matters.
 //!
-//! Nothing waits for a peer: what it does not take is bounded, and past the bound its link is dropped. A link that is silent for longer
+//! Nothing waits for a peer: what it does not take is bounded, for all links together. Past its share of that a link takes no more messages of
+//! copies, which are sent again anyway, each 100 ms the whole window: without a bound a standby that stands still would be sent so much
+//! until its silence is noticed. Heartbeats find room all the same; a link on which even they pile up is dropped. A link that is silent for longer
 //! than heartbeats explain is opened anew, since TCP's own repetitions grow rare during an outage.
 
 mod frame;
@@ -28,7 +30,7 @@ use mio::{Interest, Registry, Token};
 use model::{Member, NodeId};
 use tracing::{debug, info, warn};
 
-use self::link::{Link, Side, Stage};
+use self::link::{Link, Queued, Side, Stage};
 use crate::accept::{Accepted, Listener};
 
 pub use self::frame::Kind;
@@ -62,6 +64,8 @@ pub struct LinkStats {
     pub resets: u64,
     /// Links that were dropped because their peer did not read.
     pub overfull: u64,
+    /// Messages of copies that found no room on their link: their senders repeat them.
+    pub left_out: u64,
     /// Connections and frames that were refused.
     pub refused: u64,
     /// Frames that came, and went.
@@ -119,13 +123,15 @@ pub struct Links {
     again: Vec<usize>,
     resets: Vec<NodeId>,
     scratch: Box<[u8]>,
+    /// Bytes that the buffers of all links may take together.
+    room: usize,
     /// Counters.
     pub stats: LinkStats,
 }
 
 impl Links {
-    /// No links yet.
-    pub fn new(me: Introduction, listener: Listener) -> Self {
+    /// No links yet. Their buffers are to keep to `room` bytes together.
+    pub fn new(me: Introduction, listener: Listener, room: usize) -> Self {
         Self {
             me,
             listener,
@@ -137,6 +143,7 @@ impl Links {
             again: Vec::new(),
             resets: Vec::new(),
             scratch: vec![0; SCRATCH_BYTES].into_boxed_slice(),
+            room,
             stats: LinkStats::default(),
         }
     }
@@ -218,20 +225,42 @@ impl Links {
         !self.again.is_empty()
     }
 
-    /// Sends a message, if there is a link: at the end of the turn.
+    /// Sends a message, if there is a link, and on it room: at the end of the turn.
     pub fn send(&mut self, to: NodeId, kind: Kind, body: &[u8], now_us: u64) {
         let Some(&token) = self.current.get(&to) else {
             return;
         };
-        let link = self.open.get_mut(&token).expect("current links are open");
-        if link.queue(kind, body) {
-            self.stats.frames_out += 1;
-            self.stats.bytes_out += body.len() as u64;
-            self.dirty.push(token);
-        } else {
-            let link = self.open.remove(&token).expect("seen just now");
-            self.ended(token, &link, End::Overfull, now_us);
+        let share = self.share();
+        let link = self.open.get(&token).expect("current links are open");
+        if link.is_full(share / 2, body) {
+            // What the system takes at once need not wait for the end of the turn.
+            self.write(token, now_us);
         }
+        let Some(link) = self.open.get_mut(&token) else {
+            return;
+        };
+        match link.queue_within(share, kind, body) {
+            Queued::Yes => {
+                self.stats.frames_out += 1;
+                self.stats.bytes_out += body.len() as u64;
+                self.dirty.push(token);
+            }
+            Queued::LeftOut => self.stats.left_out += 1,
+            Queued::Overfull => {
+                let link = self.open.remove(&token).expect("seen just now");
+                self.ended(token, &link, End::Overfull, now_us);
+            }
+        }
+    }
+
+    /// Bytes that may wait on one link, so that all together keep to their room: a buffer that grows takes twice what is in it.
+    fn share(&self) -> usize {
+        self.room / (2 * self.current.len().max(1))
+    }
+
+    /// Bytes of the buffers of all links.
+    pub fn buffered_bytes(&self) -> usize {
+        self.open.values().map(Link::buffered_bytes).sum()
     }
 
     /// Sends what waits: one write a link, unless the system takes it in parts.

@@ -163,7 +163,8 @@ impl Candidate {
         };
         let (asks, asked) = mpsc::channel(ASKS);
         runtime.spawn(metadata::carry(self.store, asked, mailbox));
-        let links = Links::new(introduction, self.listener);
+        let room = settings::link_bytes(config) as usize;
+        let links = Links::new(introduction, self.listener, room);
         let agent = agent::Agent::new(identity, now);
         let (tell, told) = watch::channel(Arc::new(nobody(me)));
         let ports = self.ports.start(config, max_clients, client, told)?;
@@ -224,7 +225,7 @@ fn membership(config: &Config, directory: Option<&Directory>, me: Member, seed: 
     let limits = settings::of_store(config, seed);
     Membership {
         me,
-        replica: replica::Settings::default(),
+        replica: settings::of_replica(config),
         memory_bytes: limits.memory_bytes,
         sync: limits.sync,
         directory: directory.map(|directory| directory.id),

@@ -13,7 +13,7 @@ use meta::etcd::{self, Etcd};
 use meta::{MetaStore, Watch};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::config::cluster::{ClusterConfig, Meta};
 use crate::message::{Mailbox, Message};
@@ -30,7 +30,7 @@ pub enum Store {
     /// One process keeps it.
     Tenure(Client),
     /// etcd.
-    Etcd(Etcd),
+    Etcd(Box<Etcd>),
 }
 
 impl MetaStore for Store {
@@ -54,6 +54,13 @@ impl MetaStore for Store {
             Self::Etcd(etcd) => etcd.watch(after).await,
         }
     }
+
+    fn trouble(&self) -> Option<String> {
+        match self {
+            Self::Tenure(client) => client.trouble(),
+            Self::Etcd(etcd) => etcd.trouble(),
+        }
+    }
 }
 
 /// The store that the configuration names. `kept_at` is where this process keeps it, if it does. To be called where a runtime is.
@@ -68,7 +75,7 @@ pub fn connect(config: &ClusterConfig, kept_at: Option<SocketAddr>) -> io::Resul
         (Some(Meta::Tenure(address)), None) => Ok(client(address)),
         (Some(Meta::Etcd(members)), None) => {
             let etcd = Etcd::new(etcd_settings(config, members)?).map_err(io::Error::other)?;
-            Ok(Store::Etcd(etcd))
+            Ok(Store::Etcd(Box::new(etcd)))
         }
         (Some(Meta::Embedded) | None, None) => {
             unreachable!("an embedded store is kept before it is asked, and only members ask")
@@ -165,12 +172,61 @@ pub fn keep_alone(
 /// Carries the agent's questions to the store, and the answers to the node's thread, until there are no more.
 pub async fn carry(store: Store, asks: mpsc::Receiver<(AskId, Ask)>, mailbox: Mailbox) {
     let (answers, mut answered) = mpsc::channel(ANSWERS);
-    let tell = async move {
+    let store = Arc::new(store);
+    let tell = async {
+        let mut told = Told::default();
         while let Some((ask, answer)) = answered.recv().await {
+            told.look(store.trouble());
             if !mailbox.send(Message::Answered(ask, answer)) {
                 return;
             }
         }
     };
-    tokio::join!(meta::courier::carry(Arc::new(store), asks, answers), tell);
+    let carry = meta::courier::carry(Arc::clone(&store), asks, answers);
+    tokio::join!(carry, tell);
+}
+
+/// What the log says of a store that does not answer: once for each reason, as it is asked all the time, and not for a single question
+/// that met a member of etcd that is down.
+#[derive(Debug, Default)]
+struct Told {
+    /// Why the last question was not answered, and how many in a row were not, for this reason or another.
+    last: Option<String>,
+    failed: u32,
+    /// How often in a row it was this reason.
+    same: u32,
+    /// The reason that stands in the log.
+    told: Option<String>,
+}
+
+/// Questions in a row that are not answered, before that is worth a line.
+const FAILED: u32 = 2;
+/// Times in a row that another reason is given, before that is worth another line.
+const SAME: u32 = 3;
+
+impl Told {
+    fn look(&mut self, trouble: Option<String>) {
+        self.same = if self.last == trouble {
+            self.same + 1
+        } else {
+            1
+        };
+        self.last = trouble;
+        let Some(why) = &self.last else {
+            self.failed = 0;
+            if self.told.take().is_some() {
+                info!("the metadata store answers again");
+            }
+            return;
+        };
+        self.failed += 1;
+        let is_news = match &self.told {
+            None => self.failed >= FAILED,
+            Some(told) => told != why && self.same >= SAME,
+        };
+        if is_news {
+            warn!(why, "the metadata store does not answer");
+            self.told = Some(why.clone());
+        }
+    }
 }

@@ -16,6 +16,7 @@ use tracing::warn;
 
 use crate::config::Config;
 use crate::serve::{StartError, address_error, system};
+use crate::settings;
 
 /// How long clients of the forwarding port may take to come to an end when the server does: to move, and to be answered.
 const END: Duration = Duration::from_secs(2 + MOVE_WITHIN.as_secs());
@@ -90,7 +91,7 @@ impl Ports {
             password: config.password.clone(),
             max_clients,
             bulk_bytes: config.max_value_bytes as usize,
-            buffer_bytes: (config.memory_bytes / BUFFER_SHARE) as usize,
+            buffer_bytes: settings::forward_bytes(config) as usize,
             patience: Duration::from_millis(config.cluster.forward_wait_ms),
         };
         let sentinel = SentinelSettings {
@@ -120,9 +121,6 @@ impl Ports {
         })
     }
 }
-
-/// Requests of all clients of the forwarding port may take so small a part of the server's memory.
-const BUFFER_SHARE: u64 = 16;
 
 impl ServedPorts {
     /// Lets clients finish what is under way, for a bounded time.

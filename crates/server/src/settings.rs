@@ -15,17 +15,49 @@ const OVERHEAD_BYTES: u64 = 12 << 20;
 const BUFFERS_PART: u64 = 32;
 const LEAST_BUFFERS_BYTES: u64 = 16 << 20;
 
+/// Of a member, the share that is kept for what waits to be sent to other nodes.
+const LINKS_PART: u64 = 32;
+const LEAST_LINKS_BYTES: u64 = 8 << 20;
+/// Of a member's memory, one part in so many may be one copy's batches that are kept to be sent again: that part is the store's, but with
+/// little memory it shall not be most of it.
+const BACKLOG_PART: u64 = 64;
+const LEAST_BACKLOG_BYTES: u64 = 1 << 20;
+
 /// Bytes that the connections' buffers may take together.
 fn buffer_bytes(config: &Config) -> u64 {
     ((config.memory_bytes - OVERHEAD_BYTES) / BUFFERS_PART).max(LEAST_BUFFERS_BYTES)
 }
 
+/// Bytes that the buffers of links may take together; none without a cluster.
+pub fn link_bytes(config: &Config) -> u64 {
+    let least = ((config.memory_bytes - OVERHEAD_BYTES) / LINKS_PART).max(LEAST_LINKS_BYTES);
+    config.cluster.meta.as_ref().map_or(0, |_| least)
+}
+
+/// Bytes that the buffers of the forwarding port's clients may take together; none without one.
+pub fn forward_bytes(config: &Config) -> u64 {
+    config.cluster.forward.map_or(0, |_| buffer_bytes(config))
+}
+
 /// For the store. It keeps to its part of the memory; the rest of the process needs the remainder.
 pub fn of_store(config: &Config, seed: u64) -> StoreConfig {
+    let buffers = buffer_bytes(config) + link_bytes(config) + forward_bytes(config);
     StoreConfig {
-        memory_bytes: (config.memory_bytes - OVERHEAD_BYTES - buffer_bytes(config)) as usize,
+        memory_bytes: (config.memory_bytes - OVERHEAD_BYTES - buffers) as usize,
         sync: config.sync,
         seed,
+    }
+}
+
+/// For the copies of a member. What they keep counts towards the store's part.
+pub fn of_replica(config: &Config) -> replica::Settings {
+    let usual = replica::Settings::default();
+    let most = (config.memory_bytes / BACKLOG_PART).max(LEAST_BACKLOG_BYTES) as usize;
+    let backlog_bytes = usual.backlog_bytes.min(most);
+    replica::Settings {
+        backlog_bytes,
+        uncommitted_bytes: usual.uncommitted_bytes.min(backlog_bytes),
+        ..usual
     }
 }
 

@@ -135,6 +135,15 @@ impl Replicated {
             .expect("it has said that it would take it");
     }
 
+    /// Bytes of memory that it takes: above all batches that are kept to be sent again.
+    fn memory_bytes(&self) -> usize {
+        let pending = self.pending.iter().map(|pending| match pending {
+            Pending::Batch(batch) => batch.bytes.len(),
+            Pending::Part(_, bytes) => bytes.len(),
+        });
+        self.replica.memory_bytes() + pending.sum::<usize>()
+    }
+
     /// Applies what waits, until the log takes no more for now.
     fn catch_up(&mut self, known: &mut Learner<'_>, commits: &mut Commits) {
         while let Some(front) = self.pending.front() {
@@ -392,8 +401,9 @@ impl Shard {
     /// Bytes that others use of the memory that the store's limit is about: they count towards it.
     pub fn set_beside(&mut self, bytes: usize) {
         self.beside = bytes;
-        self.store
-            .set_beside(bytes + self.holds.bytes() + self.users.bytes());
+        let copy = self.copy.as_ref().map_or(0, |copy| copy.memory_bytes());
+        let own = self.holds.bytes() + self.users.bytes() + copy;
+        self.store.set_beside(bytes + own);
     }
 
     /// What this shard uses, of that memory and otherwise.

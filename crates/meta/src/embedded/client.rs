@@ -1,12 +1,12 @@
 //! A peer of an embedded store: one connection to a question, so that there is nothing to mix up and nothing to repair.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use cluster::metadata::{Listing, Outcome, Revision, Transaction};
 use tokio::{net::TcpStream, time::timeout};
 
 use super::frame::{Frame, MAX_ANSWER_BYTES};
-use crate::{MetaStore, TIMEOUT, Watch};
+use crate::{MetaStore, TIMEOUT, Watch, trouble::Trouble};
 
 /// How often the kernel asks after a silent watch's other end.
 const KEEPALIVE: Duration = Duration::from_secs(2);
@@ -16,6 +16,7 @@ const KEEPALIVE: Duration = Duration::from_secs(2);
 pub struct Client {
     address: String,
     secret: Vec<u8>,
+    trouble: Arc<Trouble>,
 }
 
 impl Client {
@@ -26,6 +27,7 @@ impl Client {
         Self {
             address: address.into(),
             secret: secret.to_vec(),
+            trouble: Arc::default(),
         }
     }
 
@@ -42,7 +44,32 @@ impl Client {
             let mut stream = self.ask(question).await?;
             Frame::receive(&mut stream, MAX_ANSWER_BYTES).await
         };
-        timeout(TIMEOUT, asked).await?
+        let answer = timeout(TIMEOUT, asked).await;
+        let answer = answer.unwrap_or_else(|late| Err(late.into()));
+        match &answer {
+            Ok(_) => self.trouble.clear(),
+            Err(error) => self.trouble.note(explain(&self.address, error)),
+        }
+        answer
+    }
+}
+
+/// Why there was no answer, for an operator. Whoever does not know the secret is not told so: the connection just ends.
+fn explain(address: &str, error: &io::Error) -> String {
+    use io::ErrorKind::{ConnectionRefused, ConnectionReset, TimedOut, UnexpectedEof};
+    let kind = error.kind();
+    if kind == ConnectionRefused {
+        format!(
+            "nothing listens at {address}: is the server with meta = embedded, or `tenure meta`, running there?"
+        )
+    } else if [UnexpectedEof, ConnectionReset].contains(&kind) {
+        format!(
+            "{address} ends the connection without an answer: is TENURE_CLUSTER_SECRET the same there, and is it a tenure metadata store?"
+        )
+    } else if kind == TimedOut {
+        format!("{address} does not answer in time")
+    } else {
+        format!("{address}: {error}")
     }
 }
 
@@ -89,5 +116,9 @@ impl MetaStore for Client {
             }
         });
         watch
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.trouble.last()
     }
 }

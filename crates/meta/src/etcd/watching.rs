@@ -25,9 +25,6 @@ pub(super) struct Begun {
 
 impl Etcd {
     pub(super) async fn begin_watch(&self, after: Revision) -> Result<Begun, Status> {
-        if !self.is_logged_in() {
-            self.log_in().await?;
-        }
         let create = WatchCreateRequest {
             key: self.prefix.clone(),
             range_end: self.end(),

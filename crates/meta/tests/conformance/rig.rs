@@ -46,32 +46,35 @@ impl Process {
         kill_process(pid, signal).expect("our own child");
     }
 
-    /// SIGSTOP takes a moment, one thread after the other: until then it may still answer.
     fn stop(&self) {
-        self.signal(Signal::STOP);
-        let threads = format!("/proc/{}/task", self.0.id());
-        let is_stopped = |thread: std::io::Result<std::fs::DirEntry>| {
-            let stat =
-                thread.and_then(|thread| std::fs::read_to_string(thread.path().join("stat")));
-            // The state stands behind the name, which is in parentheses.
-            stat.is_ok_and(|stat| {
-                stat.rsplit(") ")
-                    .next()
-                    .is_some_and(|rest| rest.starts_with('T'))
-            })
-        };
-        while !std::fs::read_dir(&threads)
-            .expect("our own child")
-            .all(is_stopped)
-        {
-            std::thread::yield_now();
-        }
+        stop(&self.0);
     }
 
     fn kill(&mut self) {
         // A stopped process takes it as well.
         self.0.kill().expect("our own child");
         self.0.wait().expect("our own child");
+    }
+}
+
+/// SIGSTOP takes a moment, one thread after the other: until then it may still answer.
+pub fn stop(child: &Child) {
+    kill_process(Pid::from_child(child), Signal::STOP).expect("our own child");
+    let threads = format!("/proc/{}/task", child.id());
+    let is_stopped = |thread: std::io::Result<std::fs::DirEntry>| {
+        let stat = thread.and_then(|thread| std::fs::read_to_string(thread.path().join("stat")));
+        // The state stands behind the name, which is in parentheses.
+        stat.is_ok_and(|stat| {
+            stat.rsplit(") ")
+                .next()
+                .is_some_and(|rest| rest.starts_with('T'))
+        })
+    };
+    while !std::fs::read_dir(&threads)
+        .expect("our own child")
+        .all(is_stopped)
+    {
+        std::thread::yield_now();
     }
 }
 
@@ -222,6 +225,10 @@ impl EtcdRig {
     async fn answers(&self) -> bool {
         let asking = async { while self.etcd.list().await.is_none() {} };
         timeout(Duration::from_secs(20), asking).await.is_ok()
+    }
+
+    pub fn address(&self) -> String {
+        format!("127.0.0.1:{}", self.ports[0])
     }
 
     pub fn etcd(&self) -> &etcd::Etcd {

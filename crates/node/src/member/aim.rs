@@ -69,6 +69,9 @@ impl Cluster {
     pub(super) fn aim(&self, now: Now, prepared: Prepared, arguments: Arguments<'_>) -> Aim {
         let mut keys = command::keys_of(prepared, arguments);
         let Some(first) = keys.next() else {
+            if let Some(slot) = slot_asked_about(prepared, arguments) {
+                return self.aim_at_own(slot);
+            }
             return aim_without_key(prepared, arguments).unwrap_or_else(|| self.aim_anywhere(now));
         };
         let slot = Slot::of(first);
@@ -104,6 +107,13 @@ impl Cluster {
             Some(place) if self.leads(place) => Aim::Copy(place),
             Some(_) | None => self.aim_elsewhere(shard, slot),
         }
+    }
+
+    /// To the copy that has a slot, if this node leads it; a slot that is elsewhere has no keys here.
+    fn aim_at_own(&self, slot: Slot) -> Aim {
+        let place = self.route.shard(slot).and_then(|shard| self.place(shard));
+        let place = place.filter(|place| self.leads(*place));
+        place.map_or(Aim::Nobody, Aim::Copy)
     }
 
     /// Whether this copy serves, or says of itself that it does: the map may be behind.
@@ -166,6 +176,17 @@ impl Cluster {
         let slots = u64::from(record.last_slot - record.first_slot) + 1;
         Slot::new(record.first_slot + (now.mono_us % slots) as u16)
     }
+}
+
+/// The slot that a command is about without naming a key: only one shard's keys need be looked at.
+fn slot_asked_about(prepared: Prepared, arguments: Arguments<'_>) -> Option<Slot> {
+    let spec = command::spec_of(prepared)?;
+    let asks = ["cluster|countkeysinslot", "cluster|getkeysinslot"].contains(&spec.name);
+    if !asks || !spec.fits(arguments.len()) {
+        return None;
+    }
+    let number = arguments.integer(2).ok()?;
+    u16::try_from(number).ok().and_then(Slot::new)
 }
 
 /// Where a command without a key goes; `None` for one that makes one.

@@ -245,6 +245,67 @@ fn commands_without_a_key_are_about_the_primaries_of_the_node() {
     assert!(world.ask(1, "SWAPDB 0 1").starts_with("-ERR"));
 }
 
+/// A slot's keys are asked of the node that leads its shard; the others have none.
+#[test]
+fn keys_of_a_slot_are_where_its_shard_is() {
+    let mut world = World::new(3, 16, false);
+    for key in 0..100 {
+        assert_eq!(world.follow(&format!("SET {{tag}}{key} {key}")), "+OK\n");
+        assert_eq!(world.follow(&format!("SET other:{key} {key}")), "+OK\n");
+    }
+    let slot = number(&world.ask(0, "CLUSTER KEYSLOT tag"));
+    let mut ask = |what: &str| -> Vec<String> {
+        let nodes = 0..3;
+        nodes
+            .map(|node| world.ask(node, &format!("CLUSTER {what}")))
+            .collect()
+    };
+    let mut counts = ask(&format!("COUNTKEYSINSLOT {slot}"));
+    counts.sort();
+    assert_eq!(counts, [":0\n", ":0\n", ":100\n"]);
+    let found = ask(&format!("GETKEYSINSLOT {slot} 7")).concat();
+    assert_eq!(found.matches("{tag}").count(), 7, "{found}");
+    for wrong in [
+        "COUNTKEYSINSLOT 16384",
+        "COUNTKEYSINSLOT x",
+        "GETKEYSINSLOT 1",
+    ] {
+        assert!(ask(wrong)[0].starts_with("-ERR"), "{wrong}");
+    }
+}
+
+/// What a copy keeps to send again is memory of its node's, as what its store has.
+#[test]
+fn batches_that_are_kept_count_towards_the_memory() {
+    let used = |backlog_bytes: usize| -> Vec<usize> {
+        let mut world = World::without_shards(3, false);
+        world.replica.backlog_bytes = backlog_bytes;
+        world.replica.uncommitted_bytes = backlog_bytes;
+        for node in 0..3 {
+            world.kill(node);
+            world.start(node);
+        }
+        world.create(1);
+        set_all(&mut world, 0..100);
+        world.pass(1_000);
+        let nodes = 0..3;
+        nodes
+            .map(|node| {
+                world
+                    .node(node)
+                    .shards()
+                    .map(|(_, shard)| shard.used_bytes())
+                    .sum()
+            })
+            .collect()
+    };
+    let (little, much) = (used(16 << 10), used(8 << 20));
+    for (little, much) in little.iter().zip(&much) {
+        let values = 100 * long(0).len();
+        assert!(*much >= little + values - (64 << 10), "{little} and {much}");
+    }
+}
+
 fn number(reply: &str) -> u64 {
     let digits = reply.trim().trim_start_matches(':');
     digits

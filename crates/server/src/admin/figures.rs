@@ -34,6 +34,8 @@ pub struct Figures {
     pub copies: Vec<CopyFigures>,
     /// Links that are up.
     pub links: usize,
+    /// Bytes of the buffers of all links.
+    pub link_bytes: usize,
     /// Counters of links, and of the agent.
     pub link_stats: LinkStats,
     pub stats: PlaneStats,
@@ -77,6 +79,7 @@ impl Figures {
                 .map(|(shard, data)| copy(plane, shard, data))
                 .collect(),
             links: plane.links.up().count(),
+            link_bytes: plane.links.buffered_bytes(),
             link_stats: plane.links.stats,
             stats: plane.stats,
             forward: plane.outside.metrics(),

@@ -120,13 +120,37 @@ impl ClusterConfig {
                 "meta = embedded keeps the cluster map in the data directory, and dir = off: give a directory, or let another process keep it (`tenure meta`)",
             ));
         }
-        if self.meta_cert.is_some() != self.meta_key.is_some() {
-            return Err(ConfigError::new(
-                "meta-cert and meta-key belong together: give both or none",
-            ));
-        }
+        self.check_way_to_etcd(meta)?;
         self.check_exposure(config, meta)?;
         self.check_ports(config)
+    }
+
+    /// What would be ignored in silence would leave somebody in the belief that it is safe.
+    fn check_way_to_etcd(&self, meta: &Meta) -> Result<(), ConfigError> {
+        let keys = [
+            ("meta-user", !self.meta_user.is_empty()),
+            ("meta-password", !self.meta_password.is_empty()),
+            ("meta-ca", self.meta_ca.is_some()),
+            ("meta-cert", self.meta_cert.is_some()),
+            ("meta-key", self.meta_key.is_some()),
+        ];
+        let given = keys.iter().find(|(_, is_given)| *is_given);
+        if let (Some((key, _)), false) = (given, matches!(meta, Meta::Etcd(_))) {
+            return Err(ConfigError(format!(
+                "{key} is about etcd, and meta = {} is none: leave it out",
+                meta_text(meta)
+            )));
+        }
+        let wrong = if self.meta_cert.is_some() != self.meta_key.is_some() {
+            "meta-cert and meta-key belong together: give both or none"
+        } else if self.meta_cert.is_some() && self.meta_ca.is_none() {
+            "meta-cert is shown over TLS only, and without meta-ca etcd is reached in plain text: give meta-ca too"
+        } else if self.meta_user.is_empty() && !self.meta_password.is_empty() {
+            "meta-password is nobody's: give meta-user too"
+        } else {
+            return Ok(());
+        };
+        Err(ConfigError::new(wrong))
     }
 
     /// What clients reach without knowing the cluster asks for the password that they need anyway.

@@ -189,3 +189,36 @@ fn sizes_and_durations() {
         ("90s".into(), "0".into())
     );
 }
+
+#[test]
+fn half_a_way_to_etcd_is_refused() {
+    let etcd = ("meta", "etcd://127.0.0.1:2379");
+    let wrong: &[(&[(&str, &str)], &str)] = &[
+        (&[etcd, ("meta-cert", "c"), ("meta-ca", "a")], "meta-key"),
+        (&[etcd, ("meta-cert", "c"), ("meta-key", "k")], "meta-ca"),
+        (&[etcd, ("meta-password", "p")], "meta-user"),
+        (
+            &[("meta", "embedded"), ("meta-ca", "a")],
+            "meta-ca is about etcd",
+        ),
+        (
+            &[("meta", "tenure://a:1"), ("meta-user", "u")],
+            "meta-user is about etcd",
+        ),
+    ];
+    for (flags, word) in wrong {
+        let error = load(None, &[], flags).unwrap_err().to_string();
+        assert!(error.contains(word), "{flags:?}: {error}");
+    }
+    let all = [
+        "meta-ca",
+        "meta-cert",
+        "meta-key",
+        "meta-user",
+        "meta-password",
+    ];
+    let mut flags: Vec<_> = all.iter().map(|key| (*key, "x")).collect();
+    flags.push(etcd);
+    assert!(load(None, &[], &flags).is_ok());
+    assert!(load(None, &[], &[etcd, ("meta-ca", "x")]).is_ok());
+}

@@ -17,6 +17,8 @@ use model::{Member, NodeId};
 
 /// Bytes before the kind.
 const HEADER_BYTES: usize = 8;
+/// Bytes of a frame besides its body.
+pub const OVERHEAD_BYTES: usize = HEADER_BYTES + 1;
 /// Longest kind and body.
 pub const MAX_BYTES: usize = 1 + replica::wire::MAX_MESSAGE_BYTES;
 /// Longest kind and body of whoever has not shown yet that he belongs here.

@@ -7,9 +7,6 @@ use model::{Member, NodeId};
 
 use super::frame::{self, Kind};
 
-/// Bytes that may wait for a peer to take them. A primary has a window of a few MiB on its way to each standby of each of its shards;
-/// a peer that lets more than this pile up does not read, and its link is dropped.
-const MAX_OUTPUT_BYTES: usize = 64 << 20;
 /// A buffer that grew beyond this is given back when it is empty.
 pub const KEPT_BYTES: usize = 1 << 20;
 
@@ -44,6 +41,17 @@ pub enum Side {
     Opened(NodeId),
     /// The other end.
     Accepted,
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Queued {
+    /// It will be sent.
+    Yes,
+    /// There was no room for it.
+    LeftOut,
+    /// The peer does not read at all.
+    Overfull,
 }
 
 /// See the module.
@@ -105,14 +113,36 @@ impl Link {
         }
     }
 
-    /// Puts a frame behind what waits to be sent. Whether there was room for it.
-    pub fn queue(&mut self, kind: Kind, body: &[u8]) -> bool {
+    /// Puts a frame behind what waits to be sent, if there is room in this share. One message always finds room where none waits.
+    pub fn queue_within(&mut self, share: usize, kind: Kind, body: &[u8]) -> Queued {
+        match kind {
+            // The last quarter is for the agents, whose messages are small: a peer on whose link they pile up does not read.
+            Kind::Replica if self.is_full(share - share / 4, body) => return Queued::LeftOut,
+            Kind::Agent if self.is_full(share, body) => return Queued::Overfull,
+            Kind::Replica | Kind::Agent | Kind::Hello | Kind::Farewell => {}
+        }
+        self.queue(kind, body);
+        Queued::Yes
+    }
+
+    /// Whether there is no room in this share for that.
+    pub fn is_full(&self, share: usize, body: &[u8]) -> bool {
         let waiting = self.output.len() - self.sent;
-        if waiting + body.len() > MAX_OUTPUT_BYTES {
-            return false;
+        waiting > 0 && waiting + body.len() + frame::OVERHEAD_BYTES > share
+    }
+
+    /// Puts a frame behind what waits to be sent.
+    pub fn queue(&mut self, kind: Kind, body: &[u8]) {
+        if self.output.capacity() - self.output.len() < body.len() + frame::OVERHEAD_BYTES {
+            // What was sent need not grow with the rest.
+            self.output.drain(..std::mem::take(&mut self.sent));
         }
         frame::write(kind, body, &mut self.output);
-        true
+    }
+
+    /// Bytes of its buffers.
+    pub fn buffered_bytes(&self) -> usize {
+        self.output.capacity() + self.partial.capacity()
     }
 
     /// Whether there is something to send and the system may take it.
@@ -154,9 +184,10 @@ impl Link {
     /// Says farewell and closes. Closing with unread bytes makes the system reset the connection, which can overtake the farewell: so
     /// what has arrived is taken out first. Best effort: at worst the other end takes it for a reset.
     pub fn leave(mut self, scratch: &mut [u8]) {
-        if self.stage == Stage::Connecting || !self.queue(Kind::Farewell, &[]) {
+        if self.stage == Stage::Connecting {
             return;
         }
+        self.queue(Kind::Farewell, &[]);
         for _ in 0..DISCARDED_READS {
             match self.read(scratch) {
                 Ok(Some(count)) if count > 0 => {}

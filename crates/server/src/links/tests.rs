@@ -13,6 +13,8 @@ use super::{Introduction, Links};
 use crate::accept::Listener;
 use crate::clock::Clock;
 
+/// For the buffers of all links of an end.
+const ROOM: usize = 32 << 20;
 /// Longest that anything here may take.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -39,7 +41,7 @@ impl End {
     fn new(node: u32, secret: &str) -> Self {
         let poll = Poll::new().unwrap();
         let listener = Listener::bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
-        let mut links = Links::new(introduction(node, secret), listener);
+        let mut links = Links::new(introduction(node, secret), listener, ROOM);
         links.listen(poll.registry()).unwrap();
         Self {
             links,
@@ -220,18 +222,47 @@ fn a_stranger_cannot_claim_a_long_frame_or_stay_silent() {
     }
 }
 
+/// Messages of copies are left out where there is no room for them; heartbeats find some, until they pile up as well.
 #[test]
 fn a_peer_that_does_not_read_is_bounded() {
     let mut world = World::new(2);
     world.connect(0, 1);
-    let message = vec![7; 4 << 20];
     let now_us = world.now_us();
+    let links = &mut world.ends[0].links;
+    let message = vec![7; 4 << 20];
     for _ in 0..64 {
-        world.ends[0]
-            .links
-            .send(NodeId(1), Kind::Replica, &message, now_us);
-        world.ends[0].links.flush(now_us);
+        links.send(NodeId(1), Kind::Replica, &message, now_us);
+        links.flush(now_us);
+        assert!(links.buffered_bytes() <= ROOM);
     }
-    assert_eq!(world.ends[0].links.stats.overfull, 1);
-    assert!(!world.ends[0].is_up(1));
+    assert!(links.stats.left_out > 32, "{:?}", links.stats);
+    links.send(NodeId(1), Kind::Agent, b"heartbeat", now_us);
+    assert_eq!(links.stats.overfull, 0);
+    assert!(links.up().count() == 1);
+    while links.up().count() == 1 {
+        links.send(NodeId(1), Kind::Agent, &message[..64 << 10], now_us);
+        assert!(links.buffered_bytes() <= ROOM);
+    }
+    assert_eq!(links.stats.overfull, 1);
+    assert_eq!(links.buffered_bytes(), 0);
+}
+
+/// What is left out is not missed by what comes after it: the frames on the link stay whole.
+#[test]
+fn a_peer_that_reads_again_hears_what_found_room() {
+    let mut world = World::new(2);
+    world.connect(0, 1);
+    let now_us = world.now_us();
+    let links = &mut world.ends[0].links;
+    let message = vec![7; 1 << 20];
+    while links.stats.left_out < 10 {
+        links.send(NodeId(1), Kind::Replica, &message, now_us);
+        links.flush(now_us);
+    }
+    links.send(NodeId(1), Kind::Agent, b"heartbeat", now_us);
+    let sent = links.stats.frames_out as usize;
+    world.until("what was sent", |world| world.ends[1].heard.len() == sent);
+    let last = (NodeId(0), Kind::Agent, b"heartbeat".to_vec());
+    assert!(world.ends[1].heard.last() == Some(&last));
+    assert!(world.ends[0].links.buffered_bytes() <= 2 << 20);
 }

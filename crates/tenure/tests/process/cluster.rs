@@ -3,7 +3,13 @@
 mod dev;
 mod disk_full;
 mod failover;
+mod forwarding;
+mod forwarding_load;
 mod members;
+mod memory;
 mod metadata;
 mod notices;
 mod rig;
+mod secured;
+#[path = "../../../meta/tests/support/secured.rs"]
+mod secured_etcd;

@@ -57,6 +57,13 @@ impl Client {
         Ok(Self { stream, reader })
     }
 
+    /// The same connection, for whoever sends while another reads.
+    pub fn another(&self) -> io::Result<Self> {
+        let stream = self.stream.try_clone()?;
+        let reader = BufReader::new(stream.try_clone()?);
+        Ok(Self { stream, reader })
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)
@@ -109,7 +116,8 @@ impl Client {
         items.map(Reply::Array)
     }
 
-    fn line(&mut self) -> io::Result<String> {
+    /// Reads a line, as it stands.
+    pub fn line(&mut self) -> io::Result<String> {
         let mut line = Vec::new();
         while !line.ends_with(b"\r\n") {
             let mut byte = [0];
@@ -125,6 +133,11 @@ impl Client {
         self.stream
             .shutdown(Shutdown::Write)
             .expect("the connection is open");
+    }
+
+    /// The same, of a connection that may have ended.
+    pub fn finish_quietly(&mut self) {
+        let _ = self.stream.shutdown(Shutdown::Write);
     }
 
     /// Reads to the end of the connection.

@@ -135,6 +135,12 @@ fn links(out: &mut Text, figures: &Figures) {
         "Links with other nodes that are up.",
         figures.links,
     );
+    out.one(
+        "tenure_link_buffered_bytes",
+        "gauge",
+        "Memory for what waits to be sent to other nodes, or has come in part.",
+        figures.link_bytes,
+    );
     let stats = &figures.link_stats;
     for (name, help, value) in [
         (
@@ -151,6 +157,11 @@ fn links(out: &mut Text, figures: &Figures) {
             "tenure_link_overfull_total",
             "Links that were dropped because the other node did not read.",
             stats.overfull,
+        ),
+        (
+            "tenure_link_left_out_total",
+            "Messages of copies for which a link had no room; they are sent again.",
+            stats.left_out,
         ),
         (
             "tenure_link_refused_total",
@@ -183,7 +194,7 @@ fn links(out: &mut Text, figures: &Figures) {
 }
 
 fn forward(out: &mut Text, counters: &Metrics) {
-    let now: [(&str, &str, &str, &AtomicU64); 10] = [
+    let now: [(&str, &str, &str, &AtomicU64); 11] = [
         (
             "tenure_forward_clients",
             "gauge",
@@ -193,8 +204,14 @@ fn forward(out: &mut Text, counters: &Metrics) {
         (
             "tenure_forward_buffered_bytes",
             "gauge",
-            "Memory for their requests.",
+            "Memory for their requests and for replies that they have not read.",
             &counters.buffered_bytes,
+        ),
+        (
+            "tenure_forward_cut_off_total",
+            "counter",
+            "Clients that were cut off: they did not read, or asked for more at once than there is memory for.",
+            &counters.cut_off,
         ),
         (
             "tenure_forward_accepted_total",

@@ -9,7 +9,7 @@ use server::survey::Survey;
 use super::rig::{Cluster, ClusterClient};
 use crate::wire::Reply;
 
-fn write_and_read(client: &mut ClusterClient, value: &str) {
+pub(super) fn write_and_read(client: &mut ClusterClient, value: &str) {
     for n in 0..100 {
         let key = format!("key-{n}");
         assert!(client.until_answered(&key, &["SET", &key, value]).is_ok());
@@ -29,7 +29,7 @@ fn without_its_map_a_cluster_serves_on_and_with_it_again_fails_over() {
 }
 
 /// The store has just gone: everything is served on; then it comes back, and a primary that died meanwhile is followed.
-fn without_the_store(
+pub(super) fn without_the_store(
     cluster: &mut Cluster,
     client: &mut ClusterClient,
     bring_back: impl FnOnce(&mut Cluster),
