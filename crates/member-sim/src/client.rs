@@ -154,10 +154,8 @@ impl Client {
             Some(to) => *to,
             None => self.random.below(u64::from(plan.nodes)) as u32,
         };
-        let bytes = batch
-            .iter()
-            .flat_map(|a| encode(&words(&a.id, &a.ask)))
-            .collect();
+        let requests = batch.iter().map(|a| encode(&words(&a.id, &a.ask)));
+        let bytes = requests.collect::<Vec<_>>().concat();
         batch.iter_mut().for_each(|asked| asked.tried_us = now_us);
         self.asked = batch;
         Some((to, bytes))

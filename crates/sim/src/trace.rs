@@ -28,16 +28,26 @@ impl Trace {
 
     /// Mixes bytes into the digest.
     pub fn fold(&mut self, bytes: &[u8]) {
-        for &byte in bytes {
-            self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        let (words, rest) = bytes.as_chunks();
+        for word in words {
+            self.mix(u64::from_le_bytes(*word));
+        }
+        for byte in rest {
+            self.mix(u64::from(*byte));
         }
     }
 
     /// Mixes numbers into the digest.
     pub fn numbers(&mut self, numbers: &[u64]) {
         for number in numbers {
-            self.fold(&number.to_le_bytes());
+            self.mix(*number);
         }
+    }
+
+    fn mix(&mut self, number: u64) {
+        let mixed = (self.digest ^ number).wrapping_mul(0x0000_0100_0000_01b3);
+        // What is multiplied moves up only: without this the highest bits would stay where they are.
+        self.digest = mixed.rotate_left(29);
     }
 
     /// The next turn begins.

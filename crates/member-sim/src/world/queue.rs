@@ -1,62 +1,39 @@
 //! What is to happen, in the order of time; at one time, in the order in which it was decided.
 
-use std::cmp::{Ordering, Reverse};
+use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::Event;
 
-#[derive(Debug)]
-struct Queued {
-    at_us: u64,
-    number: u64,
-    event: Event,
-}
-
-/// See the module.
+/// See the module. Events are large and stay where they are: what is sorted says where.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    heap: BinaryHeap<Reverse<Queued>>,
+    /// When, the how manieth, and where.
+    heap: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    events: Vec<Option<Event>>,
+    free: Vec<usize>,
     next: u64,
 }
 
 impl Queue {
     pub(super) fn push(&mut self, at_us: u64, event: Event) {
-        let number = self.next;
+        let place = self.free.pop().unwrap_or(self.events.len());
+        if place == self.events.len() {
+            self.events.push(None);
+        }
+        self.events[place] = Some(event);
+        self.heap.push(Reverse((at_us, self.next, place)));
         self.next += 1;
-        self.heap.push(Reverse(Queued {
-            at_us,
-            number,
-            event,
-        }));
     }
 
     /// What happens next, and when, unless that is later.
     pub(super) fn pop_until(&mut self, until_us: u64) -> Option<(u64, Event)> {
-        let Reverse(first) = self.heap.peek()?;
-        if first.at_us > until_us {
+        let Reverse((at_us, _, place)) = *self.heap.peek()?;
+        if at_us > until_us {
             return None;
         }
-        let Reverse(first) = self.heap.pop()?;
-        Some((first.at_us, first.event))
-    }
-}
-
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other) == Ordering::Equal
-    }
-}
-
-impl Eq for Queued {}
-
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Queued {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (self.at_us, self.number).cmp(&(other.at_us, other.number))
+        self.heap.pop();
+        self.free.push(place);
+        Some((at_us, self.events[place].take()?))
     }
 }
