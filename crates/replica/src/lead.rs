@@ -118,12 +118,14 @@ impl Lead {
         peers.chain(hand_over).min().unwrap_or(u64::MAX)
     }
 
+    /// On the way to serving. Until its vows are saved it only asks the old set.
     pub(crate) fn recovery_next_us(
         &self,
         settings: &Settings,
         granted: &Granted,
         me: Member,
         clock_us: u64,
+        is_settled: bool,
     ) -> u64 {
         let old = self.old.iter().flat_map(|old| {
             let own = old.index(me).filter(|i| old.answers[*i].is_none());
@@ -133,12 +135,16 @@ impl Lead {
                 .into_iter()
                 .chain(ends_us.filter(|us| *us > clock_us))
         });
-        let publish = match self.stage {
-            Stage::Publishing => Some(self.publish_us),
-            Stage::Sealing | Stage::Bringing | Stage::Serving => None,
+        // The old set is asked until there is something to publish.
+        let (asking_us, publish_us) = match self.stage {
+            Stage::Sealing | Stage::Bringing => (old.min().unwrap_or(u64::MAX), u64::MAX),
+            Stage::Publishing => (u64::MAX, self.publish_us),
+            Stage::Serving => (u64::MAX, u64::MAX),
         };
-        self.next_us(settings)
-            .min(old.min().unwrap_or(u64::MAX))
-            .min(publish.unwrap_or(u64::MAX))
+        if is_settled {
+            self.next_us(settings).min(asking_us).min(publish_us)
+        } else {
+            asking_us
+        }
     }
 }

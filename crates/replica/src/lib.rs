@@ -441,8 +441,9 @@ impl Replica {
         }
     }
 
-    /// Up to where this copy's own log counts.
-    pub(crate) fn own_ack(&self) -> Position {
+    /// Up to where this copy's own log is persisted, and so counts.
+    #[must_use]
+    pub fn own_ack(&self) -> Position {
         self.persisted.min(self.log.last())
     }
 
@@ -491,7 +492,14 @@ impl Replica {
                 Stage::Serving => lead.next_us(&self.settings),
                 Stage::Sealing | Stage::Bringing | Stage::Publishing => {
                     let me = self.post.me;
-                    lead.recovery_next_us(&self.settings, &self.granted, me, self.clock_us)
+                    let is_settled = self.keeper.settled();
+                    lead.recovery_next_us(
+                        &self.settings,
+                        &self.granted,
+                        me,
+                        self.clock_us,
+                        is_settled,
+                    )
                 }
             }),
         }

@@ -24,6 +24,8 @@ struct Cluster {
     copies: Vec<Replica>,
     now_us: u64,
     cut: Vec<u32>,
+    /// Its disk keeps the vow to be synced waiting.
+    unsaved: Option<u32>,
     messages: VecDeque<(Member, Vec<u8>)>,
     effects: Vec<(u32, Effect)>,
 }
@@ -40,6 +42,7 @@ impl Cluster {
             copies: copies.collect(),
             now_us: 1_000_000,
             cut: Vec::new(),
+            unsaved: None,
             messages: VecDeque::new(),
             effects: Vec::new(),
         };
@@ -70,6 +73,7 @@ impl Cluster {
         let mut done: Vec<Input<'static>> = Vec::new();
         for effect in out.effects {
             match &effect {
+                Effect::Save(vows, _) if self.unsaved == Some(n) && vows.synced == 2 => {}
                 Effect::Save(_, ticket) => done.push(Input::Saved(*ticket)),
                 Effect::Accepted { last, .. } => done.push(Input::Persisted(*last)),
                 _ => {}
@@ -219,6 +223,42 @@ fn a_successor_waits_for_the_lease_of_a_primary_that_does_not_answer() {
     cluster.settle();
     assert_eq!(cluster.standing(1), SERVING);
     assert_eq!(cluster.committed(1), Position::new(1, 1));
+}
+
+#[test]
+fn a_successor_that_waits_for_the_metadata_store_is_not_called_for_nothing() {
+    let mut cluster = Cluster::new(first());
+    let next = first().published().succeed(*first().copies(), NodeId(1));
+    for n in 0..3 {
+        cluster.give(n, Input::Config(next));
+    }
+    cluster.settle();
+    assert!(cluster.has(1, |e| matches!(e, Effect::Publish(p) if p.epoch() == 2)));
+    is_not_called_for_nothing(cluster);
+}
+
+#[test]
+fn a_successor_that_waits_for_its_disk_is_not_called_for_nothing() {
+    let mut cluster = Cluster::new(first());
+    let next = first().published().succeed(*first().copies(), NodeId(1));
+    cluster.unsaved = Some(1);
+    for n in 0..3 {
+        cluster.give(n, Input::Config(next));
+    }
+    cluster.settle();
+    assert!(cluster.has(
+        1,
+        |e| matches!(e, Effect::Save(vows, _) if vows.synced == 2)
+    ));
+    is_not_called_for_nothing(cluster);
+}
+
+fn is_not_called_for_nothing(mut cluster: Cluster) {
+    for _ in 0..100 {
+        cluster.pass(10_000);
+        let next_us = cluster.copies[1].next_us().unwrap_or(u64::MAX);
+        assert!(next_us > cluster.now_us, "it was just called");
+    }
 }
 
 /// A standby that its disk keeps waiting: it is handed everything, and what it says is picked out.
