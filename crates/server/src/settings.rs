@@ -75,6 +75,7 @@ pub fn of_shard(config: &Config, seed: u64) -> ShardSettings {
         }),
         gone_ms: config.rotated_gone_ms,
         seed,
+        ..ShardSettings::default()
     }
 }
 

@@ -63,10 +63,14 @@ pub struct ShardSettings {
     pub gone_ms: u64,
     /// Secret of the hash tables, so that nobody can choose ids that collide.
     pub seed: u64,
+    /// Bytes of a part of a snapshot, about.
+    pub part_bytes: usize,
 }
 
 /// Default of [`ShardSettings::gone_ms`]: longer than any request that still carries an old id should take.
 pub const DEFAULT_GONE_MS: u64 = 60_000;
+/// Default of [`ShardSettings::part_bytes`].
+const PART_BYTES: usize = 128 << 10;
 
 impl Default for ShardSettings {
     fn default() -> Self {
@@ -76,6 +80,7 @@ impl Default for ShardSettings {
             user_cap: None,
             gone_ms: DEFAULT_GONE_MS,
             seed: 0,
+            part_bytes: PART_BYTES,
         }
     }
 }

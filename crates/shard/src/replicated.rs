@@ -26,8 +26,6 @@ use crate::marks::Marks;
 use crate::users::Users;
 use crate::{Shard, ShardSettings};
 
-/// Bytes of a part of a snapshot, about.
-const CHUNK_BYTES: usize = 128 << 10;
 /// By how much a standby looks for expired entries later than the primary: what follows from an expiry is written by the primary, and
 /// must not be lost if it dies before.
 const SWEEP_LATER_MS: u64 = 5_000;
@@ -284,7 +282,8 @@ impl Shard {
     #[must_use]
     pub fn read_chunk(&self, cursor: u64) -> Chunk {
         let mut bytes = Vec::new();
-        let next = self.store.tell_all(cursor, CHUNK_BYTES, &mut bytes);
+        let part_bytes = self.settings.part_bytes;
+        let next = self.store.tell_all(cursor, part_bytes, &mut bytes);
         let at = self.replica().last();
         Chunk { at, bytes, next }
     }
