@@ -24,6 +24,8 @@ pub struct Plan {
     pub max_value_bytes: usize,
     /// Longest value that a client writes.
     pub value_bytes: u64,
+    /// Bytes of a part of a snapshot, about.
+    pub part_bytes: usize,
     /// Clients.
     pub clients: usize,
     /// Keys of each kind that they fight over.
@@ -32,7 +34,7 @@ pub struct Plan {
     pub weights: [u32; KINDS],
     /// Counters that a client asks for without waiting.
     pub pipeline: u64,
-    /// Longest time that a client thinks, in microseconds.
+    /// Longest time that a client thinks, in microseconds: most runs ask some hundreds of requests, and some as many as they can.
     pub think_us: u64,
     /// How long a client waits for an answer, in microseconds.
     pub patience_us: u64,
@@ -60,6 +62,10 @@ pub struct Plan {
 
 /// Least [`replica::Settings::message_bytes`] where messages overtake each other.
 const WILD_MESSAGE_BYTES: usize = 16 << 10;
+/// Runs whose clients ask as much as they can, in parts of ten thousand.
+const HURRIED: u32 = 1_500;
+/// For the others: how long a client thinks at most, for each request of each client that is asked meanwhile, in microseconds.
+const PACE_US: u64 = 5_000;
 /// Kinds of requests: see [`crate::client`].
 pub const KINDS: usize = 6;
 
@@ -137,6 +143,7 @@ impl Plan {
             files,
             max_value_bytes,
             value_bytes: r.extreme(1, max_value_bytes as u64 - 64),
+            part_bytes: *r.pick(&[1, 1, 300, 4 << 10, 128 << 10]),
             clients: r.between(2, 8) as usize,
             keys: r.extreme(1, 12),
             weights,
@@ -147,14 +154,38 @@ impl Plan {
             wild: r.chance(4_000),
             disk_us: r.extreme(1, 30_000),
             skew_ms: *r.pick(&[0, 0, 5, 800]),
-            rate_ppm: *r.pick(&[0, 0, 200, 9_000]),
+            rate_ppm: 0,
             faulty_ms: r.between(800, 3_500),
             fault_every_ms: r.between(60, 900),
             fault_ms: *r.pick(&[300, 800, 2_500, 4_000]),
             faults: draw_faults(r),
             is_repaired: r.chance(600),
         }
+        .with_clocks(r)
+        .with_pace(r)
         .consistent()
+    }
+
+    /// Leases that end before anybody is suspected, and such that are what a new primary waits for; and clocks that are wrong by no more
+    /// than is allowed for.
+    fn with_clocks(mut self, random: &mut Random) -> Self {
+        let lasts_us = [150_000, 300_000, 300_000, 300_000, 800_000, 1_500_000];
+        self.replica.lease_us = *random.pick(&lasts_us);
+        if random.chance(2_000) {
+            self.replica.rate_error_ppm = 100_000;
+        }
+        let error_ppm = self.replica.rate_error_ppm;
+        self.rate_ppm = *random.pick(&[0, 0, 200, 9_000, error_ppm]);
+        self
+    }
+
+    /// What is asked decides what a run costs, and hardly what it reaches.
+    fn with_pace(mut self, random: &mut Random) -> Self {
+        if !random.chance(HURRIED) {
+            let pace_us = PACE_US * self.clients as u64 * self.pipeline;
+            self.think_us = self.think_us.max(pace_us);
+        }
+        self
     }
 
     fn consistent(mut self) -> Self {

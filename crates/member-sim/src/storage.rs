@@ -211,6 +211,11 @@ impl Storage {
         }
     }
 
+    /// What is found may be damaged from now on.
+    pub const fn suspect(&mut self) {
+        self.is_suspect = true;
+    }
+
     /// Whether there is no room for another file.
     pub fn set_full(&mut self, full: bool) {
         self.full = full;
@@ -228,6 +233,12 @@ impl Storage {
     #[must_use]
     pub const fn is_suspect(&self) -> bool {
         self.is_suspect
+    }
+
+    /// Whether a folder that was removed may be back after a loss of power.
+    #[must_use]
+    pub const fn has_ghost(&self) -> bool {
+        self.ghost.is_some()
     }
 
     /// Everything goes.

@@ -1,10 +1,11 @@
 //! Faults, one after the other, of the kinds that the plan has.
 
 use cluster::coordinator::Command;
-use model::{Member, NodeId, Phase, ShardId};
+use model::{Member, NodeId, ShardId};
 use sim::control::store::Fate;
 use sim::disk::Crash;
 
+use super::plots::Step;
 use super::{Arrival, Event, World};
 use crate::rare::Rare;
 
@@ -15,6 +16,10 @@ enum Kind {
     KillLeader,
     KillAll,
     KillOthers,
+    Flap,
+    Alone,
+    Behead,
+    Tear,
     Power,
     Pause,
     PauseLeader,
@@ -79,12 +84,19 @@ impl World {
                     Kind::KillLeader,
                     Kind::KillAll,
                     Kind::KillOthers,
+                    Kind::Flap,
                 ],
             ),
             (faults.power, &[Kind::Power]),
-            (faults.pause, &[Kind::Pause, Kind::Pause, Kind::PauseLeader]),
+            (
+                faults.pause,
+                &[Kind::Pause, Kind::Pause, Kind::PauseLeader, Kind::Alone],
+            ),
             (faults.limp, &[Kind::Limp]),
-            (faults.cut, &[Kind::Cut, Kind::Isolate]),
+            (
+                faults.cut,
+                &[Kind::Cut, Kind::Isolate, Kind::Behead, Kind::Tear],
+            ),
             (faults.loss, &[Kind::Loss]),
             (
                 faults.store,
@@ -128,7 +140,14 @@ impl World {
                     self.kill(other, Crash::Process, soon_us);
                 }
             }
-            Kind::Power => self.kill(node, Crash::Power, soon_us),
+            Kind::Flap => self.flap(node),
+            Kind::Alone => self.leave_alone(),
+            Kind::Behead => self.behead(soon_us),
+            Kind::Tear => self.tear(),
+            Kind::Power => {
+                let node = self.powerless(node);
+                self.kill(node, Crash::Power, soon_us);
+            }
             Kind::Pause => self.pause(node, soon_us),
             Kind::PauseLeader => self.pause(leader, soon_us),
             Kind::Limp => {
@@ -167,13 +186,19 @@ impl World {
                 let often = self.faults.extreme(10, 5_000) as u32;
                 self.hosts[node as usize].storage.set_failing(often);
                 self.after(soon_us, Event::Heal(Heal::Disk(node)));
+                let dies_us = self.faults.extreme(1, self.plan.fault_ms) * 1_000;
+                let step = Step::Kill {
+                    node,
+                    for_us: soon_us,
+                };
+                self.after(dies_us, Event::Plot(step));
             }
         }
         Ok(())
     }
 
     /// A process is killed, or a machine loses its power, if what that takes is with enough others.
-    fn kill(&mut self, node: u32, how: Crash, for_us: u64) {
+    pub(super) fn kill(&mut self, node: u32, how: Crash, for_us: u64) {
         let keeps = self.hosts[node as usize].survives(how);
         if keeps || self.may_lose(node) {
             self.crash(node, how);
@@ -181,7 +206,7 @@ impl World {
         }
     }
 
-    fn pause(&mut self, node: u32, for_us: u64) {
+    pub(super) fn pause(&mut self, node: u32, for_us: u64) {
         self.counts.note(Rare::Paused);
         self.pause_quietly(node, for_us);
     }
@@ -217,7 +242,7 @@ impl World {
     }
 
     /// One node cannot hear, or cannot be heard, or both.
-    fn isolate(&mut self, node: u32, for_us: u64) {
+    pub(super) fn isolate(&mut self, node: u32, for_us: u64) {
         self.counts.note(Rare::Isolated);
         let way = self.faults.below(3);
         for other in (0..self.plan.nodes).filter(|other| *other != node) {
@@ -291,26 +316,6 @@ impl World {
     pub(super) fn is_alive(&self, member: Member) -> bool {
         let host = &self.hosts[member.node.0 as usize];
         host.member == member && host.is_up()
-    }
-
-    /// Whether every shard that has a copy there is served by a set of which all others have everything.
-    pub(super) fn may_lose(&mut self, node: u32) -> bool {
-        let me = self.hosts[node as usize].member;
-        let shards = self.service.map().shards().iter();
-        let shards: Vec<_> = shards
-            .map(|(shard, record)| (*shard, record.config))
-            .collect();
-        shards.into_iter().all(|(shard, config)| {
-            let from = match config.phase() {
-                Phase::Recovering { from: Some(from) } => from.copies.contains(me),
-                Phase::Recovering { from: None } | Phase::Serving => false,
-            };
-            if !config.copies().contains(me) && !from {
-                return true;
-            }
-            let is_full = config.copies().members().len() >= self.plan.copies();
-            config.phase() == Phase::Serving && is_full && self.is_whole_without(shard, node)
-        })
     }
 
     pub(super) fn is_whole_without(&mut self, shard: ShardId, without: u32) -> bool {

@@ -25,6 +25,8 @@ const TURN_US: u64 = 50;
 const LEAVE_US: u64 = 10_000_000;
 /// See [`LEAVE_US`].
 const LINGER_US: u64 = 300_000;
+/// Turns in a row that a copy may want at once: more than the steps of a hand-over or a recovery.
+const MOST_SPINS: u32 = 500;
 /// Rounds of the disk within which a log is sealed.
 const SEAL_ROUNDS: u32 = 100;
 
@@ -189,8 +191,26 @@ impl World {
         self.end_turn(number);
         self.flush_links(number);
         self.flush_clients(number);
+        self.does_not_spin(number)?;
         self.sleep(number);
         Ok(())
+    }
+
+    /// A turn does what is due: who is called again at once, and again, uses up a processor for nothing.
+    fn does_not_spin(&mut self, number: u32) -> Result<(), String> {
+        let host = &mut self.hosts[number as usize];
+        let now_us = host.clock.now(self.now_us).mono_us;
+        let next_us = host.process.as_ref().and_then(|p| p.node.next_tick_us());
+        host.spins = match next_us {
+            Some(next_us) if next_us <= now_us => host.spins + 1,
+            Some(_) | None => 0,
+        };
+        if host.spins < MOST_SPINS {
+            return Ok(());
+        }
+        Err(format!(
+            "node {number} wants {MOST_SPINS} turns for nothing"
+        ))
     }
 
     /// Calls the agent, when it is time.
@@ -226,6 +246,7 @@ impl World {
             self.counts
                 .note_times(Rare::Resigned, given_up.count() as u64);
             self.look_at_standings(number);
+            self.count_epochs();
             self.tell_agent(number, agent::Input::Copies(copies));
         }
     }
@@ -242,6 +263,14 @@ impl World {
             match replica.standing(now) {
                 Standing::Serving { quorum } => {
                     process.served.insert(shard, replica.vows().promised);
+                    let since_us = process.with_quorum_us.entry(shard).or_insert(self.now_us);
+                    if quorum {
+                        *since_us = self.now_us;
+                    } else {
+                        let lease_us = self.plan.replica.lease_us;
+                        let stalled_ms = (self.now_us - *since_us + lease_us) / 1_000 + REPORT_MS;
+                        self.stalled_ms = self.stalled_ms.max(stalled_ms);
+                    }
                     self.counts
                         .note_times(Rare::LeaseRanOut, u64::from(!quorum));
                 }

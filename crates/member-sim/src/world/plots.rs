@@ -1,0 +1,120 @@
+//! Plots: faults that belong together, each at the moment at which a rule is all that saves the day. Drawn one by one they would
+//! hardly ever meet.
+
+use model::{Phase, ShardId};
+use sim::disk::Crash;
+
+use super::{Event, World};
+
+/// What happens a while after a plot has begun.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Step {
+    /// A process is killed, and is started again after so many microseconds.
+    Kill { node: u32, for_us: u64 },
+    /// A node is cut off from everybody.
+    CutOff { node: u32, for_us: u64 },
+}
+
+/// Longer than a command waits for a right to answer, so that it is told that there is none, in microseconds.
+const ALONE_US: (u64, u64) = (2_500_000, 4_000_000);
+/// Long enough for another to take over what a node recovers, in microseconds.
+const TORN_US: (u64, u64) = (700_000, 2_000_000);
+
+impl World {
+    pub(super) fn go_on(&mut self, step: Step) {
+        if self.is_calm {
+            return;
+        }
+        self.trace.line(|| format!("plot: {step:?}"));
+        match step {
+            Step::Kill { node, for_us } => self.kill(node, Crash::Process, for_us),
+            Step::CutOff { node, for_us } => {
+                self.links.network.cut_from_store(node);
+                self.isolate(node, for_us);
+            }
+        }
+    }
+
+    /// A plot has time to end as it should: the first one, or a run would never end.
+    fn last(&mut self, for_us: u64) {
+        if !std::mem::replace(&mut self.is_longer, true) {
+            self.faulty_until_us = self.faulty_until_us.max(self.now_us + for_us);
+        }
+    }
+
+    /// The node that leads some shard, as the metadata store has it, and that shard.
+    fn some_primary(&mut self) -> Option<(u32, ShardId)> {
+        let shards: Vec<ShardId> = self.service.map().shards().keys().copied().collect();
+        let shard = *shards.get(self.faults.index(shards.len().max(1)))?;
+        let primary = self.service.map().shards()[&shard].config.primary();
+        Some((primary.node.0, shard))
+    }
+
+    /// A primary is left alone: the others stand still, or are gone, and clients still find it.
+    pub(super) fn leave_alone(&mut self) {
+        let Some((primary, _)) = self.some_primary() else {
+            return;
+        };
+        let for_us = self.faults.between(ALONE_US.0, ALONE_US.1);
+        self.last(for_us);
+        let are_killed = self.faults.chance(5_000);
+        for other in (0..self.plan.nodes).filter(|other| *other != primary) {
+            if are_killed && self.hosts[other as usize].survives(Crash::Process) {
+                self.kill(other, Crash::Process, for_us);
+            } else {
+                self.pause(other, for_us);
+            }
+        }
+    }
+
+    /// A primary is heard by no other node, and clients still find it.
+    pub(super) fn behead(&mut self, for_us: u64) {
+        if let Some((primary, _)) = self.some_primary() {
+            self.isolate(primary, for_us);
+        }
+    }
+
+    /// A process dies again and again, before it has caught up.
+    pub(super) fn flap(&mut self, node: u32) {
+        let mut in_us = 0;
+        for _ in 0..self.faults.between(2, 5) {
+            let for_us = self.faults.extreme(1_000, 100_000);
+            self.after(in_us, Event::Plot(Step::Kill { node, for_us }));
+            in_us += for_us + self.faults.extreme(5_000, 300_000);
+        }
+    }
+
+    /// A primary fails, and so does the link to whoever recovers its shard, so that a third is asked to.
+    pub(super) fn tear(&mut self) {
+        if let Some((primary, _)) = self.some_primary() {
+            self.is_torn = true;
+            let for_us = self.faults.between(TORN_US.0, TORN_US.1);
+            self.last(for_us + TORN_US.1);
+            self.pause(primary, for_us);
+        }
+    }
+
+    /// The map has changed: goes on with [`World::tear`].
+    pub(super) fn tear_recovery(&mut self) {
+        let shards = self.service.map().shards().values();
+        let mut recovering = shards.filter(|record| record.config.phase() != Phase::Serving);
+        let Some(record) = recovering.next().filter(|_| self.is_torn && !self.is_calm) else {
+            return;
+        };
+        let node = record.config.primary().node.0;
+        self.is_torn = false;
+        let for_us = self.faults.between(TORN_US.0, TORN_US.1);
+        // It has to know of it first.
+        let in_us = self.faults.extreme(1_000, 30_000);
+        self.after(in_us, Event::Plot(Step::CutOff { node, for_us }));
+    }
+
+    /// A node to lose its power: rather one where a folder that was removed may be back.
+    pub(super) fn powerless(&mut self, node: u32) -> u32 {
+        let haunted = self.hosts.iter().position(|host| host.storage.has_ghost());
+        match haunted {
+            Some(haunted) if self.faults.chance(5_000) => haunted as u32,
+            Some(_) | None => node,
+        }
+    }
+}
