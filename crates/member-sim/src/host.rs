@@ -94,6 +94,8 @@ pub struct Host {
     /// Turns in a row after which a copy wanted another at once.
     pub spins: u32,
     lives: u32,
+    /// The process began with what the data directory had.
+    is_restored: bool,
     /// What it had given up when its process ended.
     given_up: BTreeMap<ShardId, Position>,
     /// How the last process ended; `None`: with nothing to be lost.
@@ -148,6 +150,7 @@ impl Host {
             disk_us: u64::MAX,
             spins: 0,
             lives: 0,
+            is_restored: false,
             given_up: BTreeMap::new(),
             crashed: None,
             terms,
@@ -182,11 +185,11 @@ impl Host {
         }
     }
 
-    /// Whether a restart has found files that nobody knows to be synced, and has not synced them yet. Losing the power then may damage them:
-    /// a known limit of `docs/testing.md`.
+    /// Whether a restart has not synced yet what it found. Losing the power then may damage it: a known limit of `docs/testing.md`.
     fn is_found_unsynced(&self) -> bool {
         let mut shards = self.process.iter().flat_map(|p| p.node.shards());
-        shards.any(|(_, data)| data.store().files_unsynced() > 0)
+        // What is found counts as appended first.
+        self.is_restored && shards.any(|(_, data)| data.store().persisted().0 == 0)
     }
 
     /// Whether the member is, or will be again, what it was: it runs, or has ended so that it keeps what it has.
@@ -262,6 +265,7 @@ impl Host {
             self.begin_life();
             Vec::new()
         });
+        self.is_restored = !copies.is_empty();
         self.begin(copies, at_us);
         Ok(started)
     }

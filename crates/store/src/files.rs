@@ -209,9 +209,7 @@ impl Store {
         self.files.open.len() + self.files.spares.len() + self.files.condemned.len()
     }
 
-    /// Files that a restart found complete, and that nobody knows to be synced.
-    #[must_use]
-    pub fn files_unsynced(&self) -> usize {
+    pub(crate) fn files_unsynced(&self) -> usize {
         self.files.resync.len() + self.files.resyncing.len()
     }
 
