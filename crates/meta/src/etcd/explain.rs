@@ -179,6 +179,8 @@ fn of_connection(said: &str, terms: &Terms) -> Option<String> {
         "no such host is known here: compare meta"
     } else if !terms.tls && has(CLOSED) {
         "it closes connections without a word: if it speaks TLS (https:// in its --listen-client-urls), set meta-ca"
+    } else if terms.tls && terms.certificate && has(CLOSED) {
+        "it closes connections once TLS is agreed on: meta-cert has to be signed by the authority in its --trusted-ca-file, be valid now, and be for client authentication"
     } else if terms.tls && !terms.certificate && has(CLOSED) {
         "it closes connections once TLS is agreed on: if it wants a certificate of this node (--client-cert-auth), set meta-cert and meta-key"
     } else {
@@ -192,6 +194,7 @@ const CLOSED: &[&str] = &[
     "Connection reset",
     "broken pipe",
     "connection closed",
+    "stream closed",
     "unexpected end of file",
     "UnexpectedEof",
     "frame with invalid size",

@@ -58,13 +58,16 @@ fn a_cluster_with_its_map_behind_tls_and_a_password_fails_over() {
     assert!(!log.contains(PASSWORD), "{log}");
 }
 
+/// What is changed of the options, and words of what is told then.
+type Case<'a> = (&'a [(&'static str, &'a str)], &'a [&'a str]);
+
 #[test]
 fn doctor_tells_how_etcd_is_reached_or_why_not() {
     let etcd = SecuredEtcd::start();
     let dir = tempfile::tempdir().unwrap();
     let other = etcd.papers.certificate("other-ca").display().to_string();
     let nowhere = dir.path().join("nowhere.pem").display().to_string();
-    let cases: [(&[(&str, &str)], &[&str]); 6] = [
+    let cases: [Case<'_>; 6] = [
         (
             &[],
             &["etcd 3.", "over TLS with a certificate, as user tenure"],
