@@ -94,8 +94,6 @@ pub struct Host {
     /// Turns in a row after which a copy wanted another at once.
     pub spins: u32,
     lives: u32,
-    /// The process began with what the data directory had.
-    is_restored: bool,
     /// What it had given up when its process ended.
     given_up: BTreeMap<ShardId, Position>,
     /// How the last process ended; `None`: with nothing to be lost.
@@ -150,7 +148,6 @@ impl Host {
             disk_us: u64::MAX,
             spins: 0,
             lives: 0,
-            is_restored: false,
             given_up: BTreeMap::new(),
             crashed: None,
             terms,
@@ -179,17 +176,8 @@ impl Host {
             // A node that finds damage begins a new life.
             (Some(_), _) if self.storage.is_suspect() => false,
             (Some(_), Crash::Process) => true,
-            (Some(_), Crash::Power) => {
-                self.terms.sync == SyncMode::Always && !self.is_found_unsynced()
-            }
+            (Some(_), Crash::Power) => self.terms.sync == SyncMode::Always,
         }
-    }
-
-    /// Whether a restart has not synced yet what it found. Losing the power then may damage it: a known limit of `docs/testing.md`.
-    fn is_found_unsynced(&self) -> bool {
-        let mut shards = self.process.iter().flat_map(|p| p.node.shards());
-        // What is found counts as appended first.
-        self.is_restored && shards.any(|(_, data)| data.store().persisted().0 == 0)
     }
 
     /// Whether the member is, or will be again, what it was: it runs, or has ended so that it keeps what it has.
@@ -221,9 +209,6 @@ impl Host {
     /// The process ends.
     pub fn crash(&mut self, how: Crash, at_us: u64) {
         self.note_given_up();
-        if how == Crash::Power && self.is_found_unsynced() {
-            self.storage.suspect();
-        }
         self.process = None;
         self.held.clear();
         self.paused_until_us = 0;
@@ -265,7 +250,6 @@ impl Host {
             self.begin_life();
             Vec::new()
         });
-        self.is_restored = !copies.is_empty();
         self.begin(copies, at_us);
         Ok(started)
     }

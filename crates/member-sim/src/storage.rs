@@ -211,11 +211,6 @@ impl Storage {
         }
     }
 
-    /// What is found may be damaged from now on.
-    pub const fn suspect(&mut self) {
-        self.is_suspect = true;
-    }
-
     /// Whether there is no room for another file.
     pub fn set_full(&mut self, full: bool) {
         self.full = full;
