@@ -59,8 +59,6 @@ pub struct Process {
     pub is_relieved: bool,
     /// In which epochs it was seen to serve.
     pub served: BTreeMap<ShardId, u32>,
-    /// When each was last seen to serve with its quorum, in the time of the world.
-    pub with_quorum_us: BTreeMap<ShardId, u64>,
 }
 
 impl Process {
@@ -311,7 +309,6 @@ impl Host {
             leave_by_us: None,
             is_relieved: false,
             served: BTreeMap::new(),
-            with_quorum_us: BTreeMap::new(),
         });
     }
 }

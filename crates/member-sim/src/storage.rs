@@ -30,6 +30,8 @@ pub struct Storage {
     spare: bool,
     faults: DiskFaults,
     full: bool,
+    /// It is full as soon as another copy is to be kept.
+    fills_at_next_copy: bool,
     /// Some write may have failed: what a process that died then had written may be damaged.
     is_suspect: bool,
     random: Random,
@@ -65,6 +67,7 @@ impl Storage {
                 ..DiskFaults::default()
             },
             full: false,
+            fills_at_next_copy: false,
             is_suspect: false,
             random,
             segment_bytes,
@@ -78,6 +81,9 @@ impl Storage {
     pub fn tend_folder(&mut self, task: FileTask, at_us: u64) {
         if let FileTask::Keep { copy, .. } = task {
             self.make_folder(copy);
+            if self.fills_at_next_copy && self.spare && self.is_new(copy) {
+                self.set_full(true);
+            }
         }
         let before_us = self.jobs.back().map_or(at_us, |(due_us, _)| *due_us);
         let took_us = self.random.extreme(0, self.faults.longest_us);
@@ -211,9 +217,14 @@ impl Storage {
         }
     }
 
+    /// There is no room for another file from when one more copy is to be kept, whose folder was made ahead.
+    pub const fn fill_at_next_copy(&mut self) {
+        self.fills_at_next_copy = true;
+    }
+
     /// Whether there is no room for another file.
     pub fn set_full(&mut self, full: bool) {
-        self.full = full;
+        (self.full, self.fills_at_next_copy) = (full, false);
         for folder in self.folders.values_mut() {
             folder.disk.full = full;
         }

@@ -116,8 +116,6 @@ pub struct World {
     faulty_until_us: u64,
     /// That is later than the plan says, for the sake of a plot.
     is_longer: bool,
-    /// The longest time for which a serving primary was without its quorum, in milliseconds.
-    stalled_ms: u64,
     /// Whoever is to recover a shard next is cut off while it does: see [`plots`].
     is_torn: bool,
     /// No fault strikes any more.
@@ -151,7 +149,6 @@ impl World {
             healed_us: 0,
             faulty_until_us: 0,
             is_longer: false,
-            stalled_ms: 0,
             is_torn: false,
             is_calm: true,
             hosts,
@@ -216,12 +213,11 @@ impl World {
     }
 
     /// By how much deadlines may be off. A new primary starts as late as the old one may have answered; one that was started again does not
-    /// know exactly how late that was (`docs/replication.md`, "Time"). Where time stood still for want of a quorum, what was written then
-    /// lives shorter by that: a known limit of `docs/testing.md`.
+    /// know exactly how late that was (`docs/replication.md`, "Time").
     fn slack(&self) -> Slack {
         let skew_ms = (self.ahead_ms.1 - self.ahead_ms.0) as u64;
         let restart_ms = if self.plan.files.is_some() { 1_000 } else { 0 };
-        let early_ms = 2 + self.plan.replica.time_step_ms + restart_ms + skew_ms + self.stalled_ms;
+        let early_ms = 2 + self.plan.replica.time_step_ms + restart_ms + skew_ms;
         Slack {
             early_us: early_ms * 1_000,
             late_us: (2 + skew_ms + restart_ms + self.plan.replica.time_step_ms) * 1_000,

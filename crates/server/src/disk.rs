@@ -440,6 +440,8 @@ impl Worker {
             DiskOp::Sync { .. } => file()?.sync_data()?,
             DiskOp::Close { len, .. } => {
                 let file = file()?;
+                // Synced before it is cut: whatever the power leaves, a file that is cut has its seal.
+                file.sync_data()?;
                 file.set_len(u64::from(len))?;
                 file.sync_data()?;
             }
@@ -483,7 +485,8 @@ fn delete(segments: &Path, segment: SegmentId) -> io::Result<()> {
     }
 }
 
-/// Creates a segment's file with all its space, and makes its name survive a loss of power.
+/// Creates a segment's file with all its space, and makes its name and its length survive a loss of power: a file that is shorter than a
+/// segment was cut behind its seal, or by somebody else.
 fn create(segments: &Path, segment: SegmentId, bytes: usize) -> io::Result<File> {
     let path = segment_path(segments, segment);
     let file = OpenOptions::new()
@@ -497,7 +500,9 @@ fn create(segments: &Path, segment: SegmentId, bytes: usize) -> io::Result<File>
         Err(error) => Err(error.into()),
         Ok(()) => Ok(()),
     };
-    let synced = reserved.and_then(|()| sync_directory(segments));
+    let synced = reserved
+        .and_then(|()| file.sync_all())
+        .and_then(|()| sync_directory(segments));
     if let Err(error) = synced {
         // The half-made file would only take space that is missing.
         let _ = std::fs::remove_file(&path);

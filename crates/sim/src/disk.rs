@@ -197,6 +197,7 @@ impl Disk {
             }
             DiskOp::Sync { segment } => self.sync(segment, counts),
             DiskOp::Close { segment, len } => {
+                self.sync(segment, counts)?;
                 self.files.get_mut(&segment).ok_or(IO)?.cut(len as usize);
                 self.sync(segment, counts)
             }

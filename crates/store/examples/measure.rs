@@ -328,12 +328,18 @@ fn speed() {
                 let keys: [[u8; 20]; 16] = core::array::from_fn(|_| key(random.below(n as u64)));
                 let began = Instant::now();
                 for key in &keys {
-                    node.store
-                        .prefetch_cell(&node.store.key(Db::ZERO, Space::Data, key));
+                    node.store.prefetch_cell(node.store.hint(&node.store.key(
+                        Db::ZERO,
+                        Space::Data,
+                        key,
+                    )));
                 }
                 for key in &keys {
-                    node.store
-                        .prefetch_entry(&node.store.key(Db::ZERO, Space::Data, key));
+                    node.store.prefetch_entry(node.store.hint(&node.store.key(
+                        Db::ZERO,
+                        Space::Data,
+                        key,
+                    )));
                 }
                 for key in &keys {
                     node.put(key, &value, Deadline::NEVER);
@@ -349,10 +355,10 @@ fn speed() {
                     .each_ref()
                     .map(|key| node.store.key(Db::ZERO, Space::Data, key));
                 for key in &keys {
-                    node.store.prefetch_cell(key);
+                    node.store.prefetch_cell(node.store.hint(key));
                 }
                 for key in &keys {
-                    node.store.prefetch_entry(key);
+                    node.store.prefetch_entry(node.store.hint(key));
                 }
                 for key in &keys {
                     found += node

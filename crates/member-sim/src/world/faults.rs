@@ -9,6 +9,9 @@ use super::plots::Step;
 use super::{Arrival, Event, World};
 use crate::rare::Rare;
 
+/// How much longer a disk waits to be full with the next copy, in microseconds: copies move every few seconds.
+const LONG_FULL_US: u64 = 2_000_000;
+
 /// A kind of fault.
 #[derive(Clone, Copy, Debug)]
 enum Kind {
@@ -179,8 +182,16 @@ impl World {
             }
             Kind::Clock => self.set_clock(node),
             Kind::Full => {
-                self.hosts[node as usize].storage.set_full(true);
-                self.after(soon_us, Event::Heal(Heal::Room(node)));
+                let at_next_copy = self.faults.chance(5_000);
+                let storage = &mut self.hosts[node as usize].storage;
+                let for_us = if at_next_copy {
+                    storage.fill_at_next_copy();
+                    soon_us + LONG_FULL_US
+                } else {
+                    storage.set_full(true);
+                    soon_us
+                };
+                self.after(for_us, Event::Heal(Heal::Room(node)));
             }
             Kind::Disk => {
                 let often = self.faults.extreme(10, 5_000) as u32;

@@ -263,14 +263,6 @@ impl World {
             match replica.standing(now) {
                 Standing::Serving { quorum } => {
                     process.served.insert(shard, replica.vows().promised);
-                    let since_us = process.with_quorum_us.entry(shard).or_insert(self.now_us);
-                    if quorum {
-                        *since_us = self.now_us;
-                    } else {
-                        let lease_us = self.plan.replica.lease_us;
-                        let stalled_ms = (self.now_us - *since_us + lease_us) / 1_000 + REPORT_MS;
-                        self.stalled_ms = self.stalled_ms.max(stalled_ms);
-                    }
                     self.counts
                         .note_times(Rare::LeaseRanOut, u64::from(!quorum));
                 }

@@ -115,7 +115,7 @@ impl Node {
         let Some(cluster) = &mut self.cluster else {
             return Ended::Replied;
         };
-        let Some(now) = cluster.begin(now, place) else {
+        let Some(now) = cluster.begin(now, place, prepared) else {
             return Ended::WaitsForLog;
         };
         self.server.fresh_slot = cluster.slot_at(now, place);
@@ -146,7 +146,7 @@ impl Node {
             return Ended::Replied;
         };
         for place in 0..cluster.shards.len() {
-            let begun = cluster.begin(now, place);
+            let begun = cluster.begin(now, place, prepared);
             cluster.shards[place].answers = begun.is_some();
             now = begun.map_or(now, |begun| begun.not_before(now.unix_ms));
         }
@@ -193,7 +193,7 @@ impl Node {
 
 impl Cluster {
     /// A command is about to run on the copy at a place, by the time that is returned; `None` if it may not answer now.
-    fn begin(&mut self, now: Now, place: usize) -> Option<Now> {
+    fn begin(&mut self, now: Now, place: usize, prepared: Prepared) -> Option<Now> {
         let shard = &mut self.shards[place].shard;
         let right = shard.read_right(now)?;
         let now = shard.time_of_command(now);
@@ -201,12 +201,14 @@ impl Cluster {
         if now.unix_ms <= right.time_ceiling_ms {
             return Some(now);
         }
-        // Where the disks take nothing, time stands still for commands: what can be read still is.
+        // Where the disks take nothing, time stands still for commands that only read: what can be read still is. What others write
+        // has to live for its time from now on, and waits for its quorum anyway.
         let latest = Now {
             unix_ms: right.time_ceiling_ms,
             ..now
         };
-        if shard.is_stalled(now) {
+        let only_reads = command::spec_of(prepared).is_some_and(|spec| spec.only_reads());
+        if only_reads && shard.is_stalled(now) {
             return Some(latest);
         }
         // A successor may start at an earlier time than this, unless a batch has told it.

@@ -218,6 +218,27 @@ fn without_a_quorum_writes_and_reads_wait_and_are_refused() {
     assert_eq!(world.take(writer), "+OK\n");
 }
 
+/// Time stands still for commands that only read while there is no quorum; what is written when it returns has to live for its time from then.
+#[test]
+fn what_is_written_when_the_quorum_returns_lives_for_its_time() {
+    let mut world = World::new(3, 1, true);
+    set_all(&mut world, 0..3);
+    let primary = world.primary(0);
+    for other in (0..3).filter(|n| *n != primary) {
+        world.kill(other);
+    }
+    let early = world.connect(primary);
+    world.tell(early, "SET key:1 2");
+    world.pass(4_000);
+    let late = world.connect(primary);
+    world.tell(late, "SET mortal x PX 3000");
+    world.start((primary + 1) % 3);
+    world.pass(500);
+    assert_eq!(world.take(late), "+OK\n");
+    let left = number(&world.ask(primary, "PTTL mortal"));
+    assert!((2_400..=3_000).contains(&left), "{left} ms are left");
+}
+
 #[test]
 fn commands_without_a_key_are_about_the_primaries_of_the_node() {
     let mut world = World::new(3, 16, false);

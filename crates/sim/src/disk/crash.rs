@@ -45,8 +45,10 @@ impl Disk {
                     counts.note(Rare::TornWrite);
                 }
             }
-            DiskOp::Close { len, .. } if self.random.chance(5_000) => {
-                if let Some(file) = self.files.get_mut(&pending.op.segment()) {
+            DiskOp::Close { segment, len } if self.random.chance(5_000) => {
+                if self.sync(segment, counts).is_ok()
+                    && let Some(file) = self.files.get_mut(&segment)
+                {
                     file.cut(len as usize);
                 }
             }

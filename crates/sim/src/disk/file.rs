@@ -22,12 +22,13 @@ pub struct File {
 }
 
 impl File {
+    /// A file whose length was synced when it was made; its name, here, was not yet.
     pub(super) fn new(len: usize) -> Self {
         Self {
             cached: Vec::new(),
             durable: Vec::new(),
             len,
-            durable_len: 0,
+            durable_len: len,
             dirty: Vec::new(),
             entered: false,
             owes_error: false,

@@ -46,6 +46,31 @@ fn what_was_synced_survives_and_what_was_not_may_go() {
 }
 
 #[test]
+fn a_file_is_shorter_only_when_it_was_cut_and_then_it_is_whole() {
+    let mut cut = 0;
+    for seed in 0..200 {
+        let mut disk = disk(seed);
+        run(&mut disk, DiskOp::Create { segment: A }, &[]).unwrap();
+        write(&mut disk, 0, &[1; 5000]);
+        disk.ask(
+            DiskOp::Close {
+                segment: A,
+                len: 5000,
+            },
+            &[],
+            0,
+        );
+        disk.crash(Crash::Power, &mut Counts::default());
+        let image = image(&disk);
+        if image.len() < 1 << 16 && !image.is_empty() {
+            assert_eq!(image, [1; 5000]);
+            cut += 1;
+        }
+    }
+    assert!((20..180).contains(&cut), "{cut}");
+}
+
+#[test]
 fn a_process_that_dies_leaves_what_it_wrote() {
     for seed in 0..20 {
         let mut disk = disk(seed);
