@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::client::Patience;
 use crate::cluster::Cluster;
+use crate::failover::Outages;
 use crate::judge::judge;
 use crate::probes::{self, Probes};
 use crate::progress::Progress;
@@ -81,6 +82,7 @@ impl Report {
 }
 
 /// From when to when the standby was in a state.
+#[derive(Clone)]
 struct Span {
     state: State,
     from: u64,
@@ -93,6 +95,7 @@ struct Span {
 /// The cluster does not become well again.
 pub fn measure(cluster: &mut Cluster, rounds: usize, clock: Clock, stop: &Stop) -> Result<Report> {
     let map = cluster.topology().context("nobody says who has what")?;
+    ensure!(rounds > 0, "nothing is measured in 0 rounds");
     ensure!(
         map.ranges.len() == 1,
         "one shard, so that a node can be a standby only"
@@ -179,57 +182,73 @@ fn lines(spans: &[Span], history: &History) -> Vec<Line> {
 
 fn line(state: State, spans: &[Span], history: &History) -> Line {
     let of_state = spans.iter().filter(|span| span.state == state);
-    let times: Vec<Vec<f64>> = of_state.map(|span| times_ms(span, history)).collect();
-    let figure = |share: f64| median(times.iter().map(|span| percentile(span, share)).collect());
+    let times: Vec<Outages> = of_state
+        .filter_map(|span| Outages::of(times_ms(span, history)))
+        .collect();
+    let median = |figure: fn(&Outages) -> f64| {
+        let all = Outages::of(times.iter().map(figure).collect());
+        all.map_or(0.0, |all| all.p50_ms)
+    };
     Line {
         state,
-        writes: times.iter().map(Vec::len).sum(),
-        p50_ms: figure(0.5),
-        p99_ms: figure(0.99),
+        writes: times.iter().map(|span| span.count).sum(),
+        p50_ms: median(|span| span.p50_ms),
+        p99_ms: median(|span| span.p99_ms),
         p99_rises_percent: 0.0,
-        longest_ms: times
-            .iter()
-            .map(|span| percentile(span, 1.0))
-            .fold(0.0, f64::max),
+        longest_ms: times.iter().map(|span| span.max_ms).fold(0.0, f64::max),
     }
 }
 
-/// How long the writes of a span took, in order.
+/// How long the writes of a span took.
 fn times_ms(span: &Span, history: &History) -> Vec<f64> {
     let during = history
         .operations
         .iter()
         .filter(|o| o.sent >= span.from && o.sent <= span.to);
-    let mut times: Vec<f64> = during.map(|o| (o.ended - o.sent) as f64 / 1e6).collect();
-    times.sort_by(f64::total_cmp);
-    times
-}
-
-/// The value below which this share of the sorted values lies; 0 if there are none.
-fn percentile(sorted: &[f64], share: f64) -> f64 {
-    let index = (sorted.len() as f64 * share) as usize;
-    sorted
-        .get(index.min(sorted.len().saturating_sub(1)))
-        .copied()
-        .unwrap_or(0.0)
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    percentile(&values, 0.5)
+    during.map(|o| (o.ended - o.sent) as f64 / 1e6).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::{Answer, Ask, Operation};
 
     #[test]
-    fn percentiles_are_of_the_sorted_values() {
-        let values: Vec<f64> = (1..=200).map(f64::from).collect();
-        assert_eq!(percentile(&values, 0.5), 101.0);
-        assert_eq!(percentile(&values, 0.99), 199.0);
-        assert_eq!(percentile(&values, 1.0), 200.0);
-        assert_eq!(percentile(&[], 0.99), 0.0);
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+    fn figures_are_medians_of_the_spans_of_a_state() {
+        let write = |sent: u64, took_ms: u64| Operation {
+            client: "probe".into(),
+            key: "probe:0".into(),
+            sent,
+            ended: sent + took_ms * 1_000_000,
+            ask: Ask::Increment,
+            answer: Answer::Version(1),
+            by: String::new(),
+        };
+        let took = [
+            (0, 2),
+            (1, 2),
+            (10, 3),
+            (11, 3),
+            (20, 9),
+            (21, 9),
+            (30, 100),
+        ];
+        let history = History {
+            operations: took.map(|(sent, ms)| write(sent, ms)).into(),
+            ..History::default()
+        };
+        let span = |state, from| Span {
+            state,
+            from,
+            to: from + 5,
+        };
+        let well = [0, 10, 20].map(|from| span(State::Well, from));
+        let lines = lines(&[&well[..], &[span(State::Far, 30)]].concat(), &history);
+        assert_eq!(
+            (lines[0].writes, lines[0].p99_ms, lines[0].longest_ms),
+            (6, 3.0, 9.0)
+        );
+        assert_eq!((lines[1].writes, lines[1].p50_ms), (0, 0.0));
+        assert_eq!((lines[2].writes, lines[2].p50_ms), (1, 100.0));
     }
 }
