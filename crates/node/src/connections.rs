@@ -18,9 +18,6 @@ use crate::member::Cluster;
 use crate::stream::{KEPT_BYTES, State, Stream};
 use crate::{CopyId, Node, Outbox};
 
-/// What a connection that cannot run commands now may send ahead before it is no longer read.
-const READ_AHEAD_BYTES: usize = 256 << 10;
-
 /// Output buffers that are kept for whoever speaks next.
 const SPARE_OUTPUTS: usize = 64;
 
@@ -58,7 +55,7 @@ impl Node {
         client.active_us = now.mono_us;
         if client.closing {
             // What comes after the last command that is answered is not looked at.
-        } else if stream.input.is_empty() && self.may_run(&stream) {
+        } else if stream.input.is_empty() && stream.may_run() {
             let used = self.run(now, &mut stream, bytes);
             stream.input.extend_from_slice(&bytes[used..]);
             stream.put_back();
@@ -78,8 +75,7 @@ impl Node {
         else {
             return true;
         };
-        let stalled = stream.state != State::Ready || stream.backlog() > OUTPUT_PAUSE_BYTES;
-        stream.unread = stalled && stream.input.len() >= READ_AHEAD_BYTES;
+        stream.unread = !stream.takes_input();
         !stream.unread
     }
 
@@ -107,13 +103,7 @@ impl Node {
         }
     }
 
-    pub(crate) fn sent(
-        &mut self,
-        now: Now,
-        connection: ConnectionId,
-        bytes: usize,
-        outbox: &mut Outbox,
-    ) {
+    pub(crate) fn sent(&mut self, now: Now, connection: ConnectionId, bytes: usize) {
         let Some(mut stream) = self.take_stream(connection) else {
             return;
         };
@@ -123,11 +113,8 @@ impl Node {
         if stream.output.is_empty() {
             self.keep_output(core::mem::take(&mut stream.output));
         }
-        if was_paused && self.may_run(&stream) {
+        if was_paused && stream.may_run() {
             self.run_input(now, &mut stream);
-            if core::mem::take(&mut stream.unread) {
-                outbox.read.push(connection);
-            }
         }
         self.put_stream(stream);
     }
@@ -226,7 +213,7 @@ impl Node {
     }
 
     fn run_input(&mut self, now: Now, stream: &mut Stream) {
-        if !self.may_run(stream) {
+        if !stream.may_run() {
             return;
         }
         let mut input = core::mem::take(&mut stream.input);
@@ -234,10 +221,6 @@ impl Node {
         stream.input = input;
         stream.consume(used);
         stream.put_back();
-    }
-
-    pub(crate) fn may_run(&self, stream: &Stream) -> bool {
-        stream.state == State::Ready && stream.backlog() <= OUTPUT_PAUSE_BYTES
     }
 
     fn take_stream(&mut self, connection: ConnectionId) -> Option<Box<Stream>> {
@@ -269,6 +252,10 @@ impl Node {
             stream.dirty = true;
             self.unsent = true;
             self.dirty.push(connection);
+        }
+        if stream.unread && stream.takes_input() {
+            stream.unread = false;
+            self.readable.push(connection);
         }
         if stream.state == State::WaitingForLog && !self.waiting_for_log.contains(&connection) {
             self.waiting_for_log.push(connection);

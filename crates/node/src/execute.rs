@@ -90,7 +90,7 @@ impl Node {
             stream.output = self.spare.pop().unwrap_or_default();
         }
         let mut used = 0;
-        while self.may_run(stream) {
+        while stream.may_run() {
             let broken = self.parse(stream, buffer, &mut used, &mut batch);
             if batch.commands.is_empty() {
                 if let Some(error) = broken {

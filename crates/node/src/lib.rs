@@ -155,6 +155,8 @@ pub struct Node {
     spare: Vec<Vec<u8>>,
     /// Connections that may have something to send.
     dirty: Vec<ConnectionId>,
+    /// Connections that were left unread and are wanted again.
+    readable: Vec<ConnectionId>,
     /// Connections whose command waits for the log.
     waiting_for_log: Vec<ConnectionId>,
     /// Connections whose command waits for the end of a pause.
@@ -188,6 +190,7 @@ impl Node {
             buffered: 0,
             spare: Vec::new(),
             dirty: Vec::new(),
+            readable: Vec::new(),
             waiting_for_log: Vec::new(),
             paused: Vec::new(),
             batch: Batch::default(),
@@ -214,7 +217,7 @@ impl Node {
                 outbox.accepted = Some(self.accept(now, address, local_address));
             }
             Input::Received { connection, bytes } => self.receive(now, connection, bytes),
-            Input::Sent { connection, bytes } => self.sent(now, connection, bytes, outbox),
+            Input::Sent { connection, bytes } => self.sent(now, connection, bytes),
             Input::Ended { connection } => self.ended(now, connection),
             Input::Closed { connection } => self.forget(connection),
             Input::Disk { copy, event } => self.disk_event(now, copy, event),
@@ -229,6 +232,7 @@ impl Node {
             }
         }
         self.run_woken(now);
+        outbox.read.append(&mut self.readable);
         self.close_marked(outbox);
         if let Some(cluster) = &mut self.cluster {
             cluster.give(outbox);

@@ -3,6 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
+use model::limits::OUTPUT_PAUSE_BYTES;
 use model::{ConnectionId, Position};
 use resp::Parser;
 use shard::Attempt;
@@ -31,6 +32,9 @@ pub(crate) enum State {
     Paused,
 }
 
+/// What a connection that cannot run commands now may send ahead before it is no longer read.
+const READ_AHEAD_BYTES: usize = 256 << 10;
+
 /// Buffers above this are given back when they are empty.
 pub(crate) const KEPT_BYTES: usize = 64 << 10;
 
@@ -55,7 +59,7 @@ pub(crate) struct Stream {
     pub(crate) waits_since_us: Option<u64>,
     /// On the node's list of connections that may have something to send.
     pub(crate) dirty: bool,
-    /// The shell was told not to read.
+    /// The shell was told not to read, and not yet that it may.
     pub(crate) unread: bool,
     /// Nothing more will come.
     pub(crate) ended: bool,
@@ -91,6 +95,16 @@ impl Stream {
     /// The bytes that [`Stream::backlog`] counts.
     pub(crate) fn unsent(&self) -> &[u8] {
         &self.output[self.sent..]
+    }
+
+    /// Whether its next command may run.
+    pub(crate) fn may_run(&self) -> bool {
+        self.state == State::Ready && self.backlog() <= OUTPUT_PAUSE_BYTES
+    }
+
+    /// Whether more may be received: as long as commands run, or few bytes wait for one that does not.
+    pub(crate) fn takes_input(&self) -> bool {
+        self.may_run() || self.input.len() < READ_AHEAD_BYTES
     }
 
     /// Nothing to run and nothing to send.

@@ -15,8 +15,6 @@ pub struct Socket {
     stream: TcpStream,
     /// The kernel's buffer is full: the poller will tell when it is not.
     pub blocked: bool,
-    /// There may be more to read, and nobody will tell.
-    pub unread: bool,
     /// The other end has said that it sends no more, so reading goes on until that point is reached.
     pub ending: bool,
     /// When it was last active: see [`crate::spin::Spin::window`].
@@ -84,7 +82,6 @@ impl Sockets {
             connection,
             stream,
             blocked: false,
-            unread: false,
             ending: false,
             window: 0,
         });

@@ -301,8 +301,8 @@ impl Shell {
             let Some(socket) = self.sockets.get(connection) else {
                 return;
             };
-            socket.unread = !self.node.accepts_input(connection);
-            if socket.unread {
+            if !self.node.accepts_input(connection) {
+                // The node will say when it does.
                 return;
             }
             if reads == READS_PER_TURN {

@@ -69,6 +69,31 @@ fn ten_thousand_commands_in_one_pipeline() {
     }
 }
 
+/// More is sent behind a command that waits than is read before it has run.
+#[test]
+fn ten_thousand_commands_behind_one_that_waits() {
+    let (_dir, server) = server(&[]);
+    let mut holder = server.client();
+    let held = holder.run("SESSION.CREATE ID s HOLD 60000");
+    assert_eq!(held.error(), None);
+    let mut client = server.client();
+    let mut commands = encode(&[b"SESSION.OPEN", b"s", b"HOLD", b"9", b"WAIT", b"60000"]);
+    commands.extend(encode(&[b"ECHO", &[b'x'; 50]]).repeat(10_000));
+    let mut sender = client.another().unwrap();
+    let sending = std::thread::spawn(move || sender.send(&commands));
+    while server.metric("tenure_hold_waiters") == 0.0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Until nothing more is read. Were it less, the test would ask for less, and pass.
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(holder.run("SESSION.BREAK s"), Reply::Integer(1));
+    assert_eq!(client.reply().unwrap().error(), None);
+    for _ in 0..10_000 {
+        assert_eq!(client.reply().unwrap(), Reply::Bulk(Some(vec![b'x'; 50])));
+    }
+    sending.join().unwrap().unwrap();
+}
+
 #[test]
 fn a_length_that_is_only_claimed_costs_nothing() {
     let (_dir, server) = server(&[]);

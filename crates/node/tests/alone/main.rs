@@ -1,0 +1,7 @@
+//! One node alone, as the server's loop drives it.
+
+mod ahead;
+mod backpressure;
+#[path = "../support/files.rs"]
+mod files;
+mod served;
