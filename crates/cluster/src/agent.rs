@@ -342,7 +342,7 @@ impl Agent {
         suspects.truncate(limits::MAX_SUSPECTS);
         Heartbeat {
             from: self.identity.me,
-            term: self.map.role().map_or(0, |role| role.term),
+            term: self.map.term(),
             map: self.map.digest(),
             store_answers: self.store.answers(),
             is_answer,
@@ -354,6 +354,9 @@ impl Agent {
     }
 
     fn on_message(&mut self, from: NodeId, message: Message, out: &mut Vec<Effect>) {
+        if let Message::Heartbeat(heartbeat) = &message {
+            self.note_term(heartbeat.term);
+        }
         let sender = message.from();
         // Whoever has another life than the map says is either forgotten or not known yet.
         if sender.node != from || !self.map.is_present(sender) {

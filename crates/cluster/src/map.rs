@@ -120,6 +120,12 @@ impl ClusterMap {
         self.role
     }
 
+    /// The coordinator's term; 0 if nobody ever coordinated.
+    #[must_use]
+    pub fn term(&self) -> u64 {
+        self.role.map_or(0, |role| role.term)
+    }
+
     /// The nodes.
     #[must_use]
     pub const fn nodes(&self) -> &BTreeMap<NodeId, NodeRecord> {

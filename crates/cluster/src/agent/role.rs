@@ -139,7 +139,7 @@ impl Agent {
         let unchanged = self
             .map
             .unchanged(&[place, Place::Node(self.identity.me.node)]);
-        let term = self.map.role().map_or(0, |role| role.term) + 1;
+        let term = self.map.term() + 1;
         let holder = self.identity.me;
         let transact = |request| {
             let role = Role {
@@ -154,8 +154,7 @@ impl Agent {
 
     /// The map may show another holder.
     pub(super) fn after_role_change(&mut self, out: &mut Vec<Effect>) {
-        self.role
-            .note_term(self.map.role().map_or(0, |role| role.term));
+        self.role.note_term(self.map.term());
         let mine = self
             .map
             .role()

@@ -35,6 +35,8 @@ pub(super) struct Store {
     listed_ms: u64,
     /// Since when the coordinator's map differs from this one.
     pub(super) differs_since_ms: Option<u64>,
+    /// A term that others told of, later than this map's when they did, and since when.
+    later_term: Option<(u64, u64)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +56,7 @@ impl Store {
             silent_since_ms: None,
             listed_ms: 0,
             differs_since_ms: None,
+            later_term: None,
         }
     }
 
@@ -107,7 +110,23 @@ impl Agent {
         let differs = differs.is_some_and(|since_ms| self.now_ms >= since_ms + BEHIND_MS);
         let leads = self.coordinator.is_some();
         let old = leads && self.now_ms >= self.store.listed_ms + RELIST_MS;
-        differs || old || self.store.asks.needs_list(self.now_ms)
+        differs || self.missed_a_term() || old || self.store.asks.needs_list(self.now_ms)
+    }
+
+    /// Somebody's map is of this term. Whoever missed that a role has passed on believes in a coordinator that may say nothing, or be no
+    /// more: so this is no matter of who says it.
+    pub(super) fn note_term(&mut self, term: u64) {
+        let known = self.map.term();
+        if term > known {
+            let later = self.store.later_term.filter(|&(later, _)| later > known);
+            let since_ms = later.map_or(self.now_ms, |(_, since_ms)| since_ms);
+            self.store.later_term = Some((term, since_ms));
+        }
+    }
+
+    fn missed_a_term(&self) -> bool {
+        let long = |(term, since_ms)| term > self.map.term() && self.now_ms >= since_ms + BEHIND_MS;
+        self.store.later_term.is_some_and(long)
     }
 
     /// Asks the store something, with the name that its transaction shall carry.
@@ -214,6 +233,7 @@ impl Agent {
         self.store.sync = Sync::Following;
         self.store.listed_ms = self.now_ms;
         self.store.differs_since_ms = None;
+        self.store.later_term = None;
         if let Some(old) = self.store.watch.take() {
             self.store.asks.close(old);
         }

@@ -9,7 +9,7 @@ use crate::{
     message::{Heartbeat, Message},
     metadata::{Answer, Ask, Listing, RequestId, Revision},
     record::{Addresses, NodeRecord, NodeState, Role, Settings},
-    timing::{HEARTBEAT_MS, SUSPICION_MS, TICK_MS},
+    timing::{BEHIND_MS, HEARTBEAT_MS, SUSPICION_MS, TICK_MS},
 };
 
 const NODES: u32 = 12;
@@ -86,6 +86,29 @@ impl Bench {
         effects
     }
 
+    /// Whether it lists the map within so long, while somebody says in each interval that the coordinator's term is this one.
+    fn lists_while_told(&mut self, within_ms: u64, by: Member, term: u64) -> bool {
+        for _ in 0..within_ms / HEARTBEAT_MS {
+            // The coordinator is silent, the others live.
+            let others = (2..NODES).map(|node| heartbeat(member(node), 1));
+            for told in others.chain([heartbeat(by, term)]) {
+                let from = told.from.node;
+                self.input(Input::Message(from, Message::Heartbeat(told)));
+            }
+            for _ in 0..HEARTBEAT_MS / TICK_MS {
+                self.now_ms += TICK_MS;
+                let effects = self.input(Input::Tick);
+                if effects
+                    .iter()
+                    .any(|e| matches!(e, Effect::Ask(_, Ask::List)))
+                {
+                    return true;
+                }
+            }
+        }
+        false
+    }
+
     /// To whom it sends heartbeats while one interval passes.
     fn beaten(&mut self) -> Vec<u32> {
         let mut to = Vec::new();
@@ -108,14 +131,10 @@ fn at(mono_ms: u64) -> Now {
     }
 }
 
-/// Whoever has a newer map may count on a link that this node does not know of.
-#[test]
-fn whoever_calls_is_answered() {
-    let mut bench = Bench::new();
-    assert_eq!(bench.beaten(), [1, 2, 3, 9, 10, 11]);
-    let heartbeat = Heartbeat {
-        from: member(6),
-        term: 1,
+fn heartbeat(from: Member, term: u64) -> Heartbeat {
+    Heartbeat {
+        from,
+        term,
         map: 0,
         store_answers: true,
         is_answer: false,
@@ -123,7 +142,15 @@ fn whoever_calls_is_answered() {
         listens_to: 1,
         suspect_count: 0,
         suspects: vec![],
-    };
+    }
+}
+
+/// Whoever has a newer map may count on a link that this node does not know of.
+#[test]
+fn whoever_calls_is_answered() {
+    let mut bench = Bench::new();
+    assert_eq!(bench.beaten(), [1, 2, 3, 9, 10, 11]);
+    let heartbeat = heartbeat(member(6), 1);
     bench.input(Input::Message(
         NodeId(6),
         Message::Heartbeat(heartbeat.clone()),
@@ -152,4 +179,19 @@ fn anything_whole_on_a_link_is_a_sign_of_life() {
     let suspects = bench.agent.suspects();
     assert!(!suspects.contains(&NodeId(1)));
     assert!(suspects.contains(&NodeId(2)) && suspects.contains(&NodeId(3)));
+}
+
+/// Whose watch has stopped without a word may believe in a coordinator that says nothing any more (member-sim seed 4100): node 2 is not it.
+#[test]
+fn whoever_knows_a_later_coordinator_makes_it_look() {
+    let unknown = Member {
+        node: NodeId(3),
+        incarnation: Incarnation(2),
+    };
+    for by in [member(2), unknown] {
+        let mut bench = Bench::new();
+        assert!(!bench.lists_while_told(3 * BEHIND_MS, by, 1), "nothing new");
+        assert!(!bench.lists_while_told(BEHIND_MS - HEARTBEAT_MS, by, 2));
+        assert!(bench.lists_while_told(2 * HEARTBEAT_MS, by, 2));
+    }
 }
