@@ -250,10 +250,20 @@ impl Peer {
     fn stream(&mut self, view: &View<'_>, out: &mut Outbox) {
         let owed = self.confirmed < self.sent;
         if owed && view.now.mono_us >= self.owing_us + view.settings.resend_us {
-            self.rewind(view);
+            self.on_overdue(view);
         }
         if matches!(self.flow, Flow::Streaming) && !self.send_window(view, out) {
             self.begin_joining(view);
+        }
+    }
+
+    /// An answer is overdue. Who has answered nothing since all was sent again is not sent it once more: that would be the whole window each
+    /// time, to somebody who may stand still. Heartbeats ask him, and what he answers shows what he lacks.
+    fn on_overdue(&mut self, view: &View<'_>) {
+        if self.heard.0 > self.rewound_us {
+            self.rewind(view);
+        } else {
+            self.owing_us = view.now.mono_us;
         }
     }
 

@@ -150,6 +150,17 @@ fn a_write_is_committed_by_a_quorum_and_a_slow_standby_delays_nobody() {
     assert_eq!(cluster.committed(2), Position::new(1, 1), "sent again");
 }
 
+/// How many batches these messages to a copy have.
+fn batches_to(out: &Outbox, n: u32) -> usize {
+    let messages = out.messages.iter().filter(|(to, _)| *to == member(n));
+    let bodies = messages.filter_map(|(_, bytes)| Some(crate::wire::decode(bytes)?.body));
+    let counts = bodies.map(|body| match body {
+        Body::Append(append) => append.batches.iter().count(),
+        _ => 0,
+    });
+    counts.sum()
+}
+
 #[test]
 fn what_is_under_way_to_a_standby_that_does_not_answer_is_bounded() {
     let settings = Settings {
@@ -158,16 +169,6 @@ fn what_is_under_way_to_a_standby_that_does_not_answer_is_bounded() {
         ..Settings::default()
     };
     let mut cluster = Cluster::with(first(), settings);
-    let sent = |out: &Outbox| {
-        let batches = out.messages.iter().filter(|(to, _)| *to == member(2));
-        let bodies = batches.filter_map(|(_, bytes)| Some(crate::wire::decode(bytes)?.body));
-        bodies
-            .map(|body| match body {
-                Body::Append(append) => append.batches.iter().count(),
-                _ => 0,
-            })
-            .sum::<usize>()
-    };
     let mut count = 0;
     for sequence in 1..20 {
         let (at, now) = (Position::new(1, sequence), cluster.now());
@@ -175,10 +176,34 @@ fn what_is_under_way_to_a_standby_that_does_not_answer_is_bounded() {
         assert_eq!(proposed, Ok(()));
         let mut out = Outbox::default();
         cluster.copies[0].handle(now, Input::Tick, &mut out);
-        count += sent(&out);
+        count += batches_to(&out, 2);
     }
     // 40 bytes each with its header: the third goes when 80 are under way.
     assert_eq!(count, 3);
+}
+
+/// The whole window, each time, would be much work for nothing.
+#[test]
+fn who_stands_still_is_not_sent_the_same_again_and_again() {
+    let mut cluster = Cluster::new(first());
+    cluster.cut = vec![2];
+    for sequence in 1..=20 {
+        assert_eq!(cluster.write(0, Position::new(1, sequence)), Ok(()));
+    }
+    let mut count = 0;
+    for _ in 0..200 {
+        cluster.now_us += 10_000;
+        let mut out = Outbox::default();
+        let now = cluster.now();
+        cluster.copies[0].handle(now, Input::Tick, &mut out);
+        count += batches_to(&out, 2);
+        cluster.messages.extend(out.messages);
+        cluster.settle();
+    }
+    assert!(count <= 20, "{count} batches were sent again");
+    cluster.cut = vec![];
+    cluster.pass(100_000);
+    assert_eq!(cluster.copies[2].last(), Position::new(1, 20));
 }
 
 #[test]
