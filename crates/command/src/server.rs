@@ -5,8 +5,8 @@ use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use model::Topology;
 use model::slot::Slot;
+use model::{Topology, limits};
 use rand_chacha::ChaCha12Rng;
 use rand_chacha::rand_core::SeedableRng;
 
@@ -24,6 +24,10 @@ pub struct Settings {
     pub max_clients: usize,
     /// Bytes that the buffers of all connections may take together; past it, the connection that has most is closed.
     pub buffer_bytes: usize,
+    /// Bytes that a connection may send behind a command that waits before it is left unread: less where a simulation is to meet it.
+    pub read_ahead_bytes: usize,
+    /// Bytes of unread replies at which a connection's further commands wait: likewise.
+    pub output_pause_bytes: usize,
     /// Seconds after which an idle connection is closed; zero for never.
     pub timeout_s: u64,
     /// Commands slower than this are kept in the slow log, in microseconds; negative for none.
@@ -45,6 +49,8 @@ impl Default for Settings {
             password: String::new(),
             max_clients: 10_000,
             buffer_bytes: usize::MAX,
+            read_ahead_bytes: limits::READ_AHEAD_BYTES,
+            output_pause_bytes: limits::OUTPUT_PAUSE_BYTES,
             timeout_s: 0,
             slowlog_slower_than_us: 10_000,
             slowlog_max_len: 128,

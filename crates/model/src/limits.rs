@@ -34,6 +34,8 @@ pub const MAX_QUERY_BUFFER_BYTES: usize = 64 << 20;
 pub const MAX_OUTPUT_BUFFER_BYTES: usize = 64 << 20;
 /// Bytes of unread replies at which a connection's further commands wait.
 pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
+/// Bytes that a connection may send behind a command that waits before it is left unread.
+pub const READ_AHEAD_BYTES: usize = 256 << 10;
 
 /// Arguments of one command before authentication.
 pub const MAX_ARGUMENTS_UNAUTHENTICATED: usize = 10;
@@ -75,3 +77,4 @@ const _: () = assert!(DEFAULT_VALUE_BYTES <= MAX_VALUE_BYTES);
 const _: () = assert!(MAX_VALUE_BYTES + MAX_KEY_BYTES + 4096 <= MAX_BATCH_BYTES);
 const _: () = assert!(MAX_BULK_BYTES_UNAUTHENTICATED <= MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED);
 const _: () = assert!(OUTPUT_PAUSE_BYTES <= MAX_OUTPUT_BUFFER_BYTES);
+const _: () = assert!(READ_AHEAD_BYTES <= MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED);

@@ -8,7 +8,6 @@ use alloc::vec::Vec;
 use command::client::{Client, place};
 use model::limits::{
     MAX_OUTPUT_BUFFER_BYTES, MAX_QUERY_BUFFER_BYTES, MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED,
-    OUTPUT_PAUSE_BYTES,
 };
 use model::{ConnectionId, Now, Position, Topology};
 use resp::Protocol;
@@ -42,7 +41,8 @@ impl Node {
         if self.streams.len() <= place {
             self.streams.resize_with(place + 1, || None);
         }
-        self.streams[place] = Some(Box::new(Stream::new(connection)));
+        let stream = Stream::new(connection, &self.server.settings);
+        self.streams[place] = Some(Box::new(stream));
         Ok(connection)
     }
 
@@ -108,7 +108,7 @@ impl Node {
             return;
         };
         self.server.stats.sent_bytes += bytes as u64;
-        let was_paused = stream.backlog() > OUTPUT_PAUSE_BYTES;
+        let was_paused = stream.is_paused();
         stream.sent(bytes);
         if stream.output.is_empty() {
             self.keep_output(core::mem::take(&mut stream.output));
@@ -153,14 +153,16 @@ impl Node {
             return;
         };
         stream.ended = true;
-        if stream.state == State::Waiting {
-            self.leave_lines(connection);
-            stream.state = State::Ready;
-            stream.input.clear();
-            self.clients.expect(connection).closing = true;
-        }
         self.run_input(now, &mut stream);
         self.put_stream(stream);
+    }
+
+    /// The other end sends no more than what was left unread.
+    pub(crate) fn ending(&mut self, connection: ConnectionId) {
+        if let Some(mut stream) = self.take_stream(connection) {
+            stream.ending = true;
+            self.put_stream(stream);
+        }
     }
 
     /// Moves the connections that have something to send to `outbox`. Those that wait for a commit stay.
@@ -184,17 +186,31 @@ impl Node {
         });
     }
 
-    /// Runs the command that waited, and what came behind it.
-    pub(crate) fn resume(&mut self, now: Now, connection: ConnectionId, attempt: Option<Attempt>) {
+    /// Runs the command that waited like this, and what came behind it. Whoever does not wait like this (any more) is left alone.
+    pub(crate) fn resume(
+        &mut self,
+        now: Now,
+        connection: ConnectionId,
+        waited: State,
+        attempt: Option<Attempt>,
+    ) {
         let Some(mut stream) = self.take_stream(connection) else {
             return;
         };
-        stream.state = State::Ready;
-        if let Some(attempt) = attempt {
-            stream.attempt = attempt;
+        if stream.state == waited {
+            stream.state = State::Ready;
+            stream.attempt = attempt.unwrap_or(stream.attempt);
+            self.run_input(now, &mut stream);
         }
-        self.run_input(now, &mut stream);
         self.put_stream(stream);
+    }
+
+    /// If the connection's command had waited for its turn, it has not now.
+    pub(crate) fn forget_turn(&mut self, connection: ConnectionId) {
+        if let Some(mut stream) = self.take_stream(connection) {
+            stream.attempt = Attempt::First;
+            self.put_stream(stream);
+        }
     }
 
     pub(crate) fn run_woken(&mut self, now: Now) {
@@ -207,7 +223,7 @@ impl Node {
                 return;
             }
             for (connection, attempt) in woken {
-                self.resume(now, connection, Some(attempt));
+                self.resume(now, connection, State::Waiting, Some(attempt));
             }
         }
     }
@@ -232,9 +248,22 @@ impl Node {
         }
     }
 
+    /// Nobody can tell who has ended from who is gone: its command does not go on waiting for others, nor take from them what
+    /// they wait for. What came behind it is not looked at.
+    fn give_up(&mut self, stream: &mut Stream) {
+        self.leave_lines(stream.connection);
+        stream.state = State::Ready;
+        stream.input.clear();
+        let client = self.clients.expect(stream.connection);
+        (client.closing, client.waits) = (true, false);
+    }
+
     /// Puts a stream back, with the node's lists and limits as its new state wants them.
     fn put_stream(&mut self, mut stream: Box<Stream>) {
         let connection = stream.connection;
+        if stream.state == State::Waiting && (stream.ended || stream.ending) {
+            self.give_up(&mut stream);
+        }
         let client = self.clients.expect(connection);
         (client.query_bytes, client.output_bytes) = (stream.input.len(), stream.backlog());
         let most = if client.authenticated {
@@ -314,12 +343,8 @@ impl Node {
             .map(|c| c.id)
             .collect();
         let waits = |id: &ConnectionId| {
-            self.streams[place(*id)].as_ref().is_some_and(|s| {
-                matches!(
-                    s.state,
-                    State::Waiting | State::WaitingForCopy | State::Paused
-                )
-            })
+            let stream = self.streams[place(*id)].as_ref();
+            stream.is_some_and(|stream| stream.state != State::Ready)
         };
         let idle: Vec<_> = idle.into_iter().filter(|id| !waits(id)).collect();
         self.clients.to_close.extend(idle);

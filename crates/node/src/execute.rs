@@ -115,6 +115,7 @@ impl Node {
             }
         }
         self.batch = batch;
+        self.unfinished |= used > 0 || stream.state == State::WaitingForLog;
         self.ran.push((stream.connection, stream.backlog()));
         used
     }
@@ -254,7 +255,7 @@ impl Node {
             stream.attempt = Attempt::First;
             used = span.end;
             if self.clients.expect(stream.connection).closing
-                || stream.backlog() > limits::OUTPUT_PAUSE_BYTES
+                || stream.is_paused()
             {
                 break;
             }

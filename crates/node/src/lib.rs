@@ -44,7 +44,7 @@ use crate::ahead::Ahead;
 pub use crate::execute::BATCH;
 use crate::execute::Batch;
 use crate::member::Cluster;
-use crate::stream::Stream;
+use crate::stream::{State, Stream};
 
 /// What can happen to a node.
 #[derive(Debug)]
@@ -73,6 +73,12 @@ pub enum Input<'a> {
     /// The other end sends no more, but may still read: what has come is answered, then the connection is
     /// closed. A command that waits does not go on waiting, since nobody can tell this from a client that is gone.
     Ended {
+        /// Who.
+        connection: ConnectionId,
+    },
+    /// The other end sends no more, or is gone, and not all that it has sent was handed in, as [`Node::accepts_input`] wanted no more: a
+    /// command that waits for others does not go on waiting, and nothing behind it is wanted then.
+    Ending {
         /// Who.
         connection: ConnectionId,
     },
@@ -175,6 +181,8 @@ pub struct Node {
     busy_since_us: Option<u64>,
     /// Something was written since [`Node::take_sendable`].
     unsent: bool,
+    /// Commands were run since the last [`Input::EndOfTurn`] began: what they want of disk and peers is still to be asked for.
+    unfinished: bool,
 }
 
 impl Node {
@@ -202,6 +210,7 @@ impl Node {
             draining: false,
             busy_since_us: None,
             unsent: false,
+            unfinished: false,
         }
     }
 
@@ -219,6 +228,7 @@ impl Node {
             Input::Received { connection, bytes } => self.receive(now, connection, bytes),
             Input::Sent { connection, bytes } => self.sent(now, connection, bytes),
             Input::Ended { connection } => self.ended(now, connection),
+            Input::Ending { connection } => self.ending(connection),
             Input::Closed { connection } => self.forget(connection),
             Input::Disk { copy, event } => self.disk_event(now, copy, event),
             Input::Kept { copy, ticket } => self.kept(now, copy, ticket),
@@ -228,7 +238,7 @@ impl Node {
         }
         if !self.paused.is_empty() && !self.server.is_paused(now) {
             for connection in core::mem::take(&mut self.paused) {
-                self.resume(now, connection, None);
+                self.resume(now, connection, State::Paused, None);
             }
         }
         self.run_woken(now);
@@ -301,7 +311,7 @@ impl Node {
     /// Whether there is more to do at once: the shell then does not wait for events.
     #[must_use]
     pub fn is_busy(&self) -> bool {
-        self.busy_since_us.is_some() || self.unsent
+        self.busy_since_us.is_some() || self.unsent || self.unfinished
     }
 
     /// When [`Input::EndOfTurn`] is wanted at the latest, in wall-clock milliseconds.
@@ -346,11 +356,12 @@ impl Node {
         self.shard.store_mut().disk_event(event);
         self.shard.advance_commit();
         for connection in core::mem::take(&mut self.waiting_for_log) {
-            self.resume(now, connection, None);
+            self.resume(now, connection, State::WaitingForLog, None);
         }
     }
 
     fn end_turn(&mut self, now: Now, outbox: &mut Outbox) {
+        self.unfinished = false;
         if now.mono_us >= self.next_sweep_us {
             self.next_sweep_us = now.mono_us + 1_000_000;
             self.close_idle(now);

@@ -3,8 +3,8 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use model::limits::OUTPUT_PAUSE_BYTES;
 use model::{ConnectionId, Position};
+use command::Settings;
 use resp::Parser;
 use shard::Attempt;
 
@@ -31,9 +31,6 @@ pub(crate) enum State {
     /// No: clients are paused.
     Paused,
 }
-
-/// What a connection that cannot run commands now may send ahead before it is no longer read.
-const READ_AHEAD_BYTES: usize = 256 << 10;
 
 /// Buffers above this are given back when they are empty.
 pub(crate) const KEPT_BYTES: usize = 64 << 10;
@@ -63,12 +60,17 @@ pub(crate) struct Stream {
     pub(crate) unread: bool,
     /// Nothing more will come.
     pub(crate) ended: bool,
+    /// What has not come yet is all that will.
+    pub(crate) ending: bool,
+    /// See [`Settings::read_ahead_bytes`] and [`Settings::output_pause_bytes`].
+    read_ahead_bytes: usize,
+    output_pause_bytes: usize,
     /// Bytes of its buffers, as the node has counted them.
     pub(crate) counted: usize,
 }
 
 impl Stream {
-    pub(crate) fn new(connection: ConnectionId) -> Self {
+    pub(crate) fn new(connection: ConnectionId, settings: &Settings) -> Self {
         Self {
             connection,
             parser: Parser::default(),
@@ -83,6 +85,9 @@ impl Stream {
             dirty: false,
             unread: false,
             ended: false,
+            ending: false,
+            read_ahead_bytes: settings.read_ahead_bytes,
+            output_pause_bytes: settings.output_pause_bytes,
             counted: 0,
         }
     }
@@ -97,14 +102,20 @@ impl Stream {
         &self.output[self.sent..]
     }
 
-    /// Whether its next command may run.
+    /// Whether so much is left unread that further commands wait.
+    #[inline]
+    pub(crate) fn is_paused(&self) -> bool {
+        self.backlog() > self.output_pause_bytes
+    }
+
+    /// Whether its next command may run. One that was waited for runs whatever is left unread: it may have a turn for which others wait.
     pub(crate) fn may_run(&self) -> bool {
-        self.state == State::Ready && self.backlog() <= OUTPUT_PAUSE_BYTES
+        self.state == State::Ready && (!self.is_paused() || self.attempt != Attempt::First)
     }
 
     /// Whether more may be received: as long as commands run, or few bytes wait for one that does not.
     pub(crate) fn takes_input(&self) -> bool {
-        self.may_run() || self.input.len() < READ_AHEAD_BYTES
+        self.may_run() || self.input.len() < self.read_ahead_bytes
     }
 
     /// Nothing to run and nothing to send.

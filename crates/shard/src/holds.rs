@@ -186,8 +186,10 @@ impl Holds {
     /// Knows the holds from now on, and no connection: as after a restart. Returns the connections that stood in a line, had a turn
     /// or were told so and have not come back yet.
     pub(crate) fn let_go(&mut self) -> Vec<ConnectionId> {
+        // Each once: whoever has asked again may wait elsewhere by then.
+        let woken: Vec<ConnectionId> = self.take_woken().into_iter().map(|(id, _)| id).collect();
         let mut gone: Vec<ConnectionId> = self.places.keys().copied().collect();
-        gone.extend(self.take_woken().into_iter().map(|(woken, _)| woken));
+        gone.extend(woken.iter().filter(|id| !self.places.contains_key(id)));
         let mut kept = Self {
             table: HashMap::with_hasher(self.table.hasher().clone()),
             ..Self::new(0)

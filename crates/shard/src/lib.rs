@@ -323,6 +323,11 @@ impl Shard {
         self.holds.connection_closed(connection);
     }
 
+    /// A connection was woken and does not come back for what it waited for: it is the next one's turn.
+    pub fn give_up_turn(&mut self, connection: ConnectionId) {
+        self.holds.leave(connection);
+    }
+
     /// Does what is due: holds that have expired, waits that are over, and a bounded step of the store's
     /// maintenance. Returns whether there is more to do at once.
     pub fn maintain(&mut self, now: Now, budget_bytes: usize) -> bool {

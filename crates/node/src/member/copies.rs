@@ -12,6 +12,7 @@ use store::Told;
 
 use super::{Cluster, CopyId};
 use crate::Node;
+use crate::stream::State;
 
 /// What a replica is handed after the input that caused it.
 enum Next {
@@ -177,11 +178,13 @@ impl Node {
         }
     }
 
+    /// Its command runs as if it had just come: now, or, if it was woken and could not run yet, when it can.
     fn ask_again(&mut self, now: Now, connection: ConnectionId) {
         if self.clients.get(connection).is_some() {
             self.clients.expect(connection).waits = false;
         }
-        self.resume(now, connection, Some(Attempt::First));
+        self.forget_turn(connection);
+        self.resume(now, connection, State::Waiting, Some(Attempt::First));
     }
 
     /// The copy begins anew behind `base`, with nothing. What it had said to nobody yet, nobody will hear.

@@ -1,7 +1,7 @@
 //! Running commands on a node with many copies: each goes to the copy of its keys, and its reply waits for that copy.
 
 use command::{Arguments, Ended, Other, Prepared, Scene};
-use model::{Now, limits};
+use model::Now;
 use shard::Attempt;
 use store::Refused;
 
@@ -38,13 +38,16 @@ impl Node {
                 Ended::WaitsForLog => stream.state = State::WaitingForCopy,
                 Ended::Paused => stream.state = State::Paused,
             }
+            if stream.state != State::WaitingForCopy {
+                stream.waits_since_us = None;
+            }
             if stream.state != State::Ready {
                 break;
             }
-            (stream.attempt, stream.waits_since_us) = (Attempt::First, None);
+            stream.attempt = Attempt::First;
             used = end;
             if self.clients.expect(stream.connection).closing
-                || stream.backlog() > limits::OUTPUT_PAUSE_BYTES
+                || stream.is_paused()
             {
                 break;
             }
@@ -82,8 +85,15 @@ impl Node {
         }
     }
 
+    /// A command ends with this. If it had waited for its turn, the turn is the next one's.
     fn refuse(&mut self, stream: &mut Stream, prepared: Prepared, text: &str) -> Ended {
         let client = self.clients.expect(stream.connection);
+        if stream.attempt != Attempt::First
+            && let Some(cluster) = &mut self.cluster
+        {
+            cluster.give_up_turn(stream.connection);
+            client.waits = false;
+        }
         command::refuse(&mut self.server, client, prepared, text, &mut stream.output);
         Ended::Replied
     }

@@ -8,6 +8,7 @@ use shard::Attempt;
 use store::{DiskEvent, DiskOp, Usage};
 
 use super::{Cluster, CopyId, DiskTask};
+use crate::stream::State;
 use crate::{MAINTENANCE_STEP_BYTES, Node, Outbox};
 
 /// How often memory is divided among the copies anew.
@@ -154,7 +155,7 @@ impl Node {
         cluster.look_us = now.mono_us + LOOK_EVERY_US;
         let waiting: Vec<ConnectionId> = core::mem::take(&mut cluster.waiting);
         for connection in waiting {
-            self.resume(now, connection, None);
+            self.resume(now, connection, State::WaitingForCopy, None);
         }
     }
 
@@ -242,6 +243,13 @@ impl Cluster {
         self.waiting.retain(|waiting| *waiting != connection);
         for other in &mut self.shards {
             other.shard.connection_closed(connection);
+        }
+    }
+
+    /// See [`shard::Shard::give_up_turn`].
+    pub(crate) fn give_up_turn(&mut self, connection: ConnectionId) {
+        for other in &mut self.shards {
+            other.shard.give_up_turn(connection);
         }
     }
 

@@ -2,21 +2,13 @@
 
 use store::SyncMode;
 
-use crate::served::Served;
+use crate::served::{Served, command};
 
 /// Two clients: one that sends ahead, and another.
 const AHEAD: usize = 0;
 const OTHER: usize = 1;
 /// Bytes that arrive at once.
 const PIECE: usize = 16 << 10;
-
-fn command(words: &[&str]) -> Vec<u8> {
-    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
-    for word in words {
-        bytes.extend(format!("${}\r\n{word}\r\n", word.len()).bytes());
-    }
-    bytes
-}
 
 /// What the client that sends ahead has sent.
 struct Ahead {

@@ -5,3 +5,6 @@ mod backpressure;
 #[path = "../support/files.rs"]
 mod files;
 mod served;
+#[path = "../support/topology.rs"]
+mod topology;
+mod waiting;

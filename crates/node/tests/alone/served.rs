@@ -8,6 +8,15 @@ use store::SyncMode;
 
 use crate::files::Files;
 
+/// A command as clients send it.
+pub fn command(words: &[&str]) -> Vec<u8> {
+    let mut bytes = format!("*{}\r\n", words.len()).into_bytes();
+    for word in words {
+        bytes.extend(format!("${}\r\n{word}\r\n", word.len()).bytes());
+    }
+    bytes
+}
+
 /// When everything happens.
 pub const NOW: Now = Now {
     unix_ms: 1_767_225_600_000,
@@ -26,13 +35,17 @@ pub struct Served {
 
 impl Served {
     pub fn new(clients: usize, sync: SyncMode) -> Self {
+        Self::with(clients, sync, Settings::default())
+    }
+
+    pub fn with(clients: usize, sync: SyncMode, settings: Settings) -> Self {
         let files = Files::new(sync);
         let shard = Shard::new(
             files.empty_store(),
             Position::new(1, 1),
             ShardSettings::default(),
         );
-        let node = Node::new(shard, Settings::default(), [7; 32], NOW);
+        let node = Node::new(shard, settings, [7; 32], NOW);
         let mut served = Self {
             node,
             files,
@@ -50,7 +63,7 @@ impl Served {
         served
     }
 
-    fn handle(&mut self, input: Input<'_>) {
+    pub fn handle(&mut self, input: Input<'_>) {
         self.node.handle(NOW, input, &mut self.outbox);
     }
 
@@ -67,14 +80,19 @@ impl Served {
         self.handle(Input::EndOfTurn);
     }
 
-    /// The disk does all that it was asked for.
+    /// The disk does all that it is asked for, turn after turn.
     pub fn disk_works(&mut self) {
         while !self.outbox.disk.is_empty() {
-            for task in std::mem::take(&mut self.outbox.disk) {
-                self.files.done(&self.node, &task);
-                self.handle(task.done(Ok(())));
-            }
+            self.asked_disk_works();
             self.handle(Input::EndOfTurn);
+        }
+    }
+
+    /// The disk does what it was asked for in this turn.
+    pub fn asked_disk_works(&mut self) {
+        for task in std::mem::take(&mut self.outbox.disk) {
+            self.files.done(&self.node, &task);
+            self.handle(task.done(Ok(())));
         }
     }
 
@@ -91,6 +109,11 @@ impl Served {
             answers.push((connection, bytes));
         }
         answers
+    }
+
+    /// Whom the node has closed.
+    pub fn closed(&mut self) -> Vec<ConnectionId> {
+        std::mem::take(&mut self.outbox.close)
     }
 
     /// Whom the node wants to read from again.
