@@ -254,9 +254,7 @@ impl Node {
             }
             stream.attempt = Attempt::First;
             used = span.end;
-            if self.clients.expect(stream.connection).closing
-                || stream.is_paused()
-            {
+            if self.clients.expect(stream.connection).closing || stream.is_paused() {
                 break;
             }
         }

@@ -3,8 +3,8 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use model::{ConnectionId, Position};
 use command::Settings;
+use model::{ConnectionId, Position};
 use resp::Parser;
 use shard::Attempt;
 

@@ -46,9 +46,7 @@ impl Node {
             }
             stream.attempt = Attempt::First;
             used = end;
-            if self.clients.expect(stream.connection).closing
-                || stream.is_paused()
-            {
+            if self.clients.expect(stream.connection).closing || stream.is_paused() {
                 break;
             }
         }

@@ -3,6 +3,7 @@
 mod chance;
 mod chaos;
 mod history;
+mod waiting;
 mod world;
 
 use std::collections::BTreeSet;

@@ -38,6 +38,8 @@ struct Host {
     folders: BTreeMap<CopyId, Folder>,
     received: BTreeMap<ConnectionId, Vec<u8>>,
     closed: Vec<ConnectionId>,
+    /// Who was left unread and is wanted again.
+    wanted: Vec<ConnectionId>,
     starts: u8,
     segment_bytes: usize,
     /// By how much its clocks are ahead.
@@ -142,6 +144,7 @@ impl World {
             folders: BTreeMap::new(),
             received: BTreeMap::new(),
             closed: Vec::new(),
+            wanted: Vec::new(),
             starts: 0,
             segment_bytes: 0,
             skew_ms: 0,
@@ -175,6 +178,7 @@ impl World {
         let settings = CommandSettings::default();
         host.node = Some(Node::new_member(membership, copies, settings, seed, now));
         (host.received, host.closed) = (BTreeMap::new(), Vec::new());
+        host.wanted.clear();
         self.tell_map();
     }
 
@@ -270,6 +274,15 @@ impl World {
         self.config(shard).primary().node.0 as usize
     }
 
+    /// Which shard has this slot.
+    pub fn shard_of(&self, slot: u16) -> u16 {
+        let mut shards = self.shards.iter();
+        let has = |(_, record): &(_, &ShardRecord)| {
+            (record.first_slot..=record.last_slot).contains(&slot)
+        };
+        shards.find(has).expect("every slot has a shard").0.0
+    }
+
     /// The next configuration of a shard: this set, led by this node.
     pub fn decide(&mut self, shard: u16, members: &[usize], primary: usize) {
         let members: Vec<Member> = members.iter().map(|n| self.hosts[*n].member).collect();
@@ -349,6 +362,8 @@ impl World {
                 host.write(task, now, &mut outbox);
             }
         }
+        host.closed.append(&mut outbox.close);
+        host.wanted.append(&mut outbox.read);
         for (to, bytes) in std::mem::take(&mut outbox.peers) {
             let to = to.0 as usize;
             let cut = self.cut.contains(&(number, to)) || self.cut.contains(&(to, number));
@@ -435,6 +450,7 @@ impl World {
             node.handle(now, sent, outbox);
         }
         host.closed.append(&mut outbox.close);
+        host.wanted.append(&mut outbox.read);
     }
 
     /// Steps until this is so.
@@ -493,15 +509,26 @@ impl World {
     }
 
     /// Sends a command, without waiting.
-    pub fn tell(&mut self, (number, connection): (usize, ConnectionId), command: &str) {
-        let mut bytes = format!("{command}\r\n").into_bytes();
-        self.give(
-            number,
-            Input::Received {
-                connection,
-                bytes: &mut bytes,
-            },
-        );
+    pub fn tell(&mut self, connection: (usize, ConnectionId), command: &str) {
+        self.send_bytes(connection, format!("{command}\r\n").as_bytes());
+    }
+
+    /// Bytes arrive.
+    pub fn send_bytes(&mut self, (number, connection): (usize, ConnectionId), bytes: &[u8]) {
+        let bytes = &mut bytes.to_vec();
+        self.give(number, Input::Received { connection, bytes });
+    }
+
+    /// Whether the node lets bytes of this connection be read now. If not, [`World::is_wanted`] says when.
+    pub fn accepts(&mut self, (number, connection): (usize, ConnectionId)) -> bool {
+        let node = self.hosts[number].node.as_mut().expect("it runs");
+        node.accepts_input(connection)
+    }
+
+    /// Whether the node has asked for what it left unread since this was last asked.
+    pub fn is_wanted(&mut self, (number, connection): (usize, ConnectionId)) -> bool {
+        let wanted = &mut self.hosts[number].wanted;
+        wanted.extract_if(.., |id| *id == connection).count() > 0
     }
 
     /// What a connection has received since the last time, `(closed)` if it was closed.
