@@ -6,16 +6,18 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use command::Arguments;
 use model::limits::{
-    MAX_ARGUMENTS, MAX_QUERY_BUFFER_BYTES, MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED,
+    MAX_ARGUMENTS, MAX_QUERY_BUFFER_BYTES, MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED, READ_AHEAD_BYTES,
 };
 use resp::{CommandSpan, Limits, Parser, Span};
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::watch;
+use tokio::time::sleep;
 
 use crate::choices::authenticates;
 use crate::exchange::{Beside, Exchange};
@@ -29,8 +31,8 @@ use crate::{Port, Settings, drained, merge};
 
 /// Commands that are under way together.
 const BATCH: usize = 256;
-/// What a client may send ahead while a batch is under way.
-const READ_AHEAD_BYTES: usize = 256 << 10;
+/// How often it is looked whether a client that is not read is still there.
+const LOOK: Duration = Duration::from_millis(250);
 /// A buffer that has grown beyond this is given back when it is empty.
 const KEPT_BYTES: usize = 64 << 10;
 
@@ -309,8 +311,20 @@ async fn next_notice(notices: &mut Option<Listener>) -> Vec<u8> {
     }
 }
 
-/// Runs to its end what is under way, and meanwhile reads ahead. Returns whether the client has ended; if it has and what is under
-/// way waits for others, gives up.
+/// Returns when the other end sends no more than what has come, or is gone, as far as the system knows.
+async fn until_last(socket: &OwnedReadHalf) {
+    loop {
+        // What is left unread keeps the socket ready, so there is nothing to be woken by.
+        sleep(LOOK).await;
+        match socket.ready(Interest::READABLE).await {
+            Ok(ready) if !ready.is_read_closed() => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
+}
+
+/// Runs to its end what is under way, and meanwhile reads ahead. Returns whether the client has ended; if it has, or will when the rest is
+/// read, and what is under way waits for others, gives up.
 async fn while_reading(
     run: impl Future<Output = Result<(), Gone>>,
     socket: &mut OwnedReadHalf,
@@ -332,6 +346,7 @@ async fn while_reading(
                 Ok(_) => ended = true,
                 Err(_) => return Err(End),
             },
+            () = until_last(socket), if may_wait && !reads && !ended => return Err(End),
         }
         if ended && may_wait {
             return Err(End);

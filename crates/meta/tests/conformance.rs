@@ -80,6 +80,27 @@ async fn the_embedded_store_asks_for_its_secret() {
     }
 }
 
+/// More connections come than it may have files open: it refuses some, and goes on when they are gone.
+#[tokio::test]
+async fn the_embedded_store_goes_on_when_it_has_files_again() {
+    use meta::MetaStore as _;
+    let rig = EmbeddedRig::start().await;
+    rig.limit_files(24);
+    let crowd: Vec<_> = (0..48).map(|_| rig.connect()).collect();
+    let client = rig.client("");
+    assert!(
+        client.list().await.is_none(),
+        "there is no file for one more"
+    );
+    drop(crowd);
+    for _ in 0..10 {
+        if client.list().await.is_some() {
+            return;
+        }
+    }
+    panic!("it does not answer any more: {:?}", client.trouble());
+}
+
 #[tokio::test]
 async fn etcd_tells_its_version() {
     let rig = EtcdRig::start().await;

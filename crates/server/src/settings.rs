@@ -101,5 +101,6 @@ pub fn of_commands(config: &Config, max_clients: usize, listen: String) -> Setti
         listen,
         dir: config.dir_name(),
         stopwatch: Some(nanoseconds),
+        ..Settings::default()
     }
 }

@@ -302,7 +302,10 @@ impl Shell {
                 return;
             };
             if !self.node.accepts_input(connection) {
-                // The node will say when it does.
+                // The node will say when it does. It has to know at once that nobody may be there any more.
+                if socket.ending {
+                    self.handle(Input::Ending { connection });
+                }
                 return;
             }
             if reads == READS_PER_TURN {
@@ -322,6 +325,7 @@ impl Shell {
                     if emptied && count <= GATHERED_BYTES {
                         return self.gather(connection, count);
                     }
+                    self.hand_in_if_gathered(connection);
                     self.received(connection, from, count);
                     if emptied {
                         return;
@@ -346,7 +350,15 @@ impl Shell {
         self.node.handle(self.now, input, &mut self.outbox);
     }
 
-    /// Lets what was read wait for what others have sent. Each connection is read once before [`Shell::hand_in`].
+    /// Who is read again, because it had its share of a turn and because the node wants it, is read twice: what was gathered comes first.
+    fn hand_in_if_gathered(&mut self, connection: ConnectionId) {
+        let mut gathered = self.state.gathered.iter();
+        if gathered.any(|(of, _)| *of == connection) {
+            self.hand_in();
+        }
+    }
+
+    /// Lets what was read wait for what others have sent.
     fn gather(&mut self, connection: ConnectionId, count: usize) {
         self.state.gathered.push((connection, count));
         self.state.gathered_bytes += count;
@@ -548,6 +560,9 @@ impl Shell {
         self.node.is_drained() || self.clock.elapsed() > until
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 fn poll(poll: &mut Poll, events: &mut Events, timeout: Duration) -> io::Result<()> {
     match poll.poll(events, Some(timeout)) {

@@ -31,6 +31,8 @@ pub struct Link {
     /// Its number at the node.
     pub id: ConnectionId,
     outgoing: VecDeque<u8>,
+    /// The node wanted no more, and has not asked again: nothing is read of it.
+    pub unread: bool,
     asked: u64,
     delivered: u64,
     waiting: VecDeque<Sent>,
@@ -48,6 +50,7 @@ impl Link {
         Self {
             id,
             outgoing: VecDeque::new(),
+            unread: false,
             asked: 0,
             delivered: 0,
             waiting: VecDeque::new(),

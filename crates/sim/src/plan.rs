@@ -38,6 +38,10 @@ pub struct Plan {
     pub splits: bool,
     /// A client leaves replies unread for a while.
     pub slow_reader: u32,
+    /// Bytes that a client may send behind a command that waits.
+    pub read_ahead_bytes: usize,
+    /// Bytes of unread replies at which a client's commands wait.
+    pub output_pause_bytes: usize,
     /// The process is killed.
     pub kill: u32,
     /// The power goes.
@@ -112,6 +116,8 @@ impl Plan {
             hang_up,
             splits: r.below(2) == 0,
             slow_reader,
+            read_ahead_bytes: 0,
+            output_pause_bytes: 0,
             kill,
             power,
             clock_jump,
@@ -126,6 +132,15 @@ impl Plan {
             longest_turn_us: *r.pick(&[50, 2_000, 50_000, 1_000_000]),
         }
         .with_sizes(r)
+        .with_pauses()
+    }
+
+    /// Most clients meet the limits behind which they are left unread, which are far away in a server.
+    fn with_pauses(mut self) -> Self {
+        let mut random = Random::new(self.seed, "pauses");
+        self.read_ahead_bytes = random.extreme(1, 20_000) as usize;
+        self.output_pause_bytes = random.extreme(1, 20_000) as usize;
+        self
     }
 
     fn with_sizes(mut self, random: &mut Random) -> Self {

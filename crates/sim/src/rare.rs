@@ -102,6 +102,10 @@ rare! {
     CutCommand = "connection cut within a command",
     /// A client did not read what it was sent.
     SlowReader = "client slow to read",
+    /// A client that sent much behind a command that waited was left unread.
+    LeftUnread = "connection left unread",
+    /// The node asked for what it had left unread.
+    ReadAgain = "connection read again",
     /// A key was found gone because its deadline had passed.
     Expired = "read met an expired key",
     /// Bytes were found in the store's own count: the cleaner moved entries.

@@ -25,6 +25,9 @@ const START_MS: u64 = 1_767_225_600_000;
 /// Turns between two looks at every byte of the store.
 const CHECK_EVERY: u64 = 16;
 
+/// Turns between two looks at what a node that wants no turn would do in one.
+const IDLE_EVERY: u64 = 4;
+
 /// How long a restarted node may use more memory than it should, in microseconds.
 const SETTLE_US: u64 = 30_000_000;
 
@@ -198,7 +201,25 @@ impl World {
         self.spark()?;
         self.send(&mut outbox)?;
         self.close(&mut outbox);
+        self.be_idle()?;
         self.spark()
+    }
+
+    /// A node that wants no turn now is given none by the server until something happens: then one would come to nothing.
+    fn be_idle(&mut self) -> Step {
+        let due_ms = self.node.next_deadline_ms();
+        let is_due = due_ms.is_some_and(|due_ms| due_ms <= self.node_ms());
+        if is_due || self.node.is_busy() || !self.turn.is_multiple_of(IDLE_EVERY) {
+            return Ok(());
+        }
+        let mut outbox = Outbox::default();
+        self.give(Input::EndOfTurn, &mut outbox)?;
+        self.close(&mut outbox);
+        if outbox.disk.is_empty() {
+            return Ok(());
+        }
+        let ops: Vec<_> = outbox.disk.iter().map(|task| task.op).collect();
+        Err(format!("the node wants no turn, and in one it wants {ops:?}").into())
     }
 
     /// Time passes: not much while there is work, else until something is due.
@@ -303,6 +324,7 @@ impl World {
     fn give(&mut self, input: Input<'_>, outbox: &mut Outbox) -> Step {
         self.clock.tell(self.now);
         self.node.handle(self.now, input, outbox);
+        self.read_again(outbox);
         self.judge()?;
         Ok(())
     }

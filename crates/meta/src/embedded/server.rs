@@ -6,7 +6,7 @@ use cluster::metadata::Revision;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::timeout,
+    time::{sleep, timeout},
 };
 
 use super::{
@@ -18,6 +18,9 @@ use super::{
 const MOST_CONNECTIONS: usize = 4 * model::limits::MAX_NODES as usize;
 /// How long a peer may take for a frame, and to take one.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long to leave the queue alone when the system gives no more connections.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// How it is served.
 #[derive(Clone, Debug)]
@@ -62,7 +65,7 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves for ever.
+    /// Serves for ever: that a connection cannot be accepted, as there is no file descriptor left, is tried again.
     ///
     /// # Errors
     /// When nothing more can be accepted.
@@ -74,7 +77,10 @@ impl Server {
                 .acquire_owned()
                 .await
                 .map_err(io::Error::other)?;
-            let (stream, _) = self.listener.accept().await?;
+            let Ok((stream, _)) = self.listener.accept().await else {
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            };
             let (keeper, secret) = (self.keeper.clone(), self.secret.clone());
             tokio::spawn(async move {
                 // A peer that breaks the protocol or goes away has nothing more to be told.

@@ -11,7 +11,7 @@ use std::{
 
 use cluster::metadata::{Change, Listing, Outcome, Revision, Transaction};
 use meta::{MetaStore, TIMEOUT, Watch, embedded, etcd};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use sim::control::store::SimStore;
 use tempfile::TempDir;
 use tokio::{
@@ -121,6 +121,20 @@ impl EmbeddedRig {
         let mut lines = std::io::BufReader::new(child.stdout.take().expect("piped")).lines();
         let address = lines.next().expect("a line").expect("text");
         (Process(child), address)
+    }
+
+    /// It may have so many files open, connections included.
+    pub fn limit_files(&self, most: u64) {
+        let limit = Rlimit {
+            current: Some(most),
+            maximum: Some(most),
+        };
+        let pid = Pid::from_child(&self.process.0);
+        prlimit(Some(pid), Resource::Nofile, limit).expect("our own child");
+    }
+
+    pub fn connect(&self) -> std::net::TcpStream {
+        std::net::TcpStream::connect(&self.address).expect("it listens")
     }
 
     pub fn client(&self, secret: &str) -> embedded::Client {

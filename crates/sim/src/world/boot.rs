@@ -34,7 +34,12 @@ fn secret(plan: &Plan, epoch: u32) -> [u8; 32] {
 fn node(plan: &Plan, store: Store, epoch: u32, now: Now) -> Node {
     let mut shard = Shard::new(store, Position::new(epoch, 1), ShardSettings::default());
     shard.rebuild(now);
-    Node::new(shard, Settings::default(), secret(plan, epoch), now)
+    let settings = Settings {
+        read_ahead_bytes: plan.read_ahead_bytes,
+        output_pause_bytes: plan.output_pause_bytes,
+        ..Settings::default()
+    };
+    Node::new(shard, settings, secret(plan, epoch), now)
 }
 
 /// The first node, over an empty disk.

@@ -98,7 +98,13 @@ impl World {
             return Ok(());
         };
         let connection = link.id;
-        if link.outgoing() == 0 || !self.node.accepts_input(connection) {
+        if link.outgoing() == 0 || link.unread {
+            return Ok(());
+        }
+        if !self.node.accepts_input(connection) {
+            // As the server does: it is not read again before the node has named it.
+            link.unread = true;
+            self.counts.note(Rare::LeftUnread);
             return Ok(());
         }
         let len = if self.plan.splits {
@@ -115,6 +121,17 @@ impl World {
             },
             &mut Outbox::default(),
         )
+    }
+
+    /// Who was left unread and is wanted again may be read.
+    pub(super) fn read_again(&mut self, outbox: &mut Outbox) {
+        for connection in std::mem::take(&mut outbox.read) {
+            let mut links = self.links.iter_mut().flatten();
+            if let Some(link) = links.find(|link| link.id == connection) {
+                link.unread = false;
+                self.counts.note(Rare::ReadAgain);
+            }
+        }
     }
 
     /// Lets replies leave, as many bytes as each client takes.

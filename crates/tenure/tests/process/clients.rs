@@ -94,6 +94,38 @@ fn ten_thousand_commands_behind_one_that_waits() {
     sending.join().unwrap().unwrap();
 }
 
+/// A client goes away while its command waits, and more stands behind that than is read: what it waits for is not kept for it.
+#[test]
+fn who_goes_away_unread_leaves_the_line() {
+    let (_dir, server) = server(&[]);
+    let mut holder = server.client();
+    let held = holder.run("SESSION.CREATE ID s HOLD 60000");
+    assert_eq!(held.error(), None);
+    let mut client = server.client();
+    client
+        .send(&encode(&[
+            b"SESSION.OPEN",
+            b"s",
+            b"HOLD",
+            b"60000",
+            b"WAIT",
+            b"60000",
+        ]))
+        .unwrap();
+    // In pieces that are read one by one: 16 KiB more than is read ahead, and as much as fits into the kernel's buffer.
+    for _ in 0..18 {
+        client.send(&vec![b'\n'; 16 << 10]).unwrap();
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(server.metric("tenure_hold_waiters"), 1.0);
+    drop(client);
+    let since = Instant::now();
+    while server.metric("tenure_hold_waiters") > 0.0 {
+        assert!(since.elapsed() < Duration::from_secs(20), "it still waits");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 #[test]
 fn a_length_that_is_only_claimed_costs_nothing() {
     let (_dir, server) = server(&[]);
