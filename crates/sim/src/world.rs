@@ -25,9 +25,6 @@ const START_MS: u64 = 1_767_225_600_000;
 /// Turns between two looks at every byte of the store.
 const CHECK_EVERY: u64 = 16;
 
-/// Turns between two looks at what a node that wants no turn would do in one.
-const IDLE_EVERY: u64 = 4;
-
 /// How long a restarted node may use more memory than it should, in microseconds.
 const SETTLE_US: u64 = 30_000_000;
 
@@ -53,6 +50,8 @@ pub struct World {
     trace: Trace,
     counts: Counts,
     turn: u64,
+    /// Commands have run since the last turn began to end.
+    ran_after_turn: bool,
     /// Points of this turn that are still to come before a crash strikes.
     fuse: Option<(u32, Crash)>,
     /// Until when the disk is full, in microseconds.
@@ -123,6 +122,7 @@ impl World {
             trace,
             counts: Counts::default(),
             turn: 0,
+            ran_after_turn: false,
             fuse: None,
             full_until_us: 0,
             stood_still_us: 0,
@@ -195,31 +195,28 @@ impl World {
         self.spark()?;
         self.inputs()?;
         let mut outbox = Outbox::default();
+        self.ran_after_turn = false;
         self.give(Input::EndOfTurn, &mut outbox)?;
         self.spark()?;
         self.ask_disk(std::mem::take(&mut outbox.disk));
         self.spark()?;
         self.send(&mut outbox)?;
         self.close(&mut outbox);
-        self.be_idle()?;
+        self.may_sleep()?;
         self.spark()
     }
 
-    /// A node that wants no turn now is given none by the server until something happens: then one would come to nothing.
-    fn be_idle(&mut self) -> Step {
-        let due_ms = self.node.next_deadline_ms();
-        let is_due = due_ms.is_some_and(|due_ms| due_ms <= self.node_ms());
-        if is_due || self.node.is_busy() || !self.turn.is_multiple_of(IDLE_EVERY) {
-            return Ok(());
+    /// The server sleeps if the node wants no turn. What commands want of the disk that ran after the end of this one must not wait for
+    /// something else to happen.
+    fn may_sleep(&self) -> Step {
+        if self.ran_after_turn && !self.node.is_busy() {
+            return Err(
+                "commands ran after the end of the turn, and no other is wanted"
+                    .to_owned()
+                    .into(),
+            );
         }
-        let mut outbox = Outbox::default();
-        self.give(Input::EndOfTurn, &mut outbox)?;
-        self.close(&mut outbox);
-        if outbox.disk.is_empty() {
-            return Ok(());
-        }
-        let ops: Vec<_> = outbox.disk.iter().map(|task| task.op).collect();
-        Err(format!("the node wants no turn, and in one it wants {ops:?}").into())
+        Ok(())
     }
 
     /// Time passes: not much while there is work, else until something is due.
@@ -337,6 +334,7 @@ impl World {
                 continue;
             };
             let commands = link.look(&self.node.unsent(connection)[..written])?;
+            self.ran_after_turn |= !commands.is_empty();
             let go = Go {
                 connection,
                 commands,

@@ -202,7 +202,10 @@ impl World {
             address: "10.0.0.254:1".into(),
             local_address: "10.0.0.255:6379".into(),
         };
+        // It reads nothing of what it is told: here all of it is looked at.
+        self.node.server_mut().settings.output_pause_bytes = usize::MAX;
         self.node.handle(self.now, accepted, &mut outbox);
+        self.node.server_mut().settings.output_pause_bytes = self.plan.output_pause_bytes;
         let Some(Ok(auditor)) = outbox.accepted else {
             return Err("the auditor was not accepted".into());
         };
