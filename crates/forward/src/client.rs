@@ -335,18 +335,23 @@ async fn while_reading(
     let mut run = std::pin::pin!(run);
     loop {
         let reads = !ended && ahead.len() < READ_AHEAD_BYTES;
+        let more = async {
+            match (reads, may_wait) {
+                (true, _) => socket.read_buf(ahead).await.map(|read| read > 0),
+                (false, true) => {
+                    until_last(socket).await;
+                    Ok(false)
+                }
+                (false, false) => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             done = &mut run => {
                 done?;
                 return Ok(ended);
             }
-            read = socket.read_buf(ahead), if reads => match read {
-                Ok(read) if read > 0 => {}
-                Ok(_) => ended = true,
-                Err(_) => return Err(End),
-            },
-            () = until_last(socket), if may_wait && !reads && !ended => return Err(End),
+            more = more => ended = !more.map_err(|_| End)?,
         }
         if ended && may_wait {
             return Err(End);
@@ -424,3 +429,6 @@ impl Commands {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
