@@ -239,7 +239,7 @@ impl Client {
             request: asked.request(),
             to: To::Home,
             only_reads: true,
-            may_wait: false,
+            waits: None,
         };
         let (mut raw, by) = self.exchange.ask(part, bytes).await?;
         let succeeded = !raw.starts_with(b"-");

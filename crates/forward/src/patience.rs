@@ -18,20 +18,21 @@ pub struct Patience<'a> {
     cluster: &'a Cluster,
     part: &'a Part,
     address: &'a Address,
-    /// Until when; a command that may wait is waited for as long as the node is believed to live.
-    deadline: Option<Instant>,
+    /// Until when. A command that may wait for others is waited for twice as long besides: before its turn and after it. A node that is believed
+    /// to live need not be the one that was asked any more, and of a machine that is gone nothing may be heard, ever.
+    deadline: Instant,
     doubts: u32,
 }
 
 impl<'a> Patience<'a> {
     /// For the reply of this node to this part.
     pub fn new(cluster: &'a Cluster, part: &'a Part, address: &'a Address, most: Duration) -> Self {
-        let deadline = (!part.may_wait).then(|| Instant::now() + most);
+        let longest = part.waits.map_or(most, |wait| 2 * most + wait);
         Self {
             cluster,
             part,
             address,
-            deadline,
+            deadline: Instant::now() + longest,
             doubts: 0,
         }
     }
@@ -43,7 +44,7 @@ impl<'a> Patience<'a> {
 
     /// Whether to go on waiting.
     pub async fn is_left(&mut self) -> bool {
-        if self.deadline.is_some_and(|at| Instant::now() >= at) {
+        if Instant::now() >= self.deadline {
             return false;
         }
         self.cluster.refresh().await;
@@ -66,3 +67,6 @@ impl<'a> Patience<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

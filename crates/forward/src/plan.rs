@@ -5,9 +5,11 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use command::Arguments;
 use command::table::{Flags, Spec};
+use model::limits::MAX_HOLD_MS;
 use model::slot::Slot;
 use model::topology::Address;
 
@@ -47,8 +49,8 @@ pub struct Part {
     pub to: To,
     /// It changes nothing: it may be sent again whatever has become of it.
     pub only_reads: bool,
-    /// It may wait for as long as it likes.
-    pub may_wait: bool,
+    /// It may wait for others, so long.
+    pub waits: Option<Duration>,
 }
 
 /// What the client is answered: made of the replies to these parts.
@@ -170,7 +172,7 @@ impl Batch {
 
     /// Whether it may wait for others to do something.
     pub fn may_wait(&self) -> bool {
-        self.parts.iter().any(|part| part.may_wait)
+        self.parts.iter().any(|part| part.waits.is_some())
     }
 
     /// Adds the commands of another, behind its own.
@@ -305,8 +307,16 @@ fn part(asked: &Asked<'_>, request: Request, to: To) -> Part {
         request,
         to,
         only_reads: asked.has(Flags::READONLY) || asked.spec.is_some_and(harmless),
-        may_wait: asked.has(Flags::BLOCKING),
+        waits: asked.has(Flags::BLOCKING).then(|| wait_of(asked.arguments)),
     }
+}
+
+/// How long a command is willing to wait, at the longest reading of its words; which are its options only the node has to know.
+fn wait_of(arguments: Arguments<'_>) -> Duration {
+    let words = 2..arguments.len().saturating_sub(1);
+    let named = words.filter(|index| arguments.is(*index, "WAIT"));
+    let waits = named.filter_map(|index| u64::try_from(arguments.integer(index + 1).ok()?).ok());
+    Duration::from_millis(waits.max().unwrap_or(0).min(MAX_HOLD_MS))
 }
 
 /// Without keys and not said to write: it asks about the server.

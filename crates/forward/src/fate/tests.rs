@@ -10,7 +10,7 @@ fn part(slot: u16) -> Part {
         request: Request::Made(Vec::new()),
         to: To::Slot(slot),
         only_reads: false,
-        may_wait: false,
+        waits: None,
     }
 }
 

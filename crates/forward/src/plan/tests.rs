@@ -93,3 +93,26 @@ fn commands_about_everything_go_everywhere() {
         assert_eq!(told, [format!("everybody: {line}")]);
     }
 }
+
+#[test]
+fn how_long_a_command_waits_is_read_from_its_words() {
+    let waits = |line: &str| {
+        let (mut bytes, mut from, mut spans) = (format!("{line}\r\n").into_bytes(), 0, Vec::new());
+        let limits = resp::Limits::UNAUTHENTICATED;
+        let parsed = resp::Parser::default().next(&mut bytes, &mut from, &limits, &mut spans);
+        parsed.expect("it is a command").expect("it is whole");
+        let arguments = command::Arguments::new(&bytes, &spans);
+        let asked = Asked {
+            arguments,
+            spec: command::spec_of(command::prepare(arguments)),
+            bytes: None,
+        };
+        let mut batch = Batch::default();
+        batch.add(&asked, &routes(true));
+        batch.parts[0].waits.map(|wait| wait.as_millis())
+    };
+    assert_eq!(waits("SESSION.OPEN s HOLD 9 wait 1500 CREATE"), Some(1_500));
+    assert_eq!(waits("SESSION.OPEN s HOLD 9 USER WAIT WAIT 20"), Some(20));
+    assert_eq!(waits("SESSION.OPEN s WAIT"), Some(0));
+    assert_eq!(waits("GET WAIT"), None);
+}
