@@ -13,7 +13,7 @@ use crate::CopyId;
 /// Whether a connection's next command may run.
 ///
 /// ```text
-///   Ready ──command waits──► Waiting ──woken──► Ready
+///   Ready ──command waits──► Waiting ──woken, or nobody is there any more──► Ready
 ///     ├──log is busy──► WaitingForLog ──disk event──► Ready
 ///     ├──copy is not able to answer──► WaitingForCopy ──something has happened, or now and then──► Ready
 ///     └──CLIENT PAUSE──► Paused ──pause is over──► Ready
