@@ -280,6 +280,20 @@ impl Cluster {
         })
     }
 
+    /// Waits until besides that all copies have everything, as far as the program tells.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn wait_until_complete(&mut self) -> Result<()> {
+        self.wait_until_well()?;
+        if self.plan.peer == Peer::Redis {
+            return Ok(());
+        }
+        self.wait_for(START, "complete copies", |cluster| {
+            (!cluster.is_complete()).then(|| "some copies lack something".to_owned())
+        })
+    }
+
     fn wait_for(
         &mut self,
         time: Duration,

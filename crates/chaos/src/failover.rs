@@ -48,7 +48,7 @@ pub enum How {
 /// Figures of many outages, in milliseconds.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Outages {
-    /// How many: one for each shard of each primary.
+    /// How many: of outages, one for each shard of each primary.
     pub count: usize,
     /// The shortest.
     pub min_ms: f64,
@@ -78,6 +78,13 @@ impl Outages {
     }
 }
 
+/// What was measured, in milliseconds.
+#[derive(Default)]
+struct Figures {
+    outages: Vec<f64>,
+    repairs: Vec<f64>,
+}
+
 /// What the meter does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Task {
@@ -102,6 +109,8 @@ pub struct Report {
     pub task: Task,
     /// The outages.
     pub outages: Option<Outages>,
+    /// From when a node comes back until all copies have everything again: so long another failure could cost more than an outage.
+    pub repairs: Option<Outages>,
     /// Acknowledged writes.
     pub acknowledged: usize,
     /// Of those, lost.
@@ -133,12 +142,12 @@ pub fn measure(
     stop: &Stop,
 ) -> Result<(Report, History)> {
     fill(cluster, task.data)?;
-    cluster.wait_until_well()?;
+    cluster.wait_until_complete()?;
     let map = cluster.topology().context("nobody says who has what")?;
     let gap = Duration::from_micros(task.gap_us);
     let probes = Probes::start(cluster, &map, task.probes, gap, PATIENCE, clock);
     let bar = Progress::new("failovers", task.kills);
-    let mut outages = Vec::new();
+    let mut figures = Figures::default();
     let mut history = History::default();
     let result = (|| -> Result<()> {
         for number in 0..task.kills {
@@ -152,7 +161,7 @@ pub fn measure(
                 &probes,
                 clock,
                 stop,
-                &mut outages,
+                &mut figures,
             )?;
             bar.show(&event.what);
             history.events.push(event);
@@ -171,7 +180,7 @@ pub fn measure(
         .extend(probes::last_reads(cluster, &history, clock)?);
     let report = Report {
         lost_packets: cluster.arena.lost_packets()?,
-        ..report(cluster.peer(), done, outages, &history)
+        ..report(cluster.peer(), done, figures, &history)
     };
     Ok((report, history))
 }
@@ -184,7 +193,7 @@ fn one(
     probes: &Probes,
     clock: Clock,
     stop: &Stop,
-    outages: &mut Vec<f64>,
+    figures: &mut Figures,
 ) -> Result<Event> {
     let (victim, slots) = next_primary(cluster, number)?;
     let addr = cluster.nodes[victim].addr;
@@ -196,14 +205,17 @@ fn one(
     let ends = wait_for_all(probes, at, addr, &slots, clock, stop)?;
     let ms: Vec<f64> = ends.iter().map(|end| (end - at) as f64 / 1e6).collect();
     let longest = ms.iter().copied().fold(0.0, f64::max);
-    outages.extend(ms);
+    figures.outages.extend(ms);
+    let back = clock.now_ns();
     match how {
         How::Kill => cluster.start_node(victim)?,
         How::Stop => cluster.nodes[victim].go_on(),
     }
-    cluster.wait_until_well()?;
+    cluster.wait_until_complete()?;
+    let repair_ms = (clock.now_ns() - back) as f64 / MILLISECOND_NS as f64;
+    figures.repairs.push(repair_ms);
     let what = format!(
-        "{addr} {how:?}, {} shards, at most {longest:.0} ms",
+        "{addr} {how:?}, {} shards, at most {longest:.0} ms, whole after {repair_ms:.0} ms",
         slots.len()
     );
     Ok(Event { at, what })
@@ -250,13 +262,14 @@ fn wait_for_all(
     }
 }
 
-fn report(peer: Peer, task: Task, outages: Vec<f64>, history: &History) -> Report {
+fn report(peer: Peer, task: Task, figures: Figures, history: &History) -> Report {
     let verdict = judge(history);
     let acknowledged = history.operations.iter().filter(|o| o.is_acknowledged());
     Report {
         peer,
         task,
-        outages: Outages::of(outages),
+        outages: Outages::of(figures.outages),
+        repairs: Outages::of(figures.repairs),
         acknowledged: acknowledged.count(),
         lost: verdict.lost,
         unknown: verdict.unknown,

@@ -29,13 +29,16 @@ use node::{CopyId, DiskTask, FileTask, Input};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
 use store::{DiskError, DiskEvent, DiskOp, SegmentId};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::clock::Clock;
 use crate::directory::{FileList, Folders, quarantine, segment_path, sync_directory};
 use crate::message::{Mailbox, Message};
 
 use self::tending::Tending;
+
+/// A job that takes so long is told of: the group commit, and promises to the cluster, wait for it.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// What the disk thread has done.
 #[derive(Debug)]
@@ -68,6 +71,16 @@ pub struct SegmentDone {
 enum Job {
     Segment(SegmentJob),
     Folder(FileTask),
+}
+
+impl Job {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Segment(job) => op_name(job.task.op),
+            Self::Folder(FileTask::Keep { .. }) => "keep a note",
+            Self::Folder(FileTask::Remove { .. }) => "remove a folder",
+        }
+    }
 }
 
 /// An op on a segment file, with the file that it is about.
@@ -362,6 +375,10 @@ impl Worker {
     /// Does jobs in order until there can be no more.
     fn work(&mut self, queue: &Receiver<Job>) {
         while let Some(job) = self.next_job(queue) {
+            let (began, what) = (
+                self.clock.elapsed(),
+                job.as_ref().map_or("try again", Job::name),
+            );
             let done = match job {
                 Some(Job::Segment(job)) => vec![Done::Segment(self.segment(job))],
                 Some(Job::Folder(task)) => {
@@ -373,6 +390,14 @@ impl Worker {
                 }
                 None => self.tending.try_again(self.clock.elapsed()),
             };
+            let took = self.clock.elapsed() - began;
+            if took >= SLOW {
+                warn!(
+                    what,
+                    ms = took.as_millis(),
+                    "the disk is slow: what waits for it waits as long"
+                );
+            }
             for done in done {
                 if !self.mailbox.send(Message::Disk(done)) {
                     return;
