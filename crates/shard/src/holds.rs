@@ -27,6 +27,7 @@
 //! - The fence of a hold that is taken is larger than that of every hold of the shard before it.
 
 mod lapsed;
+mod orphans;
 mod timers;
 
 use alloc::collections::BTreeMap;
@@ -41,6 +42,7 @@ use model::{ConnectionId, Db, Fence, Position};
 use crate::Attempt;
 use crate::session_key::{Named, SessionKey};
 use lapsed::Lapsed;
+pub(crate) use orphans::needs_session;
 use timers::{Timer, TimerId, Timers};
 
 /// What made a hold, and therefore what ends it.

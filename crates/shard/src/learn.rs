@@ -51,9 +51,9 @@ impl Shard {
     /// a hold then; whoever knows its fence goes on with it.
     ///
     /// Returns how many hashes had to be removed because the disk has lost a part of them: half a session is
-    /// never served.
+    /// never served. Holds of sessions that are lost, these among them, are removed, too.
     pub fn rebuild(&mut self, now: Now) -> usize {
-        let broken = self.remove_broken_hashes(now);
+        let broken = self.remove_what_lost_a_part(now);
         self.learn_all(now.unix_ms);
         broken
     }

@@ -2,7 +2,8 @@
 //!
 //! A big hash is a root and its chunks, in several entries. A damaged range of a file, or a crash that keeps one
 //! unsynced batch and loses another, can take a chunk and leave the root. Half a session is never served: the
-//! hash is removed, before the first command, and the number of such hashes is told.
+//! hash is removed, before the first command, and the number of such hashes is told. The same look at all entries finds holds whose
+//! session is lost.
 
 use alloc::vec::Vec;
 
@@ -11,6 +12,7 @@ use store::{Entry, Space};
 
 use super::directory::{ChunkKey, Directory};
 use crate::batch::Batch;
+use crate::holds::needs_session;
 use crate::record::{Record, Type};
 use crate::{Place, Shard};
 
@@ -19,9 +21,10 @@ const SCAN_AT_ONCE: usize = 4096;
 
 impl Shard {
     /// Removes the big hashes of which a chunk is missing: in a damaged range of a file, or in the part of the log
-    /// that a crash took.
-    pub(crate) fn remove_broken_hashes(&mut self, now: Now) -> usize {
+    /// that a crash took. Returns how many. Then removes the holds of sessions that are not there.
+    pub(crate) fn remove_what_lost_a_part(&mut self, now: Now) -> usize {
         let mut broken: Vec<(Db, Vec<u8>)> = Vec::new();
+        let mut holds: Vec<(Db, Vec<u8>)> = Vec::new();
         let mut cursor = 0;
         loop {
             cursor = self.store.scan(cursor, SCAN_AT_ONCE, &mut |entry| {
@@ -31,6 +34,9 @@ impl Shard {
                     && !self.is_whole(now, Record::of(entry), &entry)
                 {
                     broken.push((entry.db(), entry.key().to_vec()));
+                }
+                if !passed && needs_session(&entry) {
+                    holds.push((entry.db(), entry.key().to_vec()));
                 }
             });
             if cursor == 0 {
@@ -45,6 +51,7 @@ impl Shard {
             self.apply_batch(now, &batch)
                 .expect("a node that starts has room and a fresh log");
         }
+        self.remove_orphaned_holds(now, &holds);
         broken.len()
     }
 
