@@ -20,8 +20,8 @@ fn routes(whole: bool) -> Routes {
     Routes::parse(&[count, first, second].concat(), &from).expect("a map")
 }
 
-/// Where the parts of a command go, and how their replies are merged.
-fn planned(line: &str, routes: &Routes) -> (Vec<String>, Merge) {
+/// A batch of one command.
+fn batch_of(line: &str, routes: &Routes) -> Batch {
     let mut bytes = format!("{line}\r\n").into_bytes();
     let (mut from, mut spans) = (0, Vec::new());
     let limits = resp::Limits::UNAUTHENTICATED;
@@ -36,6 +36,12 @@ fn planned(line: &str, routes: &Routes) -> (Vec<String>, Merge) {
     };
     let mut batch = Batch::default();
     batch.add(&asked, routes);
+    batch
+}
+
+/// Where the parts of a command go, and how their replies are merged.
+fn planned(line: &str, routes: &Routes) -> (Vec<String>, Merge) {
+    let mut batch = batch_of(line, routes);
     let told = batch.parts.iter().map(|part| {
         let Request::Made(bytes) = &part.request else {
             panic!("an inline command is made anew");
@@ -97,18 +103,7 @@ fn commands_about_everything_go_everywhere() {
 #[test]
 fn how_long_a_command_waits_is_read_from_its_words() {
     let waits = |line: &str| {
-        let (mut bytes, mut from, mut spans) = (format!("{line}\r\n").into_bytes(), 0, Vec::new());
-        let limits = resp::Limits::UNAUTHENTICATED;
-        let parsed = resp::Parser::default().next(&mut bytes, &mut from, &limits, &mut spans);
-        parsed.expect("it is a command").expect("it is whole");
-        let arguments = command::Arguments::new(&bytes, &spans);
-        let asked = Asked {
-            arguments,
-            spec: command::spec_of(command::prepare(arguments)),
-            bytes: None,
-        };
-        let mut batch = Batch::default();
-        batch.add(&asked, &routes(true));
+        let batch = batch_of(line, &routes(true));
         batch.parts[0].waits.map(|wait| wait.as_millis())
     };
     assert_eq!(waits("SESSION.OPEN s HOLD 9 wait 1500 CREATE"), Some(1_500));

@@ -68,7 +68,7 @@ impl Server {
     /// Serves for ever: that a connection cannot be accepted, as there is no file descriptor left, is tried again.
     ///
     /// # Errors
-    /// When nothing more can be accepted.
+    /// Connections are not counted any more, which does not happen while it serves.
     pub async fn run(self) -> io::Result<()> {
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
         loop {

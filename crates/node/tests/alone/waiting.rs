@@ -1,6 +1,7 @@
 //! Whoever waits is served in the end, or gives up what others wait for: no state is left by nothing.
 
 use command::Settings;
+use model::ConnectionId;
 use node::Input;
 use store::SyncMode;
 
@@ -45,6 +46,22 @@ fn broken(served: &mut Served) -> [String; 3] {
     turn(served)
 }
 
+/// The first client has sent this, and so much behind it that the rest, and the end of the connection, are left unread.
+fn left_unread(served: &mut Served, first: &[u8]) -> ConnectionId {
+    let connection = served.connections[FIRST];
+    served.received(FIRST, first);
+    served.received(FIRST, &command(&["PING"]).repeat(40_000));
+    assert!(!served.node.accepts_input(connection), "it is left unread");
+    connection
+}
+
+/// Let go, the session is the second client's, and the first is gone.
+fn second_has_it(served: &mut Served) {
+    let told = broken(served);
+    assert!(told[SECOND].contains("fence"), "{told:?}");
+    assert_eq!(served.closed(), [served.connections[FIRST]]);
+}
+
 #[test]
 fn who_has_ended_while_clients_are_paused_does_not_wait_afterwards() {
     let mut served = held(Settings::default());
@@ -54,52 +71,37 @@ fn who_has_ended_while_clients_are_paused_does_not_wait_afterwards() {
     served.handle(Input::Ended { connection });
     served.received(OTHER, &command(&["CLIENT", "UNPAUSE"]));
     served.received(SECOND, &open("60000"));
-    let told = broken(&mut served);
-    assert!(told[SECOND].contains("fence"), "{told:?}");
-    assert_eq!(served.closed(), [connection]);
+    second_has_it(&mut served);
 }
 
 /// 256 KiB behind a command that waits are left unread, and with them the end of the connection.
 #[test]
 fn who_ends_unread_does_not_wait() {
     let mut served = held(Settings::default());
-    let connection = served.connections[FIRST];
-    served.received(FIRST, &open("60000"));
-    served.received(FIRST, &command(&["PING"]).repeat(40_000));
-    assert!(!served.node.accepts_input(connection), "it is left unread");
+    let connection = left_unread(&mut served, &open("60000"));
     served.received(SECOND, &open("60000"));
     served.handle(Input::Ending { connection });
-    let told = broken(&mut served);
-    assert!(told[SECOND].contains("fence"), "{told:?}");
-    assert_eq!(served.closed(), [connection]);
+    second_has_it(&mut served);
 }
 
 /// The same where it waits for its turn only after the end was seen.
 #[test]
 fn who_ends_unread_before_it_waits_does_not_wait() {
     let mut served = held(Settings::default());
-    let connection = served.connections[FIRST];
     served.received(OTHER, &command(&["CLIENT", "PAUSE", "60000"]));
-    served.received(FIRST, &open("60000"));
-    served.received(FIRST, &command(&["PING"]).repeat(40_000));
-    assert!(!served.node.accepts_input(connection), "it is left unread");
+    let connection = left_unread(&mut served, &open("60000"));
     served.handle(Input::Ending { connection });
     served.received(OTHER, &command(&["CLIENT", "UNPAUSE"]));
     served.received(SECOND, &open("60000"));
-    let told = broken(&mut served);
-    assert!(told[SECOND].contains("fence"), "{told:?}");
-    assert_eq!(served.closed(), [connection]);
+    second_has_it(&mut served);
 }
 
 /// Whoever ends and waits for no other is still answered: all that it has sent is read.
 #[test]
 fn who_ends_unread_is_answered_if_it_waits_for_nobody() {
     let mut served = held(Settings::default());
-    let connection = served.connections[FIRST];
     served.received(OTHER, &command(&["CLIENT", "PAUSE", "60000"]));
-    served.received(FIRST, &command(&["GET", "k"]));
-    served.received(FIRST, &command(&["PING"]).repeat(40_000));
-    assert!(!served.node.accepts_input(connection), "it is left unread");
+    let connection = left_unread(&mut served, &command(&["GET", "k"]));
     served.handle(Input::Ending { connection });
     served.received(OTHER, &command(&["CLIENT", "UNPAUSE"]));
     assert_eq!(served.wanted(), [connection]);
