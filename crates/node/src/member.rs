@@ -29,7 +29,7 @@ use command::{Other, Settings};
 use model::{ConnectionId, NodeId, Now, Position, ShardConfig, ShardId};
 use replica::Ticket;
 use shard::{Shard, ShardSettings};
-use store::{DiskError, DiskEvent, DiskOp, Pages, Store, StoreConfig, SyncMode, Tuning};
+use store::{DiskError, DiskEvent, DiskOp, Pages, Store, StoreConfig, SyncMode, Tuning, Usage};
 
 use crate::{Input, Node};
 use aim::Route;
@@ -314,5 +314,21 @@ impl Node {
     /// All copies of a member, by shard: to look at.
     pub fn shards(&self) -> impl Iterator<Item = (ShardId, &Shard)> {
         self.cluster.iter().flat_map(|cluster| cluster.shards())
+    }
+
+    /// To be called once a second: see [`store::Store::give_back_ends`].
+    pub fn give_back_ends(&mut self) {
+        self.shard.store_mut().give_back_ends();
+        for other in self.cluster.iter_mut().flat_map(|c| &mut c.shards) {
+            other.shard.store_mut().give_back_ends();
+        }
+    }
+
+    /// Of all copies together; of a node that is no member its only one.
+    #[must_use]
+    pub fn usage(&self) -> Usage {
+        let own = self.shard.store().usage();
+        self.shards()
+            .fold(own, |all, (_, shard)| all.and(shard.usage()))
     }
 }

@@ -20,6 +20,7 @@ pub mod config;
 mod directory;
 mod disk;
 pub mod doctor;
+mod heap;
 mod identity;
 mod limits;
 mod links;

@@ -22,6 +22,7 @@ use crate::accept::{Accepted, Listener};
 use crate::admin::Snapshot;
 use crate::clock::Clock;
 use crate::disk::Disk;
+use crate::heap::Heap;
 use crate::links;
 use crate::message::Message;
 use crate::phase::SharedPhase;
@@ -82,6 +83,7 @@ pub struct LoopState {
     turns: u64,
     /// When the process is looked at next.
     look_at: Duration,
+    heap: Heap,
     /// When the shutdown gives up waiting.
     drain_until: Option<Duration>,
 }
@@ -96,6 +98,7 @@ impl Default for LoopState {
             again: Vec::new(),
             turns: 0,
             look_at: Duration::ZERO,
+            heap: Heap::default(),
             drain_until: None,
         }
     }
@@ -141,12 +144,15 @@ impl Shell {
         Ok(())
     }
 
-    /// Once a second, takes note of what the process uses.
+    /// Once a second, takes note of what the process uses, and gives back what it does not need.
     fn look_at_process(&mut self) {
         let now = self.clock.elapsed();
         if now >= self.state.look_at {
             self.state.look_at = now + LONGEST_WAIT;
             process::refresh(&mut self.node.server_mut().process);
+            self.node.give_back_ends();
+            let index_bytes = self.node.usage().index_bytes;
+            self.state.heap.look(index_bytes, self.clock);
         }
     }
 

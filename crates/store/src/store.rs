@@ -18,7 +18,7 @@ use crate::expiry::CLASSES;
 use crate::files::Files;
 use crate::index::{CellAt, Index, Reference};
 use crate::pages::{HeapPages, Pages};
-use crate::pool::Pool;
+use crate::pool::{Ends, Pool};
 use crate::scan::Scanner;
 use crate::segment::Segment;
 use crate::tombstones::Tombstones;
@@ -102,6 +102,7 @@ pub struct Store {
     /// Bytes that segments have touched.
     pub(crate) resident: usize,
     pub(crate) pool: Pool,
+    pub(crate) ends: Ends,
     /// See [`Store::set_beside`].
     beside: usize,
     /// Bytes ever appended.
@@ -166,6 +167,7 @@ impl Store {
             cleaner: Cleaner::new(),
             resident: 0,
             pool: Pool::default(),
+            ends: Ends::default(),
             beside: 0,
             appended: 0,
             unlogged: 0,

@@ -43,7 +43,7 @@ impl Snapshot {
         Self {
             stats: node.server().stats.clone(),
             connections: node.clients().len(),
-            usage: usage(node),
+            usage: node.usage(),
             holds: holds(node),
             process: node.server().process.clone(),
             trouble: disk.trouble(),
@@ -53,13 +53,6 @@ impl Snapshot {
             figures: plane.map(|plane| Figures::of(plane, node)),
         }
     }
-}
-
-/// Of all copies together; of a node that is no member its only one.
-fn usage(node: &Node) -> Usage {
-    let own = node.shard().store().usage();
-    node.shards()
-        .fold(own, |all, (_, shard)| all.and(shard.usage()))
 }
 
 /// Of all copies that serve: the others know of the same holds.
