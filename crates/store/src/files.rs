@@ -304,7 +304,8 @@ impl Store {
             file.in_flight.push_back(Flight { op, from });
             ops.push(op);
         }
-        if sealed {
+        // Not before all else has been done: a file that is cut says that it is whole.
+        if sealed && file.in_flight.is_empty() {
             let op = DiskOp::Close {
                 segment: id,
                 len: tail as u32,
@@ -537,6 +538,8 @@ impl Store {
                 self.cleaner.look = true;
             }
             Err(error) => {
+                // Nothing of what was found in it is safe until another file has it.
+                file.unsynced_from = Some(0);
                 if file.thinned {
                     self.files.hushed_until = Some(self.newest);
                 }
@@ -640,10 +643,14 @@ impl Store {
             SyncMode::None => !self.files.condemned.is_empty(),
         };
         let sync = sync.then(|| self.files.synced_ms + SYNC_EVERY_MS);
+        let may_close = |slot: &usize| self.segment(*slot).may_close();
+        let close = self.files.active.iter().any(may_close);
+        let close = close.then_some(self.files.now_ms);
         let create = self.files.create_error.map(|_| self.files.retry_at_ms);
         let delete = self.files.condemned.iter().filter(|c| !c.asked);
         let delete = delete.map(|c| c.not_before_ms).filter(|ms| *ms > 0).min();
-        sync.into_iter().chain(create).chain(delete).min()
+        let dues = sync.into_iter().chain(close).chain(create);
+        dues.chain(delete).min()
     }
 }
 
