@@ -603,7 +603,9 @@ impl Store {
         assert!(segment.sealed && segment.gap.is_none());
         let (old, first_position) = (segment.id, segment.first_position);
         let quarantine = segment.file.quarantine;
-        let unsynced = segment.file.synced_below().unwrap_or(appended);
+        // If all of it was synced, it must still be before the old file goes.
+        let last = appended.saturating_sub(1);
+        let unsynced = segment.file.synced_below().unwrap_or(last).min(last);
         let unwritten = segment.file.written_below().unwrap_or(unsynced);
         segment.file = File {
             unwritten_from: Some(unwritten.min(unsynced)),

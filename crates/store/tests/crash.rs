@@ -19,7 +19,8 @@ use map::{Change, Id, Model, Record};
 use model::time::Deadline;
 use model::{Db, Position, Version};
 use store::{
-    DiskError, HeapPages, Kind, LogPoint, RestoreReport, SegmentId, Space, StoreConfig, SyncMode,
+    DiskError, DiskEvent, DiskOp, HeapPages, Kind, LogPoint, RestoreReport, SegmentId, Space,
+    StoreConfig, SyncMode,
 };
 use world::{Replay, World, say, seeds};
 
@@ -412,6 +413,56 @@ fn a_file_is_not_cut_when_a_write_to_it_has_failed() {
     assert!(report.damaged.is_empty(), "{report:?}");
     // A write that failed may have written all the same.
     assert!(matches!(value(&world), Some(1 | 2)));
+}
+
+/// All that a file holds was synced when it fails to be closed. It goes when another one holds the same, not before.
+#[test]
+fn a_file_stays_until_what_replaces_it_is_synced() {
+    let mut world = synced_world();
+    put(&mut world, 1, 1_000_000_000);
+    for _ in 0..4 {
+        world.disk.drain(&mut world.store);
+        world.now_ms += 1_100;
+        world.maintain();
+    }
+    world.disk.drain(&mut world.store);
+    let old = written(&world);
+    world.store.seal();
+    world.disk.take(&mut world.store);
+    world.disk.work(&mut world.store, usize::MAX);
+    // Ops on different files are done in any order, so what is asked for at once must not need each other.
+    let (mut failed, mut holder, mut synced, mut gone) = (false, None, false, false);
+    for _ in 0..10 {
+        let mut ops = Vec::new();
+        world.store.take_disk_ops(&mut ops);
+        for op in &ops {
+            let of_old = old.contains(&op.segment());
+            gone |= of_old && matches!(op, DiskOp::Delete { .. });
+            assert!(synced || !gone, "nothing else has what it holds");
+        }
+        for op in ops {
+            let segment = op.segment();
+            let mut result = Ok(());
+            match op {
+                DiskOp::Close { .. } if old.contains(&segment) => {
+                    result = Err(DiskError::Io(5));
+                    failed = true;
+                }
+                DiskOp::Write { offset, len, .. } => {
+                    let bytes = world.store.segment_bytes(segment, offset, len);
+                    if bytes.windows(7).any(|bytes| bytes == b"the key") {
+                        holder = Some(segment);
+                    }
+                }
+                DiskOp::Sync { .. } | DiskOp::Close { .. } => synced |= holder == Some(segment),
+                DiskOp::Create { .. } | DiskOp::Delete { .. } | DiskOp::Quarantine { .. } => (),
+            }
+            world.store.disk_event(DiskEvent { op, result });
+        }
+        world.now_ms += 1_100;
+        world.maintain();
+    }
+    assert!(failed && synced && gone);
 }
 
 /// A restart finds more than memory may hold, and takes what is dead out of a segment. Then the segment's file fails to be synced.
