@@ -183,6 +183,11 @@ fn a_sync_that_fails_after_a_restart_loses_nothing() {
             for _ in 0..world.random.below(100) {
                 world.step();
             }
+            if world.random.one_in(2) {
+                // A file is asked to be closed when all else has been done.
+                world.disk.take(&mut world.store);
+                world.disk.work(&mut world.store, usize::MAX);
+            }
             let persisted = world.store.persisted();
             forget(&mut world, persisted);
             world.disk.take(&mut world.store);
@@ -369,10 +374,18 @@ fn a_loss_of_power_soon_after_a_restart_loses_nothing_synced() {
 #[test]
 fn what_a_restart_found_and_failed_to_sync_is_not_persisted() {
     let mut world = synced_world();
+    world.config.sync = SyncMode::None;
+    world.store = store::Store::with(world.config, world.tuning, Box::new(HeapPages));
+    world.disk = disk::Disk::new(world.tuning);
+    world.disk.drain(&mut world.store);
     put(&mut world, 1, 1_000_000_000);
     world.store.seal();
     world.disk.take(&mut world.store);
+    world.disk.work(&mut world.store, usize::MAX);
+    // Only now is it asked to be closed.
+    world.disk.take(&mut world.store);
     world.disk.kill_within_close();
+    world.config.sync = SyncMode::Always;
     restore(&mut world);
     assert_eq!(value(&world), Some(1));
     world.disk.take(&mut world.store);
