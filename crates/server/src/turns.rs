@@ -415,13 +415,16 @@ impl Shell {
 /// Flushing.
 impl Shell {
     /// Ends the turn: has the disk do what the node wants, sends what may be sent, closes what is to be closed.
-    fn flush(&mut self) {
+    /// Hands out what the turn has brought. Returns whether that asked the disk for anything.
+    fn flush(&mut self) -> bool {
         self.now = self.clock.now();
         self.handle(Input::EndOfTurn);
         for task in std::mem::take(&mut self.outbox.files) {
             self.disk.tend_folder(task);
         }
-        for task in std::mem::take(&mut self.outbox.disk) {
+        let tasks = std::mem::take(&mut self.outbox.disk);
+        let asked = !tasks.is_empty();
+        for task in tasks {
             let done = self.disk.perform(task, self.node.segment_bytes(&task));
             if let Some(event) = done {
                 self.handle(task.done(event.result));
@@ -441,6 +444,7 @@ impl Shell {
                 socket.close(&mut self.state.scratch);
             }
         }
+        asked
     }
 
     fn send(&mut self, connection: ConnectionId) {
@@ -536,12 +540,16 @@ impl Shell {
         let mut events = Events::with_capacity(16);
         let until = self.clock.elapsed() + SETTLE_LIMIT;
         loop {
-            self.flush();
-            if self.disk.is_quiet() {
+            // What is done at once may let the node ask for more.
+            let asked = self.flush();
+            if !asked && self.disk.is_quiet() {
                 return true;
             }
             if self.clock.elapsed() > until {
                 return false;
+            }
+            if self.disk.is_quiet() {
+                continue;
             }
             // A failing poller would only make this a busy loop until the limit.
             let _ = poll(&mut self.poll, &mut events, Duration::from_millis(10));

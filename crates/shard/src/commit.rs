@@ -4,8 +4,8 @@
 //! sync mode asks (and, with replication, before a quorum has it). Rather than keep old versions for
 //! readers, a reply that depends on an uncommitted position waits for it. A read depends on the position of
 //! the entry that it found, and of what has changed its deadline since, or, finding nothing, on the latest removal and on
-//! what has expired there. Where it would be long to tell what an answer depends on (that nobody holds a session, that a
-//! user has too many), it depends on everything so far.
+//! what has expired there; in any case on the latest swap of databases. Where it would be long to tell what an answer depends
+//! on (that nobody holds a session, that a user has too many), it depends on everything so far.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -35,6 +35,8 @@ pub struct Commits {
     touches: Vec<Position>,
     /// The latest of them.
     newest_touch: Position,
+    /// The latest batch that swapped databases: what is found in them is there because of it, however old it is.
+    last_swap: Position,
     in_flight: VecDeque<(Position, LogPoint)>,
     /// Everything up to here is persisted here.
     persisted: Position,
@@ -65,7 +67,11 @@ impl Commits {
             Some(entry) => entry.max(self.touch_of(entry)),
             None => self.last_removal,
         };
-        self.observed = self.observed.max(found).max(self.last_touch);
+        self.observed = self
+            .observed
+            .max(found)
+            .max(self.last_touch)
+            .max(self.last_swap);
     }
 
     /// What was found is many entries, the latest of them at this position.
@@ -109,6 +115,11 @@ impl Commits {
         self.touches.resize(PLACES, Position::ZERO);
         self.touches[place(entry)] = last;
         self.newest_touch = last;
+    }
+
+    /// The batch that was just applied has swapped databases.
+    pub(crate) fn swapped(&mut self, last: Position) {
+        self.last_swap = last;
     }
 
     #[inline]

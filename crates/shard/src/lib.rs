@@ -395,6 +395,9 @@ impl Shard {
         if ops.iter().any(|op| matches!(op, store::Op::Touch { .. })) {
             self.note_touches(ops, applied.last);
         }
+        if ops.iter().any(|op| matches!(op, store::Op::Swap { .. })) {
+            self.commits.swapped(applied.last);
+        }
         Ok(applied.last)
     }
 

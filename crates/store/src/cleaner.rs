@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use self::compaction::Compaction;
 use self::relocation::Relocation;
 use crate::disk::SegmentId;
-use crate::entry::format::{Control, Header, What};
+use crate::entry::format::{Control, Header, Note, OF_A_RESTART, What};
 use crate::expiry::Sweep;
 use crate::files::Fate;
 use crate::index::Reference;
@@ -373,12 +373,16 @@ impl Store {
             }
             What::Control(Control::Touch) => self.is_touch_needed(reference, header),
             What::Control(Control::State) => self.state == Some(reference),
-            What::Control(Control::Note) => self.clock == Some(reference),
+            // What a restart thins may have to be written to another file, which needs its end.
+            What::Control(Control::Note) => {
+                let is_end = self.cleaner.restoring && header.note() == Some(Note::Seal);
+                is_end || self.clock == Some(reference)
+            }
         }
     }
 
     /// Whether a restart has cut this entry away.
-    fn is_cut(&self, header: &Header) -> bool {
+    pub(crate) fn is_cut(&self, header: &Header) -> bool {
         header.position > self.newest || self.known.cuts_of(header.position).next().is_some()
     }
 
@@ -392,7 +396,7 @@ impl Store {
             _ if header.position <= self.restored => {
                 header.version >= floor && self.covers_restored(reference, header)
             }
-            _ if file == 0 => header.version >= floor,
+            _ if file == 0 || file == OF_A_RESTART.0 => header.version >= floor,
             // It stands behind what it is for in the very file, so they go together.
             Fate::There if file == self.segment(reference.slot()).id.0 => waiting,
             Fate::There => true,

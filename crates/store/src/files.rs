@@ -304,7 +304,8 @@ impl Store {
             file.in_flight.push_back(Flight { op, from });
             ops.push(op);
         }
-        if sealed {
+        // Not before all else has been done: a file that is cut says that it is whole.
+        if sealed && file.in_flight.is_empty() {
             let op = DiskOp::Close {
                 segment: id,
                 len: tail as u32,
@@ -537,6 +538,8 @@ impl Store {
                 self.cleaner.look = true;
             }
             Err(error) => {
+                // Nothing of what was found in it is safe until another file has it.
+                file.unsynced_from = Some(0);
                 if file.thinned {
                     self.files.hushed_until = Some(self.newest);
                 }
@@ -600,7 +603,9 @@ impl Store {
         assert!(segment.sealed && segment.gap.is_none());
         let (old, first_position) = (segment.id, segment.first_position);
         let quarantine = segment.file.quarantine;
-        let unsynced = segment.file.synced_below().unwrap_or(appended);
+        // If all of it was synced, it must still be before the old file goes.
+        let last = appended.saturating_sub(1);
+        let unsynced = segment.file.synced_below().unwrap_or(last).min(last);
         let unwritten = segment.file.written_below().unwrap_or(unsynced);
         segment.file = File {
             unwritten_from: Some(unwritten.min(unsynced)),
@@ -640,10 +645,14 @@ impl Store {
             SyncMode::None => !self.files.condemned.is_empty(),
         };
         let sync = sync.then(|| self.files.synced_ms + SYNC_EVERY_MS);
+        let may_close = |slot: &usize| self.segment(*slot).may_close();
+        let close = self.files.active.iter().any(may_close);
+        let close = close.then_some(self.files.now_ms);
         let create = self.files.create_error.map(|_| self.files.retry_at_ms);
         let delete = self.files.condemned.iter().filter(|c| !c.asked);
         let delete = delete.map(|c| c.not_before_ms).filter(|ms| *ms > 0).min();
-        sync.into_iter().chain(create).chain(delete).min()
+        let dues = sync.into_iter().chain(close).chain(create);
+        dues.chain(delete).min()
     }
 }
 

@@ -127,7 +127,6 @@ impl Restore {
         }
         if scanned.empty {
             self.report.torn.extend(scanned.torn);
-            self.report.torn.extend(scanned.torn);
             self.store
                 .condemn(scanned.id, scanned.file_len, u64::MAX, false);
             return;
@@ -149,8 +148,9 @@ impl Restore {
 
     fn note_positions(&mut self, scanned: &ScannedSegment) {
         for one in &scanned.found {
-            let header = Header::read(&scanned.region.bytes()[one.offset..]);
-            if header.position > self.known.floor && header.note().is_none() {
+            let entry = &scanned.region.bytes()[one.offset..];
+            let header = Header::read(entry);
+            if header.position > self.known.floor && header.shows_position(entry) {
                 self.past_floor.insert(header.position);
             }
         }

@@ -283,6 +283,15 @@ impl Segment {
             .saturating_sub(SEGMENT_HEADER + self.live_bytes + self.controls)
     }
 
+    /// Whether its file wants nothing but to be closed.
+    pub(crate) fn may_close(&self) -> bool {
+        let file = &self.file;
+        self.sealed
+            && file.stage == Stage::Open
+            && file.emitted == self.tail
+            && file.in_flight.is_empty()
+    }
+
     /// Whether the disk needs its memory no more, so that it may be changed and freed.
     pub(crate) fn is_closed(&self) -> bool {
         self.file.stage == Stage::Closed

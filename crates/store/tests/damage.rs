@@ -161,6 +161,18 @@ fn a_cut_file_is_found() {
 }
 
 #[test]
+fn a_first_write_that_was_torn_is_told_once() {
+    let mut disk = written(false);
+    let id = the_segment(&disk);
+    let bytes = &mut disk.files.get_mut(&id).expect("there").bytes;
+    bytes.fill(0);
+    bytes[100] = 1;
+    let (_, report) = restore(&mut disk);
+    assert!(report.damaged.is_empty(), "{report:?}");
+    assert_eq!(report.torn.len(), 1, "{report:?}");
+}
+
+#[test]
 fn a_file_of_another_segment_or_directory_is_not_served() {
     let mut disk = written(true);
     let id = the_segment(&disk);

@@ -56,7 +56,7 @@ pub(crate) const CONTINUES: u32 = 0x7E4A_11E5;
 pub(crate) enum Control {
     /// Every entry of this key up to the position in `version` is dead. Its deadline is that of the entry that
     /// it killed: after it nothing is left that could come back. The value is the id of the segment whose file
-    /// alone holds what could come back, 0 if others may.
+    /// alone holds what could come back, 0 if others may, [`OF_A_RESTART`] if a restart wrote it.
     Tombstone,
     /// The entry of this key at the position in `version` has this deadline.
     Touch,
@@ -66,6 +66,10 @@ pub(crate) enum Control {
     /// A [`Note`], by the low byte of `version`.
     Note,
 }
+
+/// In place of a file's id in a tombstone: a restart has written it because of what it found up to the tombstone's position, which is
+/// not its own. Others may hold what could come back.
+pub(crate) const OF_A_RESTART: SegmentId = SegmentId(u64::MAX);
 
 /// What a [`Control::Note`] tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,6 +216,17 @@ impl Header {
     #[inline]
     pub(crate) fn value<'a>(&self, entry: &'a [u8]) -> &'a [u8] {
         &entry[HEADER_BYTES + self.key_len..self.len]
+    }
+
+    /// Whether the entry that has this header shows that the op of its position is in the log.
+    pub(crate) fn shows_position(&self, entry: &[u8]) -> bool {
+        match self.what {
+            What::User(_) | What::Control(Control::Touch | Control::State) => true,
+            What::Control(Control::Tombstone) => {
+                self.value(entry) != OF_A_RESTART.0.to_le_bytes().as_slice()
+            }
+            What::Control(Control::Note) => false,
+        }
     }
 
     /// The note, if it is one.

@@ -5,13 +5,17 @@
 //! wins for now; but once it has expired, the next restart would bring the old one back. So whoever loses to an
 //! entry, or to a tombstone, that expires before it, is a *doubt*; doubts that no tombstone in the log settles
 //! are settled by a new one.
+//!
+//! Such a tombstone rests on all that the restart found, of which some may not be synced and be lost with the power, while the
+//! tombstone is kept: then what it covers must be back. So it stands at the last position that was found but does not show
+//! that this position is there, and a restart that finds the log to end earlier cuts the tombstone away with the rest.
 
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use model::time::Deadline;
 
-use crate::entry::format::{Control, Header, What};
+use crate::entry::format::{Control, Header, OF_A_RESTART, What};
 use crate::expiry::class_of;
 use crate::index::Reference;
 use crate::log::Spares;
@@ -68,7 +72,7 @@ impl Doubts {
 
     fn settle_by(&mut self, store: &Store, reference: Reference) {
         let header = store.header_at(reference);
-        if header.what != What::Control(Control::Tombstone) {
+        if header.what != What::Control(Control::Tombstone) || store.is_cut(&header) {
             return;
         }
         let hash = store.hash_of(&header, store.bytes_at(reference));
@@ -109,12 +113,16 @@ impl Doubts {
 impl Store {
     /// Adds a tombstone that no batch has asked for.
     fn add_tombstone(&mut self, key: &[u8], dead: &Header) {
+        assert_eq!(
+            self.newest, self.restored,
+            "it goes with all that the restart found"
+        );
         let class = class_of(dead.deadline, self.now_ms);
         let slot = self
             .head(class, key.len() + 64, Spares::TakeLast)
             .expect("before the disk has answered, heads are opened on trust");
         let start = self.segment(slot).tail;
-        self.append_tombstone(slot, self.newest, key, dead, None);
+        self.append_tombstone(slot, self.newest, key, dead, Some(OF_A_RESTART));
         self.complete(slot, start);
         self.note_tombstone(Reference::new(slot, start));
     }
