@@ -255,6 +255,8 @@ impl Shell {
     fn greet(&mut self, mut stream: TcpStream, address: &str) {
         // Replies are written whole, so there is nothing to wait for. A failure costs only time.
         let _ = stream.set_nodelay(true);
+        let keepalive_s = self.node.server().settings.keepalive_s;
+        forward::keep_alive(&stream, Duration::from_secs(keepalive_s));
         let local_address = stream
             .local_addr()
             .map_or_else(|_| String::new(), |a| a.to_string());
