@@ -516,14 +516,14 @@ impl Shell {
 
     /// Ends the log, and has the disk finish it.
     ///
-    /// Returns whether everything is on disk.
+    /// Returns whether everything is on disk, its end last.
     pub fn seal(&mut self) -> bool {
         // Twice: see `Store::seal`.
         let sealed = (0..2).all(|_| {
             self.node.seal();
             self.settle()
         });
-        sealed && self.disk.stats.errors == 0
+        sealed && self.disk.stats.errors == 0 && self.node.is_sealed()
     }
 
     /// Has the disk do what the node wants, without serving anybody: before the first connection, and after

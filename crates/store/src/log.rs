@@ -222,6 +222,12 @@ impl Store {
         }
     }
 
+    /// Whether nothing was appended since [`Store::seal`].
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.heads.iter().all(Option::is_none)
+    }
+
     /// The latest time that the log was told, in wall-clock milliseconds.
     #[must_use]
     pub fn latest_ms(&self) -> u64 {
