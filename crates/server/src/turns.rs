@@ -474,8 +474,8 @@ impl Shell {
     fn read_messages(&mut self) {
         while let Ok(message) = self.inbox.try_recv() {
             match message {
-                Message::Disk(done) => {
-                    if let Some(input) = self.disk.done(done) {
+                Message::Disk(done, took) => {
+                    if let Some(input) = self.disk.done(done, took) {
                         self.handle(input);
                     }
                 }
