@@ -140,7 +140,12 @@ static PARAMETERS: &[Parameter] = &[
         |call, value| call.server.settings.slowlog_max_len = value as usize,
     ),
     fixed("tcp-backlog", |_| "511".into()),
-    fixed("tcp-keepalive", |_| "300".into()),
+    integer(
+        "tcp-keepalive",
+        |call| owned(call.server.settings.keepalive_s),
+        (0, model::limits::MAX_KEEPALIVE_S as i64),
+        |call, value| call.server.settings.keepalive_s = value as u64,
+    ),
     integer(
         "timeout",
         |call| owned(call.server.settings.timeout_s),

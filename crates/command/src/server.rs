@@ -30,6 +30,8 @@ pub struct Settings {
     pub output_pause_bytes: usize,
     /// Seconds after which an idle connection is closed; zero for never.
     pub timeout_s: u64,
+    /// Seconds after which a connection that was accepted and is silent is asked whether its other end is still there; zero for never.
+    pub keepalive_s: u64,
     /// Commands slower than this are kept in the slow log, in microseconds; negative for none.
     pub slowlog_slower_than_us: i64,
     /// Entries of the slow log.
@@ -52,6 +54,7 @@ impl Default for Settings {
             read_ahead_bytes: limits::READ_AHEAD_BYTES,
             output_pause_bytes: limits::OUTPUT_PAUSE_BYTES,
             timeout_s: 0,
+            keepalive_s: limits::DEFAULT_KEEPALIVE_S,
             slowlog_slower_than_us: 10_000,
             slowlog_max_len: 128,
             listen: String::from("127.0.0.1:6379"),

@@ -300,7 +300,8 @@ impl Exchange {
         if open.is_some() {
             return open;
         }
-        let upstream = Upstream::open(address, self.choices.greeting()).await?;
+        let (greeting, keepalive) = (self.choices.greeting(), self.settings.keepalive);
+        let upstream = Upstream::open(address, greeting, keepalive).await?;
         count(&self.metrics.opened);
         self.open.push(upstream);
         Some(self.open.len() - 1)

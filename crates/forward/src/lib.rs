@@ -26,6 +26,7 @@ mod client;
 pub mod examine;
 mod exchange;
 pub mod fate;
+mod keepalive;
 mod merge;
 pub mod metrics;
 mod notices;
@@ -53,6 +54,7 @@ use crate::client::Client;
 use crate::metrics::{Metrics, count};
 use crate::notices::Herald;
 
+pub use keepalive::keep_alive;
 pub use notices::MOVE_WITHIN;
 pub use routes::Cluster;
 pub use sentinel::{SentinelSettings, serve_sentinel};
@@ -73,6 +75,8 @@ pub struct Settings {
     pub buffer_bytes: usize,
     /// How long a command that no node has executed is kept.
     pub patience: Duration,
+    /// How long a connection may be silent before it is asked whether its other end is there; zero for ever.
+    pub keepalive: Duration,
 }
 
 /// Serves clients of this listener until `draining` says so; then nobody is accepted. Who was told to move may do so, for a bounded
@@ -134,6 +138,7 @@ impl Port {
                     Ok((socket, _)) => {
                         count(&self.metrics.accepted);
                         let _ = socket.set_nodelay(true);
+                        keep_alive(&socket, self.settings.keepalive);
                         clients.spawn(Client::new(socket, self).serve());
                     }
                     Err(error) => {

@@ -10,6 +10,7 @@ mod rows;
 mod visitor;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use model::Topology;
 use model::topology::ClusterNode;
@@ -30,6 +31,8 @@ pub struct SentinelSettings {
     pub master: String,
     /// The password that visitors need; empty for none.
     pub password: String,
+    /// How long a connection may be silent before it is asked whether its other end is there; zero for ever.
+    pub keepalive: Duration,
 }
 
 /// The node whose forwarding port is the master.
@@ -70,6 +73,7 @@ async fn visit(
     settings: Arc<SentinelSettings>,
 ) {
     let _ = socket.set_nodelay(true);
+    crate::keep_alive(&socket, settings.keepalive);
     // However it ends, the visitor notices.
     let _ = Visitor::new(settings, topology).serve(socket).await;
 }

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
+use crate::keep_alive;
 use crate::metrics::{Kept, Metrics, count};
 use crate::outlet::{LITTLE_BYTES, Outlet};
 use crate::patience::Patience;
@@ -97,11 +98,16 @@ impl Room<'_> {
 
 impl Upstream {
     /// Connects. The greeting goes with the first commands.
-    pub async fn open(address: &Arc<Address>, greeting: (Vec<u8>, usize)) -> Option<Self> {
+    pub async fn open(
+        address: &Arc<Address>,
+        greeting: (Vec<u8>, usize),
+        keepalive: Duration,
+    ) -> Option<Self> {
         let connecting = TcpStream::connect((address.host.as_str(), address.port));
         let socket = timeout(CONNECT, connecting).await.ok()?.ok()?;
         // A failure costs some microseconds a command, nothing else.
         let _ = socket.set_nodelay(true);
+        keep_alive(&socket, keepalive);
         let (reader, writer) = socket.into_split();
         let (greeting, greetings) = greeting;
         Some(Self {

@@ -43,6 +43,7 @@ impl Port {
             bulk_bytes: 16 << 20,
             buffer_bytes: 256 << 20,
             patience: Duration::from_secs(20),
+            keepalive: Duration::from_secs(300),
         };
         let metrics = Arc::new(Metrics::default());
         let (drain, draining) = watch::channel(false);

@@ -13,6 +13,21 @@ mod frame;
 mod keeper;
 mod server;
 
+use std::{io, time::Duration};
+
+use tokio::net::TcpStream;
+
 pub use client::Client;
 pub use keeper::Keeper;
 pub use server::{Server, Settings};
+
+/// How often the kernel asks after a silent watch's other end.
+const KEEPALIVE: Duration = Duration::from_secs(2);
+
+/// Has the end of a watch noticed at both ends, also where the other one is gone without a word.
+fn keep_alive(stream: &TcpStream) -> io::Result<()> {
+    let keepalive = socket2::TcpKeepalive::new()
+        .with_time(KEEPALIVE)
+        .with_interval(KEEPALIVE);
+    socket2::SockRef::from(stream).set_tcp_keepalive(&keepalive)
+}

@@ -36,6 +36,10 @@ pub const MAX_OUTPUT_BUFFER_BYTES: usize = 64 << 20;
 pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
 /// Bytes that a connection may send behind a command that waits before it is left unread.
 pub const READ_AHEAD_BYTES: usize = 256 << 10;
+/// Seconds of silence after which the kernel asks whether a client is still there, unless configured otherwise: as Redis.
+pub const DEFAULT_KEEPALIVE_S: u64 = 300;
+/// The highest that they can be configured to: Linux takes no more.
+pub const MAX_KEEPALIVE_S: u64 = 32_767;
 
 /// Arguments of one command before authentication.
 pub const MAX_ARGUMENTS_UNAUTHENTICATED: usize = 10;

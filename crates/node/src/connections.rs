@@ -248,8 +248,7 @@ impl Node {
         }
     }
 
-    /// Nobody can tell who has ended from who is gone: its command does not go on waiting for others, nor take from them what
-    /// they wait for. What came behind it is not looked at.
+    /// Its command does not go on waiting, nor take from others what they wait for. What came behind it is not looked at.
     fn give_up(&mut self, stream: &mut Stream) {
         self.leave_lines(stream.connection);
         stream.state = State::Ready;
@@ -258,9 +257,21 @@ impl Node {
         (client.closing, client.waits) = (true, false);
     }
 
+    /// Nobody is served any more: what is written is sent if it may leave.
+    pub(crate) fn end_streams(&mut self) {
+        let connections: Vec<_> = self.clients.iter().map(|client| client.id).collect();
+        for connection in connections {
+            if let Some(mut stream) = self.take_stream(connection) {
+                self.give_up(&mut stream);
+                self.put_stream(stream);
+            }
+        }
+    }
+
     /// Puts a stream back, with the node's lists and limits as its new state wants them.
     fn put_stream(&mut self, mut stream: Box<Stream>) {
         let connection = stream.connection;
+        // Nobody can tell who has ended from who is gone.
         if stream.state == State::Waiting && (stream.ended || stream.ending) {
             self.give_up(&mut stream);
         }

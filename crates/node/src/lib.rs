@@ -177,6 +177,8 @@ pub struct Node {
     /// When idle connections are looked for next, in microseconds of the monotonic clock.
     next_sweep_us: u64,
     draining: bool,
+    /// See [`Node::seal`].
+    sealed: bool,
     /// Maintenance has more to do, and has had since then, in microseconds of the monotonic clock.
     busy_since_us: Option<u64>,
     /// Something was written since [`Node::take_sendable`].
@@ -208,6 +210,7 @@ impl Node {
             clock: SteadyClock::new(now),
             next_sweep_us: now.mono_us,
             draining: false,
+            sealed: false,
             busy_since_us: None,
             unsent: false,
             unfinished: false,
@@ -232,6 +235,8 @@ impl Node {
             Input::Closed { connection } => self.forget(connection),
             Input::Disk { copy, event } => self.disk_event(now, copy, event),
             Input::Kept { copy, ticket } => self.kept(now, copy, ticket),
+            // Behind its end nothing is written to the log.
+            Input::Map(_) | Input::Peer { .. } if self.sealed => {}
             Input::Map(map) => self.follow_map(now, map),
             Input::Peer { bytes } => self.hear(now, bytes),
             Input::EndOfTurn => self.end_turn(now, outbox),
@@ -332,12 +337,24 @@ impl Node {
     }
 
     /// Ends the log, so that a restart can tell any damage from an unfinished end. To be followed by turns until
-    /// the disk has done what they ask for; nothing may be written afterwards.
+    /// the disk has done what they ask for. Nothing is executed from now on, nor tidied: what was answered and is on disk then may still
+    /// be sent, and connections are closed.
     pub fn seal(&mut self) {
+        (self.draining, self.sealed) = (true, true);
+        self.end_streams();
         if let Some(cluster) = &mut self.cluster {
             return cluster.seal();
         }
         self.shard.store_mut().seal();
+    }
+
+    /// Whether every log was ended and nothing was written since.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        match &self.cluster {
+            None => self.shard.store().is_sealed(),
+            Some(cluster) => cluster.is_sealed(),
+        }
     }
 
     /// Whether [`Node::drain`] was called and every connection that had work has been served.
@@ -369,8 +386,10 @@ impl Node {
         if self.cluster.is_some() {
             return self.end_member_turn(now, outbox);
         }
-        self.maintain(now);
-        self.run_woken(now);
+        if !self.sealed {
+            self.maintain(now);
+            self.run_woken(now);
+        }
         self.shard.store_mut().take_disk_ops(&mut self.ops);
         let alone = |op| DiskTask {
             copy: CopyId::ALONE,

@@ -118,9 +118,14 @@ impl Stream {
         self.may_run() || self.input.len() < self.read_ahead_bytes
     }
 
-    /// Nothing to run and nothing to send.
+    /// Nothing to send, and nothing to run that does not wait for others.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.backlog() == 0 && (self.state != State::Ready || self.input.is_empty())
+        let has_work = match self.state {
+            State::Ready => !self.input.is_empty(),
+            State::WaitingForLog | State::WaitingForCopy => true,
+            State::Waiting | State::Paused => false,
+        };
+        self.backlog() == 0 && !has_work
     }
 
     /// Output from byte `start` on depends on `position`.

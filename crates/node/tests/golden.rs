@@ -97,7 +97,7 @@ impl Stage {
         let (settings, shard_settings) = self.settings.clone();
         let next = Position::new(self.starts, 1);
         let mut shard = Shard::new(self.files.restored(self.now), next, shard_settings);
-        shard.rebuild(self.now);
+        shard.rebuild(self.now).expect("there is room");
         self.node = Node::new(shard, settings, [self.starts as u8; 32], self.now);
         self.connections.clear();
         self.received.clear();

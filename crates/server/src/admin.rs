@@ -19,6 +19,8 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::serve::ListenerExt as _;
+use model::limits::DEFAULT_KEEPALIVE_S;
 use tokio::runtime::Handle;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
@@ -123,6 +125,9 @@ async fn serve(admin: Admin, listener: Option<TcpListener>) {
         .route("/cluster", get(cluster::survey))
         .route("/cluster/{command}/{number}", post(cluster::operate))
         .with_state(admin);
+    let listener = listener.tap_io(|socket| {
+        forward::keep_alive(socket, Duration::from_secs(DEFAULT_KEEPALIVE_S));
+    });
     if let Err(error) = axum::serve(listener, router).await {
         warn!(%error, "the admin port is gone");
     }

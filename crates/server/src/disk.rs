@@ -63,8 +63,6 @@ pub struct SegmentDone {
     event: DiskEvent,
     /// The file that was created.
     file: Option<Arc<File>>,
-    /// How long it took, in microseconds.
-    took_us: u64,
 }
 
 /// Something for the disk thread to do.
@@ -262,20 +260,20 @@ impl Disk {
         }
     }
 
-    /// Takes note of what the thread did, and says what the node is to hear of it.
-    pub fn done(&mut self, done: Done) -> Option<Input<'static>> {
+    /// Takes note of what the thread did, in a job that took so long, and says what the node is to hear of it.
+    pub fn done(&mut self, done: Done, took: Duration) -> Option<Input<'static>> {
         self.underway -= 1;
         match done {
             Done::Segment(done) => Some(Input::Disk {
                 copy: done.copy,
-                event: self.segment_done(done),
+                event: self.segment_done(done, took),
             }),
             Done::Kept { copy, ticket } => Some(Input::Kept { copy, ticket }),
             Done::Removed => None,
         }
     }
 
-    fn segment_done(&mut self, done: SegmentDone) -> DiskEvent {
+    fn segment_done(&mut self, done: SegmentDone, took: Duration) -> DiskEvent {
         let copy = done.copy;
         match done.event.op {
             DiskOp::Create { segment } => {
@@ -285,7 +283,9 @@ impl Disk {
                     self.files.insert((copy, segment), file);
                 }
             }
-            DiskOp::Sync { .. } | DiskOp::Close { .. } => self.stats.syncs.note(done.took_us),
+            DiskOp::Sync { .. } | DiskOp::Close { .. } => {
+                self.stats.syncs.note(took.as_micros() as u64);
+            }
             DiskOp::Delete { .. } => self.stats.deletes += 1,
             DiskOp::Quarantine { .. } => self.stats.quarantines += 1,
             DiskOp::Write { segment, len, .. } => {
@@ -399,7 +399,7 @@ impl Worker {
                 );
             }
             for done in done {
-                if !self.mailbox.send(Message::Disk(done)) {
+                if !self.mailbox.send(Message::Disk(done, took)) {
                     return;
                 }
             }
@@ -420,7 +420,6 @@ impl Worker {
     }
 
     fn segment(&mut self, job: SegmentJob) -> SegmentDone {
-        let began = self.clock.elapsed();
         let DiskTask { copy, op } = job.task;
         let (file, result) = match self.carry_out(&job) {
             Ok(file) => (file, Ok(())),
@@ -433,12 +432,10 @@ impl Worker {
                     .unwrap_or_else(|| disk_error(&error))),
             ),
         };
-        let took_us = (self.clock.elapsed() - began).as_micros() as u64;
         SegmentDone {
             copy,
             event: DiskEvent { op, result },
             file,
-            took_us,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use cluster::AskId;
 use cluster::coordinator::Command;
@@ -17,8 +18,8 @@ use crate::survey::Survey;
 /// A message to the node's thread.
 #[derive(Debug)]
 pub enum Message {
-    /// The disk thread has done something.
-    Disk(Done),
+    /// The disk thread has done something, in a job that took so long.
+    Disk(Done, Duration),
     /// The admin port wants to know how things are.
     Observe(tokio::sync::oneshot::Sender<Snapshot>),
     /// The metadata store says something.

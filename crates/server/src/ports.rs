@@ -87,16 +87,19 @@ impl Ports {
             Vec::new(),
             config.password.clone(),
         ));
+        let keepalive = Duration::from_secs(config.tcp_keepalive_s);
         let settings = Settings {
             password: config.password.clone(),
             max_clients,
             bulk_bytes: config.max_value_bytes as usize,
             buffer_bytes: settings::forward_bytes(config) as usize,
             patience: Duration::from_millis(config.cluster.forward_wait_ms),
+            keepalive,
         };
         let sentinel = SentinelSettings {
             master: config.cluster.sentinel_master.clone(),
             password: config.password.clone(),
+            keepalive,
         };
         let counted = Arc::clone(&metrics);
         let work = async move {

@@ -228,7 +228,12 @@ fn start_node(
     let now = clock.now().not_before(start.latest_ms);
     let shard_settings = settings::of_shard(config, u64::from_le_bytes(random()?));
     let mut shard = Shard::new(start.store, start.position, shard_settings);
-    let broken = shard.rebuild(now);
+    let broken = shard.rebuild(now).map_err(|refused| {
+        StartError(format!(
+            "dir {}: cannot remove what the disk has lost a part of: {refused:?}; give it more memory (--memory): all that is there is kept",
+            config.dir_name()
+        ))
+    })?;
     if broken > 0 {
         warn!(
             hashes = broken,

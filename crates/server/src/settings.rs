@@ -96,6 +96,7 @@ pub fn of_commands(config: &Config, max_clients: usize, listen: String) -> Setti
         max_clients,
         buffer_bytes: buffer_bytes(config) as usize,
         timeout_s: config.timeout_s,
+        keepalive_s: config.tcp_keepalive_s,
         slowlog_slower_than_us: config.slowlog_slower_than_us,
         slowlog_max_len: config.slowlog_max_len as usize,
         listen,

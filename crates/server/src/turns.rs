@@ -261,6 +261,8 @@ impl Shell {
     fn greet(&mut self, mut stream: TcpStream, address: &str) {
         // Replies are written whole, so there is nothing to wait for. A failure costs only time.
         let _ = stream.set_nodelay(true);
+        let keepalive_s = self.node.server().settings.keepalive_s;
+        forward::keep_alive(&stream, Duration::from_secs(keepalive_s));
         let local_address = stream
             .local_addr()
             .map_or_else(|_| String::new(), |a| a.to_string());
@@ -482,8 +484,8 @@ impl Shell {
     fn read_messages(&mut self) {
         while let Ok(message) = self.inbox.try_recv() {
             match message {
-                Message::Disk(done) => {
-                    if let Some(input) = self.disk.done(done) {
+                Message::Disk(done, took) => {
+                    if let Some(input) = self.disk.done(done, took) {
                         self.handle(input);
                     }
                 }
@@ -524,14 +526,14 @@ impl Shell {
 
     /// Ends the log, and has the disk finish it.
     ///
-    /// Returns whether everything is on disk.
+    /// Returns whether everything is on disk, its end last.
     pub fn seal(&mut self) -> bool {
         // Twice: see `Store::seal`.
         let sealed = (0..2).all(|_| {
             self.node.seal();
             self.settle()
         });
-        sealed && self.disk.stats.errors == 0
+        sealed && self.disk.stats.errors == 0 && self.node.is_sealed()
     }
 
     /// Has the disk do what the node wants, without serving anybody: before the first connection, and after

@@ -18,7 +18,7 @@
 use alloc::vec::Vec;
 
 use model::{Db, Now};
-use store::{About, Entry, Kind, Space, Store, Told};
+use store::{About, Entry, Kind, Refused, Space, Store, Told};
 
 use crate::Shard;
 use crate::effects::hold_of;
@@ -52,10 +52,13 @@ impl Shard {
     ///
     /// Returns how many hashes had to be removed because the disk has lost a part of them: half a session is
     /// never served. Holds of sessions that are lost, these among them, are removed, too.
-    pub fn rebuild(&mut self, now: Now) -> usize {
-        let broken = self.remove_what_lost_a_part(now);
+    ///
+    /// # Errors
+    /// There is no room to remove them. A restart with more memory can.
+    pub fn rebuild(&mut self, now: Now) -> Result<usize, Refused> {
+        let broken = self.remove_what_lost_a_part(now)?;
         self.learn_all(now.unix_ms);
-        broken
+        Ok(broken)
     }
 
     pub(crate) fn learn_all(&mut self, now_ms: u64) {

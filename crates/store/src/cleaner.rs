@@ -120,8 +120,7 @@ impl Store {
         expired: &mut dyn FnMut(Entry<'_>),
     ) -> bool {
         self.tell_now(now_ms);
-        let above = self.used().saturating_sub(self.config.memory_bytes);
-        self.excess = self.excess.min(above);
+        self.excess = self.excess.min(self.above_limit());
         self.cleaner.pressed &= self.room(true) < self.reserve_bytes();
         self.replace_failed();
         self.free_dead();

@@ -34,13 +34,17 @@ impl Store {
     /// Bytes of memory that are left.
     pub(crate) fn room(&self, reserve: bool) -> usize {
         let limit = self.config.memory_bytes;
-        let room = |limit: usize, kept| limit.saturating_sub(self.used() + kept);
-        match (reserve, self.excess) {
-            (false, _) => room(limit, self.reserve_bytes()),
-            (true, 0) => room(limit, 0),
+        if reserve {
             // What frees memory must go on when a restart has found more than there may be.
-            (true, excess) => room(limit + excess + self.reserve_bytes(), 0),
+            (limit + self.excess).saturating_sub(self.used())
+        } else {
+            limit.saturating_sub(self.used() + self.reserve_bytes())
         }
+    }
+
+    /// By how much the reserve lies above the limit.
+    pub(crate) fn above_limit(&self) -> usize {
+        (self.used() + self.reserve_bytes()).saturating_sub(self.config.memory_bytes)
     }
 
     /// A head of the class that has room for `bytes`.
@@ -220,6 +224,12 @@ impl Store {
         for slot in self.heads.into_iter().flatten() {
             self.seal_segment(slot);
         }
+    }
+
+    /// Whether nothing was appended since [`Store::seal`].
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.heads.iter().all(Option::is_none)
     }
 
     /// The latest time that the log was told, in wall-clock milliseconds.

@@ -409,10 +409,7 @@ impl Restore {
         }
         self.store.cleaner.look = true;
         self.keep_to_limit();
-        self.store.excess = self
-            .store
-            .used()
-            .saturating_sub(self.store.config.memory_bytes);
+        self.store.excess = self.store.above_limit();
         self.report.live = self.store.index.cells() as u64;
         self.report.latest_ms = self.store.clock_ms;
         (self.store, self.report)

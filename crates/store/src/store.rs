@@ -118,7 +118,7 @@ pub struct Store {
     pub(crate) restored: Position,
     /// What the tombstones of before the last restart amount to.
     pub(crate) tombstones: Tombstones,
-    /// Bytes above the limit that the last restart has left, and that are not freed yet.
+    /// Bytes by which the reserve lies above the limit since the last restart, as that found so much, and which are not freed yet.
     pub(crate) excess: usize,
     pub(crate) expired_entries: u64,
     pub(crate) segments_expired_whole: u64,

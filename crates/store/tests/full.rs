@@ -219,3 +219,45 @@ fn without_files_a_put_of_the_same_length_takes_no_memory() {
     assert_eq!(full.put(0, 1001, Space::Data), Err(Refused::OutOfMemory));
     full.store.check();
 }
+
+/// Whoever starts with less memory than what it finds takes, or with barely more, removes what the disk has lost a part of before the disk
+/// does anything for it.
+#[test]
+fn a_restart_has_the_reserve_whatever_it_finds() {
+    let mut full = Full::new();
+    let mut n = 0;
+    while full.put(n, 300, Space::Data).is_ok() {
+        n += 1;
+    }
+    full.disk.drain(&mut full.store);
+    full.disk.kill();
+    let config = |memory_bytes| StoreConfig {
+        memory_bytes,
+        sync: SyncMode::EverySecond,
+        seed: 3,
+    };
+    let mut restored = |memory_bytes| {
+        let (disk, pages) = (&mut full.disk, Box::new(HeapPages));
+        let tuning = Tuning {
+            segment_bytes: 256 << 10,
+            ..Tuning::default()
+        };
+        let (store, _) = disk.restore(config(memory_bytes), tuning, pages, NOW_MS, &mut Random(4));
+        store
+    };
+    let used = restored(32 << 20).usage().used;
+    for percent in 80..125 {
+        let mut store = restored(used * percent / 100);
+        let mut next = Position::new(2, 1);
+        for n in 0..1_000_u64 {
+            let name = n.to_le_bytes();
+            let key = store.key(Db::ZERO, Space::Data, &name);
+            let applied = store.apply(NOW_MS, next, &[Op::Delete { key }]);
+            let applied = applied.unwrap_or_else(|refused| {
+                panic!("{percent} %, delete {n}: {refused:?}, {:?}", store.usage())
+            });
+            next = applied.last.plus(1);
+        }
+        store.check();
+    }
+}

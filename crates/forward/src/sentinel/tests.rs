@@ -47,6 +47,7 @@ async fn start(password: &str) -> (std::net::SocketAddr, watch::Sender<Arc<Topol
     let settings = SentinelSettings {
         master: "mymaster".into(),
         password: password.into(),
+        keepalive: std::time::Duration::ZERO,
     };
     tokio::spawn(serve_sentinel(listener, told, settings));
     (at, tell)

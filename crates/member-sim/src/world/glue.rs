@@ -409,6 +409,11 @@ impl World {
                 self.give(number, done);
             }
             if quiet {
+                let process = self.process(number);
+                assert!(
+                    process.is_none_or(|process| process.node.is_sealed()),
+                    "node {number} has written behind the end of its log"
+                );
                 return true;
             }
         }

@@ -1,15 +1,13 @@
 //! A peer of an embedded store: one connection to a question, so that there is nothing to mix up and nothing to repair.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, sync::Arc};
 
 use cluster::metadata::{Listing, Outcome, Revision, Transaction};
 use tokio::{net::TcpStream, time::timeout};
 
 use super::frame::{Frame, MAX_ANSWER_BYTES};
+use super::keep_alive;
 use crate::{MetaStore, TIMEOUT, Watch, trouble::Trouble};
-
-/// How often the kernel asks after a silent watch's other end.
-const KEEPALIVE: Duration = Duration::from_secs(2);
 
 /// Where the store is served.
 #[derive(Clone, Debug)]
@@ -93,13 +91,7 @@ impl MetaStore for Client {
         let Ok(Ok(mut stream)) = timeout(TIMEOUT, self.ask(Frame::Watch(after))).await else {
             return watch;
         };
-        let keepalive = socket2::TcpKeepalive::new()
-            .with_time(KEEPALIVE)
-            .with_interval(KEEPALIVE);
-        if socket2::SockRef::from(&stream)
-            .set_tcp_keepalive(&keepalive)
-            .is_err()
-        {
+        if keep_alive(&stream).is_err() {
             return watch;
         }
         tokio::spawn(async move {

@@ -11,6 +11,7 @@ use tokio::{
 
 use super::{
     frame::{Frame, MAX_HELLO_BYTES, MAX_QUESTION_BYTES},
+    keep_alive,
     keeper::Keeper,
 };
 
@@ -130,6 +131,7 @@ fn is_same(shown: &[u8], secret: &[u8]) -> bool {
 }
 
 async fn tell_changes(mut stream: TcpStream, keeper: &Keeper, after: Revision) -> io::Result<()> {
+    keep_alive(&stream)?;
     let (mut told, mut latest, mut anything) = (after, keeper.revision(), [0]);
     loop {
         latest.mark_unchanged();

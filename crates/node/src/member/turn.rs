@@ -18,6 +18,9 @@ const LOOK_EVERY_US: u64 = 20_000;
 
 impl Node {
     pub(crate) fn end_member_turn(&mut self, now: Now, outbox: &mut Outbox) {
+        if self.sealed {
+            return self.ask_disk(now, outbox);
+        }
         self.maintain_copies(now);
         self.run_woken(now);
         self.tell_times(now);
@@ -265,6 +268,12 @@ impl Cluster {
         for other in &mut self.shards {
             other.shard.store_mut().seal();
         }
+    }
+
+    /// See [`Node::is_sealed`].
+    pub(crate) fn is_sealed(&self) -> bool {
+        let mut shards = self.shards.iter();
+        shards.all(|other| other.shard.store().is_sealed())
     }
 
     /// When one of the copies has something to do, in wall-clock milliseconds.

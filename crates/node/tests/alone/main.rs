@@ -2,6 +2,7 @@
 
 mod ahead;
 mod backpressure;
+mod ending;
 #[path = "../support/files.rs"]
 mod files;
 mod served;

@@ -17,7 +17,7 @@ pub fn command(words: &[&str]) -> Vec<u8> {
     bytes
 }
 
-/// When everything happens.
+/// When everything begins.
 pub const NOW: Now = Now {
     unix_ms: 1_767_225_600_000,
     mono_us: 1_000_000,
@@ -27,6 +27,8 @@ pub const NOW: Now = Now {
 pub struct Served {
     pub node: Node,
     pub files: Files,
+    /// When everything happens.
+    pub now: Now,
     /// By client.
     pub connections: Vec<ConnectionId>,
     /// What the node asked for and did not get yet.
@@ -49,6 +51,7 @@ impl Served {
         let mut served = Self {
             node,
             files,
+            now: NOW,
             connections: Vec::new(),
             outbox: Outbox::default(),
         };
@@ -64,7 +67,7 @@ impl Served {
     }
 
     pub fn handle(&mut self, input: Input<'_>) {
-        self.node.handle(NOW, input, &mut self.outbox);
+        self.node.handle(self.now, input, &mut self.outbox);
     }
 
     pub fn received(&mut self, client: usize, bytes: &[u8]) {

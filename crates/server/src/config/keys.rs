@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use model::limits::{MAX_HOLD_MS, MAX_VALUE_BYTES, SEGMENT_BYTES};
+use model::limits::{MAX_HOLD_MS, MAX_KEEPALIVE_S, MAX_VALUE_BYTES, SEGMENT_BYTES};
 use store::SyncMode;
 
 use super::cluster;
@@ -207,14 +207,24 @@ pub static KEYS: &[Key] = &[
         summary: "Close connections that are silent for longer, in whole seconds; 0 for never",
         is_secret: false,
         set: |config, text| {
-            let ms = duration_ms(text)?;
-            if ms % 1000 != 0 {
-                return Err("expected whole seconds".into());
-            }
-            config.timeout_s = ms / 1000;
+            config.timeout_s = whole_seconds(text)?;
             Ok(())
         },
         show: |config| quoted(&duration_text(config.timeout_s * 1000)),
+    },
+    Key {
+        name: "tcp-keepalive",
+        value: "DURATION",
+        default: "300s",
+        summary: "Ask clients that are silent for so long whether they are still there, in whole seconds; 0 for never",
+        is_secret: false,
+        set: |config, text| {
+            config.tcp_keepalive_s = whole_seconds(text)?;
+            at_most(config.tcp_keepalive_s, MAX_KEEPALIVE_S, |s| {
+                duration_text(s * 1000)
+            })
+        },
+        show: |config| quoted(&duration_text(config.tcp_keepalive_s * 1000)),
     },
     Key {
         name: "slowlog-slower-than",
@@ -672,6 +682,14 @@ fn truth(text: &str) -> Result<bool, String> {
 fn whole(text: &str) -> Result<u64, String> {
     text.parse()
         .map_err(|_| "expected a whole number".to_owned())
+}
+
+fn whole_seconds(text: &str) -> Result<u64, String> {
+    let ms = duration_ms(text)?;
+    if ms % 1000 != 0 {
+        return Err("expected whole seconds".into());
+    }
+    Ok(ms / 1000)
 }
 
 fn at_least(value: u64, least: u64, show: fn(u64) -> String) -> Result<(), String> {

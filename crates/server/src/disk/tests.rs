@@ -56,8 +56,8 @@ impl Rig {
 
     fn next(&mut self) -> Option<Input<'static>> {
         loop {
-            if let Message::Disk(done) = self.messages.recv().unwrap() {
-                return self.disk.done(done);
+            if let Message::Disk(done, took) = self.messages.recv().unwrap() {
+                return self.disk.done(done, took);
             }
         }
     }

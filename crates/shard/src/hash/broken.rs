@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 
 use model::{Db, Now};
-use store::{Entry, Space};
+use store::{Entry, Refused, Space};
 
 use super::directory::{ChunkKey, Directory};
 use crate::batch::Batch;
@@ -22,7 +22,10 @@ const SCAN_AT_ONCE: usize = 4096;
 impl Shard {
     /// Removes the big hashes of which a chunk is missing: in a damaged range of a file, or in the part of the log
     /// that a crash took. Returns how many. Then removes the holds of sessions that are not there.
-    pub(crate) fn remove_what_lost_a_part(&mut self, now: Now) -> usize {
+    ///
+    /// # Errors
+    /// There is no room for that.
+    pub(crate) fn remove_what_lost_a_part(&mut self, now: Now) -> Result<usize, Refused> {
         let mut broken: Vec<(Db, Vec<u8>)> = Vec::new();
         let mut holds: Vec<(Db, Vec<u8>)> = Vec::new();
         let mut cursor = 0;
@@ -43,16 +46,14 @@ impl Shard {
                 break;
             }
         }
-        let mut batch = Batch::default();
+        // One at a time: together they may be more than a batch takes.
         for (db, key) in &broken {
+            let mut batch = Batch::default();
             self.plan_delete(now, Place { db: *db, key }, &mut batch);
+            self.apply_batch(now, &batch)?;
         }
-        if !batch.is_empty() {
-            self.apply_batch(now, &batch)
-                .expect("a node that starts has room and a fresh log");
-        }
-        self.remove_orphaned_holds(now, &holds);
-        broken.len()
+        self.remove_orphaned_holds(now, &holds)?;
+        Ok(broken.len())
     }
 
     fn is_whole(&self, now: Now, record: Record<'_>, entry: &Entry<'_>) -> bool {

@@ -7,12 +7,15 @@
 use alloc::vec::Vec;
 
 use model::{Db, Now};
-use store::{Entry, Space};
+use store::{Entry, Refused, Space};
 
 use super::HeldBy;
 use crate::Shard;
 use crate::batch::Batch;
 use crate::effects::hold_of;
+
+/// About as many bytes of ids are removed at once, however many there are: a batch is limited.
+const REMOVED_AT_ONCE_BYTES: usize = 64 << 10;
 
 /// Whether this is a hold that means nothing without its session.
 pub(crate) fn needs_session(entry: &Entry<'_>) -> bool {
@@ -21,18 +24,25 @@ pub(crate) fn needs_session(entry: &Entry<'_>) -> bool {
 
 impl Shard {
     /// Removes those of these sessions' holds whose session is not there.
-    pub(crate) fn remove_orphaned_holds(&mut self, now: Now, holds: &[(Db, Vec<u8>)]) {
+    ///
+    /// # Errors
+    /// There is no room for that.
+    pub(crate) fn remove_orphaned_holds(
+        &mut self,
+        now: Now,
+        holds: &[(Db, Vec<u8>)],
+    ) -> Result<(), Refused> {
         let mut batch = Batch::default();
         for (db, id) in holds {
             let session = self.store.key(*db, Space::Data, id);
             if self.store.get(&session, now.unix_ms).is_none() {
                 batch.delete(*db, Space::Hold, id);
             }
+            if batch.len_bytes() > REMOVED_AT_ONCE_BYTES {
+                self.apply_batch(now, &core::mem::take(&mut batch))?;
+            }
         }
-        if !batch.is_empty() {
-            self.apply_batch(now, &batch)
-                .expect("a node that starts has room and a fresh log");
-        }
+        self.apply_batch(now, &batch).map(drop)
     }
 }
 

@@ -188,7 +188,7 @@ impl Stage {
         let spare = Shard::new(empty, Position::new(1, 1), settings.clone());
         let store = core::mem::replace(&mut self.shard, spare).into_store();
         self.shard = Shard::new(store, Position::new(self.starts, 1), settings);
-        self.shard.rebuild(self.now());
+        self.shard.rebuild(self.now()).unwrap();
         self.waiting.clear();
         self.model.holds.retain(|_, (who, line)| {
             line.clear();

@@ -33,7 +33,9 @@ fn secret(plan: &Plan, epoch: u32) -> [u8; 32] {
 
 fn node(plan: &Plan, store: Store, epoch: u32, now: Now) -> Node {
     let mut shard = Shard::new(store, Position::new(epoch, 1), ShardSettings::default());
-    shard.rebuild(now);
+    shard
+        .rebuild(now)
+        .expect("a restart has room for what it removes");
     let settings = Settings {
         read_ahead_bytes: plan.read_ahead_bytes,
         output_pause_bytes: plan.output_pause_bytes,

@@ -5,6 +5,7 @@ mod disk_full;
 mod failover;
 mod forwarding;
 mod forwarding_load;
+mod keepalive;
 mod members;
 mod memory;
 mod metadata;

@@ -64,6 +64,12 @@ impl Client {
         Ok(Self { stream, reader })
     }
 
+    /// The port that it reached, and its own.
+    pub fn ports(&self) -> (u16, u16) {
+        let (reached, own) = (self.stream.peer_addr(), self.stream.local_addr());
+        (reached.unwrap().port(), own.unwrap().port())
+    }
+
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)

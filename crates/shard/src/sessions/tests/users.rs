@@ -137,7 +137,7 @@ impl Index {
         let store = core::mem::replace(&mut self.shard, spare).into_store();
         let next = Position::new(self.starts, 1);
         self.shard = Shard::new(store, next, ShardSettings::default());
-        self.shard.rebuild(self.now());
+        self.shard.rebuild(self.now()).unwrap();
     }
 
     fn compare(&mut self) {
