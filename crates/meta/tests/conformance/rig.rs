@@ -1,6 +1,7 @@
 //! Stores that can be killed, stopped and started again.
 
 use std::{
+    fs::File,
     future::Future,
     io::BufRead as _,
     net::TcpListener,
@@ -116,6 +117,7 @@ impl EmbeddedRig {
             .arg(listen)
             .env("TENURE_META_SECRET", secret)
             .stdout(Stdio::piped())
+            .stderr(File::create(folder.path().join("log")).expect("a file"))
             .spawn()
             .expect("the program was built");
         let mut lines = std::io::BufReader::new(child.stdout.take().expect("piped")).lines();
@@ -131,6 +133,11 @@ impl EmbeddedRig {
         };
         let pid = Pid::from_child(&self.process.0);
         prlimit(Some(pid), Resource::Nofile, limit).expect("our own child");
+    }
+
+    /// What it has said since it was started.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).expect("its log")
     }
 
     pub fn connect(&self) -> std::net::TcpStream {
