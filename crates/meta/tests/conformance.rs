@@ -9,6 +9,8 @@ mod secured;
 mod secured_etcd;
 #[path = "conformance/suite.rs"]
 mod suite;
+#[path = "conformance/trio.rs"]
+mod trio;
 
 use rig::{EmbeddedRig, EtcdRig, SimRig};
 use secured::SecuredRig;

@@ -39,19 +39,19 @@ pub trait Rig: Send {
 }
 
 /// A process that does not outlive its test.
-struct Process(Child);
+pub struct Process(pub Child);
 
 impl Process {
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.0);
         kill_process(pid, signal).expect("our own child");
     }
 
-    fn stop(&self) {
+    pub fn stop(&self) {
         stop(&self.0);
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         // A stopped process takes it as well.
         self.0.kill().expect("our own child");
         self.0.wait().expect("our own child");
@@ -257,7 +257,7 @@ impl EtcdRig {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }
