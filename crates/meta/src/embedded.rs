@@ -19,7 +19,7 @@ use tokio::net::TcpStream;
 
 pub use client::Client;
 pub use keeper::Keeper;
-pub use server::{Server, Settings};
+pub use server::{Accepting, Server, Settings};
 
 /// How often the kernel asks after a silent watch's other end.
 const KEEPALIVE: Duration = Duration::from_secs(2);

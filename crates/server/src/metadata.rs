@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use cluster::AskId;
 use cluster::metadata::{Ask, Listing, Outcome, Revision, Transaction};
-use meta::embedded::{Client, Keeper, Server};
+use meta::embedded::{Accepting, Client, Keeper, Server};
 use meta::etcd::{self, Etcd};
 use meta::{MetaStore, Watch};
 use tokio::runtime::Handle;
@@ -131,8 +131,18 @@ pub fn keep(
     let server = runtime.block_on(Server::bind(settings, keeper))?;
     let address = server.address()?;
     info!(%address, "keeping the metadata store");
-    runtime.spawn(server.run());
+    runtime.spawn(server.run(log_accepting));
     Ok(address)
+}
+
+/// Nodes that cannot reach the map say so in their logs; here stands why.
+fn log_accepting(now: Accepting) {
+    match now {
+        Accepting::Fails(_) => warn!(
+            "the metadata store: {now}; trying again, raise the limit of open files (ulimit -n) if it is that"
+        ),
+        Accepting::Again => info!("the metadata store: {now}"),
+    }
 }
 
 /// Keeps an embedded store and does nothing else, for ever. `ready` is told where.
@@ -163,7 +173,7 @@ pub fn keep_alone(
     let keeper = runtime.spawn_blocking(move || thread.join().is_ok());
     runtime.block_on(async {
         tokio::select! {
-            served = server.run() => Err(failed(&format_args!("nothing can be accepted any more: {served:?}"))),
+            served = server.run(log_accepting) => Err(failed(&format_args!("nothing can be accepted any more: {served:?}"))),
             _ = keeper => Err(failed(&"the disk has failed: mend it and start again")),
         }
     })

@@ -40,7 +40,7 @@ fn run() -> Result<(), Box<dyn std::error::Error>> {
     runtime.block_on(async {
         let server = Server::bind(Settings { listen, secret }, keeper).await?;
         println!("{}", server.address()?);
-        server.run().await?;
+        server.run(|now| eprintln!("tenure-meta: {now}")).await?;
         Ok(())
     })
 }

@@ -1,12 +1,12 @@
 //! Serves a keeper to peers.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use cluster::metadata::Revision;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::{sleep, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use super::{
@@ -22,6 +22,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// How long to leave the queue alone when the system gives no more connections.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What has not failed for so long works again: where files are short, some are accepted and some are not.
+const CALM: Duration = Duration::from_secs(1);
 
 /// How it is served.
 #[derive(Clone, Debug)]
@@ -66,28 +68,57 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves for ever: that a connection cannot be accepted, as there is no file descriptor left, is tried again.
+    /// Serves for ever: that a connection cannot be accepted, as there is no file descriptor left, is tried again. `tell` is
+    /// told when that begins, and when it is over.
     ///
     /// # Errors
     /// Connections are not counted any more, which does not happen while it serves.
-    pub async fn run(self) -> io::Result<()> {
+    pub async fn run(self, tell: impl Fn(Accepting)) -> io::Result<()> {
         let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+        let mut failed: Option<Instant> = None;
         loop {
             let place = places
                 .clone()
                 .acquire_owned()
                 .await
                 .map_err(io::Error::other)?;
-            let Ok((stream, _)) = self.listener.accept().await else {
-                sleep(ACCEPT_PAUSE).await;
-                continue;
+            let stream = match self.listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    if failed.replace(Instant::now()).is_none() {
+                        tell(Accepting::Fails(error));
+                    }
+                    sleep(ACCEPT_PAUSE).await;
+                    continue;
+                }
             };
+            if failed.take_if(|at| at.elapsed() >= CALM).is_some() {
+                tell(Accepting::Again);
+            }
             let (keeper, secret) = (self.keeper.clone(), self.secret.clone());
             tokio::spawn(async move {
                 // A peer that breaks the protocol or goes away has nothing more to be told.
                 let _ = answer(stream, &keeper, &secret).await;
                 drop(place);
             });
+        }
+    }
+}
+
+/// What becomes of who connects, when it changes.
+#[derive(Debug)]
+pub enum Accepting {
+    /// Nobody can be accepted, for this reason; it is tried again and again.
+    Fails(io::Error),
+    /// Connections are accepted as before.
+    Again,
+}
+
+impl fmt::Display for Accepting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Fails(error) => write!(f, "connections cannot be accepted: {error}"),
+            Self::Again => f.write_str("connections are accepted again"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Stores that can be killed, stopped and started again.
 
 use std::{
+    fs::File,
     future::Future,
     io::BufRead as _,
     net::TcpListener,
@@ -38,19 +39,19 @@ pub trait Rig: Send {
 }
 
 /// A process that does not outlive its test.
-struct Process(Child);
+pub struct Process(pub Child);
 
 impl Process {
-    fn signal(&self, signal: Signal) {
+    pub fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.0);
         kill_process(pid, signal).expect("our own child");
     }
 
-    fn stop(&self) {
+    pub fn stop(&self) {
         stop(&self.0);
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         // A stopped process takes it as well.
         self.0.kill().expect("our own child");
         self.0.wait().expect("our own child");
@@ -116,6 +117,7 @@ impl EmbeddedRig {
             .arg(listen)
             .env("TENURE_META_SECRET", secret)
             .stdout(Stdio::piped())
+            .stderr(File::create(folder.path().join("log")).expect("a file"))
             .spawn()
             .expect("the program was built");
         let mut lines = std::io::BufReader::new(child.stdout.take().expect("piped")).lines();
@@ -131,6 +133,11 @@ impl EmbeddedRig {
         };
         let pid = Pid::from_child(&self.process.0);
         prlimit(Some(pid), Resource::Nofile, limit).expect("our own child");
+    }
+
+    /// What it has said since it was started.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("log")).expect("its log")
     }
 
     pub fn connect(&self) -> std::net::TcpStream {
@@ -250,7 +257,7 @@ impl EtcdRig {
     }
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }

@@ -233,7 +233,7 @@ pub async fn a_stopped_store_answers_unknown_and_goes_on(mut rig: impl Rig) {
 }
 
 /// Adds one to a counter as often as it takes to be sure that it was added once.
-async fn increment(store: &impl MetaStore, who: usize, turn: usize) {
+pub async fn increment(store: &impl MetaStore, who: usize, turn: usize) {
     let mine = format!("done/{who:02}/{turn:02}");
     loop {
         let held = answered(store).await.entries;
@@ -261,7 +261,7 @@ async fn increment(store: &impl MetaStore, who: usize, turn: usize) {
     }
 }
 
-async fn count(store: &impl MetaStore) -> String {
+pub async fn count(store: &impl MetaStore) -> String {
     let held = answered(store).await.entries;
     let counter = held.iter().find(|(key, _)| key == b"counter");
     String::from_utf8(counter.expect("it was written").1.clone()).expect("text")

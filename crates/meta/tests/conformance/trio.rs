@@ -1,0 +1,118 @@
+//! etcd as it is run in production: three members, one of which may be down.
+
+use std::{
+    process::{Command, Stdio},
+    sync::Arc,
+    time::Duration,
+};
+
+use meta::{MetaStore as _, etcd};
+use rustix::process::Signal;
+use tempfile::TempDir;
+use tokio::time::timeout;
+
+use crate::rig::{Process, free_port};
+use crate::suite::{count, increment};
+
+const MEMBERS: usize = 3;
+/// Longer than an election and a question that is not answered take together.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Trio {
+    folders: Vec<TempDir>,
+    /// Of each member: for clients, for peers.
+    ports: Vec<[u16; 2]>,
+    members: Vec<Process>,
+    etcd: Arc<etcd::Etcd>,
+}
+
+fn url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+impl Trio {
+    async fn start() -> Self {
+        // As in the rig: somebody else may take a port.
+        for _ in 0..5 {
+            let folder = |_| tempfile::tempdir().expect("a folder");
+            let folders: Vec<_> = (0..MEMBERS).map(folder).collect();
+            let ports: Vec<_> = (0..MEMBERS).map(|_| [free_port(), free_port()]).collect();
+            let settings = etcd::Settings {
+                endpoints: ports.iter().map(|[client, _]| url(*client)).collect(),
+                prefix: "/tenure/trio/".into(),
+                ..etcd::Settings::default()
+            };
+            let mut trio = Self {
+                folders,
+                ports,
+                members: Vec::new(),
+                etcd: Arc::new(etcd::Etcd::new(settings).expect("addresses")),
+            };
+            trio.members = (0..MEMBERS).map(|member| trio.launch(member)).collect();
+            let asking = async { while trio.etcd.list().await.is_none() {} };
+            if timeout(PATIENCE, asking).await.is_ok() {
+                return trio;
+            }
+        }
+        panic!("three members of etcd do not start");
+    }
+
+    fn launch(&self, member: usize) -> Process {
+        let peers: Vec<_> = (0..MEMBERS)
+            .map(|n| format!("m{n}={}", url(self.ports[n][1])))
+            .collect();
+        let [client, peer] = self.ports[member].map(url);
+        let child = Command::new("etcd")
+            .args(["--name", &format!("m{member}")])
+            .args(["--logger", "zap", "--log-level", "error"])
+            .args([
+                "--listen-client-urls",
+                &client,
+                "--advertise-client-urls",
+                &client,
+            ])
+            .args([
+                "--listen-peer-urls",
+                &peer,
+                "--initial-advertise-peer-urls",
+                &peer,
+            ])
+            .args(["--initial-cluster", &peers.join(",")])
+            .arg("--data-dir")
+            .arg(self.folders[member].path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("etcd is installed");
+        Process(child)
+    }
+
+    /// Changes go on.
+    async fn still_counts(&self, turn: usize, fault: &str) {
+        timeout(PATIENCE, increment(&*self.etcd, 0, turn))
+            .await
+            .unwrap_or_else(|_| panic!("no change while a member is {fault}"));
+    }
+}
+
+/// Whichever of the three it is, and whether it led or not.
+#[tokio::test]
+async fn changes_go_on_while_one_of_three_is_killed_or_stopped() {
+    let mut trio = Trio::start().await;
+    let mut turn = 0;
+    for member in 0..MEMBERS {
+        trio.members[member].kill();
+        trio.still_counts(turn, "dead").await;
+        trio.members[member] = trio.launch(member);
+        turn += 1;
+        trio.still_counts(turn, "starting").await;
+        turn += 1;
+    }
+    for member in 0..MEMBERS {
+        trio.members[member].stop();
+        trio.still_counts(turn, "stopped").await;
+        trio.members[member].signal(Signal::CONT);
+        turn += 1;
+    }
+    assert_eq!(count(&*trio.etcd).await, turn.to_string());
+}
