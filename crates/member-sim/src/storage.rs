@@ -32,7 +32,7 @@ pub struct Storage {
     full: bool,
     /// It is full as soon as another copy is to be kept.
     fills_at_next_copy: bool,
-    /// Some write may have failed: what a process that died then had written may be damaged.
+    /// Its disk has failed writes, or may have: what it holds of a process that died since may be damaged.
     is_suspect: bool,
     random: Random,
     segment_bytes: usize,
@@ -43,6 +43,9 @@ pub struct Storage {
     /// How often a note was kept on a full disk, and how often that of a new copy.
     pub kept_though_full: [u64; 2],
 }
+
+/// How often, in ten thousand, a disk that has failed has changed something that was on it when the process ends.
+const ROT: u32 = 5_000;
 
 /// What a start finds.
 pub enum Found {
@@ -201,6 +204,27 @@ impl Storage {
         }
         for folder in self.folders.values_mut() {
             folder.disk.crash(how, &mut self.counts);
+        }
+        if self.is_suspect && self.random.chance(ROT) {
+            self.rot();
+        }
+    }
+
+    /// A bit flips in a file that nobody was writing.
+    fn rot(&mut self) {
+        let mut closed = Vec::new();
+        for (copy, folder) in &mut self.folders {
+            let segments: Vec<SegmentId> = folder.disk.segments().collect();
+            let is_closed = |s: &SegmentId| folder.disk.file_mut(*s).is_some_and(|f| f.closed);
+            closed.extend(segments.into_iter().filter(is_closed).map(|s| (*copy, s)));
+        }
+        if closed.is_empty() {
+            return;
+        }
+        let (copy, segment) = *self.random.pick(&closed);
+        let disk = self.folders.get_mut(&copy).map(|folder| &mut folder.disk);
+        if let Some(file) = disk.and_then(|disk| disk.file_mut(segment)) {
+            file.flip(&mut self.random);
         }
     }
 
