@@ -210,21 +210,13 @@ impl Storage {
         }
     }
 
-    /// A bit flips in a file that nobody was writing.
+    /// A bit flips in a file of one of the copies that have any which nobody was writing.
     fn rot(&mut self) {
-        let mut closed = Vec::new();
-        for (copy, folder) in &mut self.folders {
-            let segments: Vec<SegmentId> = folder.disk.segments().collect();
-            let is_closed = |s: &SegmentId| folder.disk.file_mut(*s).is_some_and(|f| f.closed);
-            closed.extend(segments.into_iter().filter(is_closed).map(|s| (*copy, s)));
-        }
-        if closed.is_empty() {
-            return;
-        }
-        let (copy, segment) = *self.random.pick(&closed);
-        let disk = self.folders.get_mut(&copy).map(|folder| &mut folder.disk);
-        if let Some(file) = disk.and_then(|disk| disk.file_mut(segment)) {
-            file.flip(&mut self.random);
+        let disks = self.folders.values_mut().map(|folder| &mut folder.disk);
+        let mut disks: Vec<_> = disks.filter(|d| d.closed().next().is_some()).collect();
+        if !disks.is_empty() {
+            let at = self.random.index(disks.len());
+            disks[at].rot(&mut self.random);
         }
     }
 

@@ -416,8 +416,8 @@ impl Shell {
 
 /// Flushing.
 impl Shell {
-    /// Ends the turn: has the disk do what the node wants, sends what may be sent, closes what is to be closed.
-    /// Hands out what the turn has brought. Returns whether that asked the disk for anything.
+    /// Ends the turn: has the disk do what the node wants, sends what may be sent, closes what is to be closed. Returns whether the
+    /// disk was asked for anything.
     fn flush(&mut self) -> bool {
         self.now = self.clock.now();
         self.handle(Input::EndOfTurn);

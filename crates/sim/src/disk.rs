@@ -238,6 +238,23 @@ impl Disk {
         self.files.get_mut(&segment)
     }
 
+    /// Flips a bit in a file that nobody was writing. Returns where, if there is such a file.
+    pub fn rot(&mut self, random: &mut Random) -> Option<(SegmentId, usize)> {
+        let closed: Vec<SegmentId> = self.closed().collect();
+        if closed.is_empty() {
+            return None;
+        }
+        let segment = *random.pick(&closed);
+        let at = self.files.get_mut(&segment)?.flip(random)?;
+        Some((segment, at))
+    }
+
+    /// The segments whose file nobody is writing any more.
+    pub fn closed(&self) -> impl Iterator<Item = SegmentId> + '_ {
+        let closed = self.files.iter().filter(|(_, file)| file.closed);
+        closed.map(|(segment, _)| *segment)
+    }
+
     /// The segments that have a file.
     pub fn segments(&self) -> impl Iterator<Item = SegmentId> + '_ {
         self.files.keys().copied()

@@ -17,6 +17,7 @@ mod cleaner;
 mod crc;
 mod cut;
 mod disk;
+mod ends;
 mod entry;
 mod expiry;
 mod files;

@@ -13,8 +13,6 @@ use crate::store::Store;
 const MOST: usize = 1;
 /// How long.
 const KEPT_MS: u64 = 1_000;
-/// Whoever has written less since [`Store::give_back_ends`] was last called writes little.
-const LITTLE_BYTES: u64 = 64 << 10;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -62,13 +60,6 @@ impl Pool {
     }
 }
 
-/// What had been appended when [`Store::give_back_ends`] was called, and when it last did so.
-#[derive(Debug, Default)]
-pub(crate) struct Ends {
-    seen: u64,
-    given_back: u64,
-}
-
 impl Store {
     /// Memory for a segment, and how much of it is resident already.
     pub(crate) fn take_region(&mut self) -> Option<(Region, usize)> {
@@ -82,21 +73,6 @@ impl Store {
     pub(crate) fn keep_region(&mut self, region: Region, resident: usize) {
         if self.room(false) > 4 * self.tuning.segment_bytes {
             self.pool.put(region, resident, self.now_ms);
-        }
-    }
-
-    /// To be called once a second: if little is written, gives back what the system has made resident behind the ends of heads, which it does by huge pages. So what
-    /// is resident is what is counted.
-    pub fn give_back_ends(&mut self) {
-        let written = self.appended - core::mem::replace(&mut self.ends.seen, self.appended);
-        if written > LITTLE_BYTES || self.ends.given_back == self.appended {
-            return;
-        }
-        self.ends.given_back = self.appended;
-        for slot in self.heads.into_iter().flatten() {
-            let end = self.tuning.segment_bytes;
-            let segment = self.segment_mut(slot);
-            segment.region.give_back(segment.resident, end);
         }
     }
 }

@@ -118,6 +118,15 @@ fn begin_again(world: &mut World) {
     world.history = vec![(LogPoint(0), Vec::new(), world.model.clone())];
 }
 
+/// The power goes: what is there then is judged, and the world goes on from it.
+fn lose_power(world: &mut World) {
+    world.disk.lose_power(&mut world.random);
+    restore(world);
+    judge(&world.history, &world.model, world.now_ms);
+    begin_again(world);
+    settle(world);
+}
+
 /// What is there is what was there at some moment since the last that is sure.
 fn judge(history: &[(LogPoint, Vec<Change>, Model)], after: &Model, now_ms: u64) {
     if history
@@ -213,11 +222,7 @@ fn a_sync_that_fails_after_a_restart_loses_nothing() {
             } else {
                 world.history.splice(0..0, before);
             }
-            world.disk.lose_power(&mut world.random);
-            restore(&mut world);
-            judge(&world.history, &world.model, world.now_ms);
-            begin_again(&mut world);
-            settle(&mut world);
+            lose_power(&mut world);
         }
         drop(replay);
     }
@@ -360,11 +365,7 @@ fn a_loss_of_power_soon_after_a_restart_loses_nothing_synced() {
             if world.store.persisted() < LogPoint(1) {
                 world.history.splice(0..0, before);
             }
-            world.disk.lose_power(&mut world.random);
-            restore(&mut world);
-            judge(&world.history, &world.model, world.now_ms);
-            begin_again(&mut world);
-            settle(&mut world);
+            lose_power(&mut world);
         }
         drop(replay);
     }

@@ -39,7 +39,7 @@ pub trait Rig: Send {
 }
 
 /// A process that does not outlive its test.
-pub struct Process(pub Child);
+pub struct Process(Child);
 
 impl Process {
     pub fn signal(&self, signal: Signal) {
@@ -208,35 +208,14 @@ impl EtcdRig {
         panic!("etcd does not start: is it installed?");
     }
 
-    fn launch(folder: &TempDir, [client, peer]: [u16; 2]) -> Process {
-        let url = |port: u16| format!("http://127.0.0.1:{port}");
-        let child = Command::new("etcd")
-            .args(["--name", "test", "--logger", "zap", "--log-level", "error"])
-            .args([
-                "--listen-client-urls",
-                &url(client),
-                "--advertise-client-urls",
-                &url(client),
-            ])
-            .args([
-                "--listen-peer-urls",
-                &url(peer),
-                "--initial-advertise-peer-urls",
-                &url(peer),
-            ])
-            .args(["--initial-cluster", &format!("test={}", url(peer))])
-            .arg("--data-dir")
-            .arg(folder.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("etcd is installed");
-        Process(child)
+    fn launch(folder: &TempDir, ports: [u16; 2]) -> Process {
+        let cluster = format!("test={}", url(ports[1]));
+        launch_etcd("test", folder, ports, &cluster)
     }
 
     fn client(port: u16) -> etcd::Etcd {
         let settings = etcd::Settings {
-            endpoints: vec![format!("http://127.0.0.1:{port}")],
+            endpoints: vec![url(port)],
             prefix: "/tenure/test/".into(),
             ..etcd::Settings::default()
         };
@@ -255,6 +234,34 @@ impl EtcdRig {
     pub fn etcd(&self) -> &etcd::Etcd {
         &self.etcd
     }
+}
+
+/// A member of etcd, at these ports for clients and for peers. `cluster`: all members, as `--initial-cluster` has them.
+pub fn launch_etcd(
+    name: &str,
+    folder: &TempDir,
+    [client, peer]: [u16; 2],
+    cluster: &str,
+) -> Process {
+    let [client, peer] = [client, peer].map(url);
+    let child = Command::new("etcd")
+        .args(["--name", name, "--logger", "zap", "--log-level", "error"])
+        .args(["--listen-client-urls", &client])
+        .args(["--advertise-client-urls", &client])
+        .args(["--listen-peer-urls", &peer])
+        .args(["--initial-advertise-peer-urls", &peer])
+        .args(["--initial-cluster", cluster])
+        .arg("--data-dir")
+        .arg(folder.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("etcd is installed");
+    Process(child)
+}
+
+pub fn url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
 }
 
 pub fn free_port() -> u16 {

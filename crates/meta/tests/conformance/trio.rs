@@ -1,17 +1,13 @@
 //! etcd as it is run in production: three members, one of which may be down.
 
-use std::{
-    process::{Command, Stdio},
-    sync::Arc,
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use meta::{MetaStore as _, etcd};
 use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::rig::{Process, free_port};
+use crate::rig::{Process, free_port, launch_etcd, url};
 use crate::suite::{count, increment};
 
 const MEMBERS: usize = 3;
@@ -24,10 +20,6 @@ struct Trio {
     ports: Vec<[u16; 2]>,
     members: Vec<Process>,
     etcd: Arc<etcd::Etcd>,
-}
-
-fn url(port: u16) -> String {
-    format!("http://127.0.0.1:{port}")
 }
 
 impl Trio {
@@ -61,30 +53,8 @@ impl Trio {
         let peers: Vec<_> = (0..MEMBERS)
             .map(|n| format!("m{n}={}", url(self.ports[n][1])))
             .collect();
-        let [client, peer] = self.ports[member].map(url);
-        let child = Command::new("etcd")
-            .args(["--name", &format!("m{member}")])
-            .args(["--logger", "zap", "--log-level", "error"])
-            .args([
-                "--listen-client-urls",
-                &client,
-                "--advertise-client-urls",
-                &client,
-            ])
-            .args([
-                "--listen-peer-urls",
-                &peer,
-                "--initial-advertise-peer-urls",
-                &peer,
-            ])
-            .args(["--initial-cluster", &peers.join(",")])
-            .arg("--data-dir")
-            .arg(self.folders[member].path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("etcd is installed");
-        Process(child)
+        let (folder, ports) = (&self.folders[member], self.ports[member]);
+        launch_etcd(&format!("m{member}"), folder, ports, &peers.join(","))
     }
 
     /// Changes go on.

@@ -89,23 +89,12 @@ impl World {
         if self.calm || !self.chance.chance(self.plan.bit_flip) {
             return None;
         }
-        let closed = |disk: &mut crate::disk::Disk, segment| {
-            disk.file_mut(segment).is_some_and(|file| file.closed)
-        };
-        let segments: Vec<SegmentId> = self.disk.segments().collect();
-        let segments: Vec<SegmentId> = segments
-            .into_iter()
-            .filter(|&s| closed(&mut self.disk, s))
-            .collect();
-        if segments.is_empty() {
-            return None;
+        let rotten = self.disk.rot(&mut self.chance);
+        if let Some((segment, at)) = rotten {
+            self.trace
+                .line(|| format!("a bit flips in segment {} at {at}", segment.0));
         }
-        let segment = *self.chance.pick(&segments);
-        let file = self.disk.file_mut(segment);
-        let at = file.and_then(|file| file.flip(&mut self.chance));
-        self.trace
-            .line(|| format!("a bit flips in segment {} at {at:?}", segment.0));
-        at.map(|at| (segment, at))
+        rotten
     }
 
     /// It takes a while until the process is started again; the clock may be another one by then.
