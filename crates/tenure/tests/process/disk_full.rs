@@ -201,6 +201,40 @@ fn a_segment_file_that_somebody_has_deleted_is_reported_once() {
     assert!(!log.contains("is missing"), "it is reported once: {log}");
 }
 
+/// The mark says that the disk may have less of the file than is read: what is in it is served, and written anew.
+#[test]
+fn a_disowned_file_is_served_and_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = 3000;
+    let server = Running::start(dir.path(), &[]);
+    let mut client = server.client();
+    for i in 0..count {
+        let set = client.call(&[b"SET", key(i).as_bytes(), &value(i)]);
+        assert!(set.unwrap().is_ok());
+    }
+    server.kill();
+    let disowned = segment_files(dir.path())[0].with_extension("disowned");
+    std::fs::rename(disowned.with_extension("segment"), &disowned).unwrap();
+    for _ in 0..2 {
+        let server = Running::start(dir.path(), &["--sync", "always"]);
+        let mut client = server.client();
+        for i in 0..count {
+            let reply = client.call(&[b"GET", key(i).as_bytes()]).unwrap();
+            assert_eq!(reply, Reply::Bulk(Some(value(i))));
+        }
+        let began = Instant::now();
+        while disowned.exists() {
+            assert!(began.elapsed() < PATIENCE, "it is still there");
+            assert!(client.run("SET time passes").is_ok());
+        }
+        let log = server.stop();
+        assert!(
+            !log.contains("is missing") && !log.contains("damage"),
+            "{log}"
+        );
+    }
+}
+
 fn flip(file: &PathBuf, bit: u64) {
     let mut bytes = std::fs::read(file).unwrap();
     bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
