@@ -24,6 +24,8 @@ pub use plan::Plan;
 pub use rare::{Counts, Rare};
 pub use world::World;
 
+use sim::seeds::{Outcome, Simulator};
+
 /// How much of a run is wanted.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
@@ -62,8 +64,31 @@ pub fn run(plan: Plan, options: Options) -> Report {
     World::new(plan, options).run()
 }
 
-/// The command that replays a seed.
-#[must_use]
-pub fn replay_command(seed: u64) -> String {
-    format!("cargo run -p tenure-cluster-sim --release -- --seed {seed} --trace")
-}
+/// For the command line and the tests.
+pub const SIMULATOR: Simulator = Simulator {
+    program: "-p tenure-cluster-sim",
+    about: "Runs a cluster of copies with network, metadata store, disks, clocks and coordinator simulated: all is drawn from one number",
+    unit: "step",
+    run: |seed, how| {
+        let options = Options {
+            steps: how.steps,
+            trace: how.trace,
+            from: how.from,
+            digest: how.compared,
+        };
+        let report = run(Plan::draw(seed), options);
+        Outcome {
+            digest: report.digest,
+            tallies: vec![
+                ("steps", report.steps),
+                ("requests", report.requests),
+                ("epochs", report.failovers),
+            ],
+            simulated_us: report.simulated_us,
+            healed_us: 0,
+            rare: report.counts.named(),
+            failure: report.failure,
+        }
+    },
+    plan: |seed| format!("{:#?}", Plan::draw(seed)),
+};

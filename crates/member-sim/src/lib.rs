@@ -15,7 +15,6 @@
 //!
 //! A failing seed prints the command that replays it. Same seed, same history: [`Report::digest`]. See `docs/testing.md`.
 
-pub mod batch;
 pub mod client;
 pub mod clock;
 pub mod host;
@@ -31,6 +30,8 @@ mod world;
 pub use plan::Plan;
 pub use rare::{Counts, Rare};
 pub use world::World;
+
+use sim::seeds::{Outcome, Simulator};
 
 /// How much of a run is wanted.
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,8 +69,26 @@ pub fn run(plan: Plan, options: Options) -> Report {
     World::new(plan, options).run()
 }
 
-/// The command that replays a seed.
-#[must_use]
-pub fn replay_command(seed: u64) -> String {
-    format!("cargo run -p tenure-member-sim --release -- --seed {seed} --trace")
-}
+/// For the command line and the tests.
+pub const SIMULATOR: Simulator = Simulator {
+    program: "-p tenure-member-sim",
+    about: "Runs whole clusters: the real nodes and agents with everything around them simulated and drawn from one number",
+    unit: "step",
+    run: |seed, how| {
+        let options = Options {
+            steps: how.steps,
+            trace: how.trace,
+            trace_from: how.from,
+        };
+        let report = run(Plan::draw(seed), options);
+        Outcome {
+            digest: report.digest,
+            tallies: vec![("steps", report.steps), ("requests", report.answered)],
+            simulated_us: report.simulated_us,
+            healed_us: report.healed_us,
+            rare: report.counts.named(),
+            failure: report.failure,
+        }
+    },
+    plan: |seed| format!("{:#?}", Plan::draw(seed)),
+};

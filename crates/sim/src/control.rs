@@ -24,14 +24,29 @@ pub use plan::ControlPlan;
 pub use report::{Counts, Report};
 pub use world::ControlWorld;
 
+use crate::seeds::{Outcome, Simulator};
+
 /// Runs one seed.
 #[must_use]
 pub fn run(seed: u64, trace: bool) -> Report {
     ControlWorld::new(ControlPlan::draw(seed), trace).run()
 }
 
-/// The command that replays a seed.
-#[must_use]
-pub fn replay_command(seed: u64) -> String {
-    format!("cargo run -p tenure-sim --release --bin tenure-control-sim -- --seed {seed} --trace")
-}
+/// For the command line and the tests. A run is whole, from its beginning.
+pub const SIMULATOR: Simulator = Simulator {
+    program: "-p tenure-sim --bin tenure-control-sim",
+    about: "Runs the control plane with a simulated network, metadata store and data plane: all faults are drawn from one number",
+    unit: "ms",
+    run: |seed, how| {
+        let report = run(seed, how.trace);
+        Outcome {
+            digest: report.digest,
+            tallies: vec![("terms", report.counts.terms)],
+            simulated_us: report.simulated_ms * 1_000,
+            healed_us: report.healed_ms * 1_000,
+            rare: report.counts.named(),
+            failure: report.failure,
+        }
+    },
+    plan: |seed| format!("{:#?}", ControlPlan::draw(seed)),
+};

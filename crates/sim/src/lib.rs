@@ -23,6 +23,7 @@ pub mod plan;
 pub mod random;
 pub mod rare;
 pub mod reply;
+pub mod seeds;
 pub mod trace;
 pub mod workload;
 mod world;
@@ -65,8 +66,26 @@ pub fn run(plan: Plan, options: Options) -> Report {
     World::new(plan, options).run()
 }
 
-/// The command that replays a seed.
-#[must_use]
-pub fn replay_command(seed: u64) -> String {
-    format!("cargo run -p tenure-sim --release -- --seed {seed} --trace")
-}
+/// For the command line and the tests.
+pub const SIMULATOR: seeds::Simulator = seeds::Simulator {
+    program: "-p tenure-sim",
+    about: "Runs a node with everything around it simulated: disk, clock, clients and their faults are drawn from one number",
+    unit: "turn",
+    run: |seed, how| {
+        let options = Options {
+            turns: how.steps,
+            trace: how.trace,
+            trace_from: how.from,
+        };
+        let report = run(Plan::draw(seed), options);
+        seeds::Outcome {
+            digest: report.digest,
+            tallies: vec![("commands", report.commands), ("restarts", report.restarts)],
+            simulated_us: report.simulated_ms * 1_000,
+            healed_us: 0,
+            rare: report.counts.named(),
+            failure: report.failure,
+        }
+    },
+    plan: |seed| format!("{:#?}", Plan::draw(seed)),
+};

@@ -53,11 +53,11 @@ macro_rules! rare {
                 }
             }
 
-            /// The events that never happened.
+            /// Each event in words, and how often it has happened.
             #[must_use]
-            pub fn missing(&self) -> Vec<Rare> {
-                let all = Rare::ALL.iter().copied();
-                all.filter(|&event| self.of(event) == 0).collect()
+            pub fn named(&self) -> Vec<(&'static str, u64)> {
+                let all = Rare::ALL.iter();
+                all.map(|&event| (event.text(), self.of(event))).collect()
             }
         }
     };

@@ -1,43 +1,18 @@
 //! The control plane: some hundred seeds with every fault, and single faults with the time that they cost.
 
 use model::{NodeId, Phase};
-use sim::control::{self, ControlPlan, ControlWorld, Counts};
+use sim::control::{ControlPlan, ControlWorld, SIMULATOR};
+use sim::seeds::asked_for;
 
-/// What every change is tested with: some seconds. `CONTROL_SEEDS=from..to` runs others.
-const SEEDS: std::ops::Range<u64> = 0..120;
-
-fn seeds() -> std::ops::Range<u64> {
-    let Ok(range) = std::env::var("CONTROL_SEEDS") else {
-        return SEEDS;
-    };
-    let ends = range.split_once("..");
-    let ends = ends.and_then(|(from, to)| Some(from.parse().ok()?..to.parse().ok()?));
-    ends.expect("CONTROL_SEEDS is a range such as 0..100")
-}
-
+/// `CONTROL_SEEDS=from..to` runs others than every change is tested with.
 #[test]
 fn nothing_is_wrong_in_any_seed() {
-    let mut sum = Counts::default();
-    for seed in seeds() {
-        let report = control::run(seed, false);
-        if let Some((at_ms, wrong)) = report.failure {
-            panic!(
-                "seed {seed} fails at {at_ms} ms: {wrong}\nReplay: {}",
-                control::replay_command(seed)
-            );
-        }
-        sum.add(&report.counts);
-    }
-    assert_eq!(sum.never(), Vec::<&str>::new(), "never met");
+    SIMULATOR.test(asked_for("CONTROL_SEEDS", 0..120), &[]);
 }
 
 #[test]
 fn one_seed_is_one_history() {
-    for seed in 0..6 {
-        let (one, other) = (control::run(seed, false), control::run(seed, false));
-        assert_eq!(one.digest, other.digest, "seed {seed} has two histories");
-        assert_eq!(one.counts, other.counts, "seed {seed} has two histories");
-    }
+    SIMULATOR.test_twice(0..6);
 }
 
 /// A cluster of five nodes with three copies of 32 shards that has come to rest.

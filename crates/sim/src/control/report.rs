@@ -41,41 +41,21 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Adds those of another run.
-    pub fn add(&mut self, other: &Self) {
-        for (mine, theirs) in self.all_mut().into_iter().zip({ *other }.all_mut()) {
-            *mine += *theirs;
-        }
-    }
-
-    fn all_mut(&mut self) -> Vec<&mut u64> {
-        let named = [
-            &mut self.committed,
-            &mut self.conflicts,
-            &mut self.unknown,
-            &mut self.terms,
-            &mut self.zombies,
-            &mut self.braked,
-            &mut self.watches_lost,
-            &mut self.stood_still,
-            &mut self.drained,
-        ];
-        named.into_iter().chain(&mut self.reasons).collect()
-    }
-
-    /// What never happened.
+    /// Each in words, and how often it happened.
     #[must_use]
-    pub fn never(&self) -> Vec<&'static str> {
-        let names = [
-            "committed",
-            "conflicts",
-            "unknown",
-            "terms",
-            "zombies",
-            "braked",
-            "watches lost",
-            "stood still",
-            "drained",
+    pub fn named(&self) -> Vec<(&'static str, u64)> {
+        let named = [
+            ("committed", self.committed),
+            ("conflicts", self.conflicts),
+            ("unknown", self.unknown),
+            ("terms", self.terms),
+            ("zombies", self.zombies),
+            ("braked", self.braked),
+            ("watches lost", self.watches_lost),
+            ("stood still", self.stood_still),
+            ("drained", self.drained),
+        ];
+        let reasons = [
             "failover",
             "re-form",
             "replace",
@@ -84,10 +64,7 @@ impl Counts {
             "hand over",
             "forced",
         ];
-        let mut counts = *self;
-        let all = counts.all_mut().into_iter().zip(names);
-        all.filter(|(count, _)| **count == 0)
-            .map(|(_, name)| name)
-            .collect()
+        let reasons = reasons.into_iter().zip(self.reasons);
+        named.into_iter().chain(reasons).collect()
     }
 }
