@@ -12,6 +12,9 @@
 //! A member that answers late, with a longer log, is listened to until publication is asked for: what it has more was never acknowledged, but
 //! keeping it means that the member need not be emptied. A primary writes nothing of its own before it serves, so that if it fails before,
 //! the next one recovers from the same set as if it had not been.
+//!
+//! A member that has testified to a longer log and then sends nothing is not waited for either, once enough others have testified: any WQ
+//! members include one of those, so what none of them has was never acknowledged.
 
 use alloc::vec::Vec;
 
