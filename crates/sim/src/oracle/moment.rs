@@ -36,10 +36,10 @@ impl Moments {
     }
 }
 
-/// When the state with this index was there.
+/// When the state with this index was there. Where it expired it was there all the same, for a clock that was set back.
 fn range(life: &Life, index: usize) -> (u64, u64) {
     let from = life.past[index].command;
-    let next = life.past.get(index + 1);
+    let next = life.past[index + 1..].iter().find(|past| !past.expired);
     (from, next.map_or(u64::MAX, |next| next.command))
 }
 
