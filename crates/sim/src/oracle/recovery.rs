@@ -217,8 +217,7 @@ impl Life {
         }
         let last = self.past.last().filter(|_| fits.is_some());
         if last.is_none_or(|past| past.state != *found) {
-            // What was possible and is not there has expired. It may be there again if the clock is set back, until somebody is shown that it
-            // is gone.
+            // What was possible and is not there has expired. It may be there again if the clock is set back.
             let expired = last.is_some();
             let command = last.map_or(command, |past| past.command);
             let state = found.clone();
