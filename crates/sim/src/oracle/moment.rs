@@ -17,7 +17,10 @@ impl Moments {
 
     /// The moments at which the key was in one of these states.
     pub(super) fn of(life: &Life, states: &[usize]) -> Self {
-        Self(states.iter().map(|&index| range(life, index)).collect())
+        let mut ranges: Vec<(u64, u64)> = states.iter().map(|&index| range(life, index)).collect();
+        // A state and its having expired were there at the same moments.
+        ranges.dedup();
+        Self(ranges)
     }
 
     /// The moments that are in both.
