@@ -272,6 +272,7 @@ impl Node {
             DiskOp::Create { .. }
             | DiskOp::Sync { .. }
             | DiskOp::Close { .. }
+            | DiskOp::Disown { .. }
             | DiskOp::Delete { .. }
             | DiskOp::Quarantine { .. } => &[],
         }

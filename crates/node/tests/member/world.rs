@@ -623,7 +623,7 @@ impl Host {
                 let image = folder.images.entry(segment).or_default();
                 image.truncate(len as usize);
             }
-            DiskOp::Sync { .. } => {}
+            DiskOp::Sync { .. } | DiskOp::Disown { .. } => {}
             DiskOp::Delete { segment } | DiskOp::Quarantine { segment } => {
                 folder.images.remove(&segment);
             }
