@@ -46,13 +46,6 @@ macro_rules! rare {
                 self.0[event as usize]
             }
 
-            /// Adds what another run has counted.
-            pub fn add(&mut self, other: &Self) {
-                for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
-                    *mine += theirs;
-                }
-            }
-
             /// Each event in words, and how often it has happened.
             #[must_use]
             pub fn named(&self) -> Vec<(&'static str, u64)> {

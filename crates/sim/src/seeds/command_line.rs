@@ -21,7 +21,7 @@ struct Words {
     #[arg(long, value_name = "A..B", group = "which", value_parser = range)]
     seeds: Option<std::ops::Range<u64>>,
     /// Print every event of the seed
-    #[arg(long, requires = "seed")]
+    #[arg(long, conflicts_with = "seeds")]
     trace: bool,
     /// Print only from this step on
     #[arg(long, value_name = "STEP", default_value_t = 0)]
@@ -30,7 +30,7 @@ struct Words {
     #[arg(long, value_name = "STEPS", visible_alias = "turns")]
     steps: Option<u64>,
     /// Print what the seed has drawn
-    #[arg(long, requires = "seed")]
+    #[arg(long, conflicts_with = "seeds")]
     plan: bool,
     /// Run each seed twice: same seed, same history, byte for byte
     #[arg(long)]
@@ -207,7 +207,7 @@ mod tests {
             ("", "--seed"),
             ("--seed 1 --seeds 0..2", "cannot be used with"),
             ("--seeds 9..2", "is no range such as"),
-            ("--seeds 0..2 --trace", "--seed"),
+            ("--seeds 0..2 --trace", "cannot be used with"),
             ("--sed 1", "--seed"),
         ] {
             let wrong = parse(line).expect_err(line);
