@@ -92,6 +92,13 @@ impl Log {
         self.index(position).is_some()
     }
 
+    /// The last position that this log has of one that ends at `end`, which it does not have; `None` if that is no longer here.
+    pub(crate) fn parting(&self, end: Position) -> Option<Position> {
+        let index = self.batches.partition_point(|k| k.batch.last <= end);
+        let before = index.checked_sub(1).map(|i| self.batches[i].batch.last);
+        before.or((self.start <= end).then_some(self.start))
+    }
+
     /// The batches behind a position that it reaches.
     pub(crate) fn after(&self, position: Position) -> Option<impl Iterator<Item = &Batch>> {
         let index = self.index(position)?;
