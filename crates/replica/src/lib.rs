@@ -536,6 +536,16 @@ impl Replica {
         self.committed
     }
 
+    /// A time that no later batch is before, on whatever copy: that of what is known to be committed. A log that is recovered has that.
+    #[must_use]
+    pub fn settled_ms(&self) -> u64 {
+        let is_here = self.committed >= self.log.start();
+        let time_ms = is_here.then(|| self.log.time_at(self.committed));
+        // Whoever leads next begins so much later than that.
+        let step_ms = u64::from(self.is_serving()) * self.settings.time_step_ms;
+        time_ms.map_or(0, |time_ms| time_ms + step_ms)
+    }
+
     /// What it has promised.
     #[must_use]
     pub fn vows(&self) -> Vows {

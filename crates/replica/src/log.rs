@@ -64,6 +64,11 @@ impl Log {
         }
     }
 
+    /// The end of what is no longer here.
+    pub(crate) fn start(&self) -> Position {
+        self.start
+    }
+
     /// The position of the last entry.
     pub(crate) fn last(&self) -> Position {
         self.batches.back().map_or(self.start, |k| k.batch.last)

@@ -20,6 +20,7 @@ pub mod hash;
 pub mod holds;
 mod learn;
 mod marks;
+mod mend;
 pub mod record;
 mod replicated;
 mod session_key;
@@ -332,6 +333,7 @@ impl Shard {
     /// maintenance. Returns whether there is more to do at once.
     pub fn maintain(&mut self, now: Now, budget_bytes: usize) -> bool {
         self.writer = None;
+        self.limit_expiry(0);
         let more_due = self.holds.run_timers(now.unix_ms, TIMERS_AT_ONCE);
         let more_stored = self.maintain_store(now, budget_bytes);
         self.write_pending_marks(now);
@@ -379,7 +381,7 @@ impl Shard {
     }
 
     /// Hands a batch to the store under the next positions.
-    fn apply_bare(&mut self, now: Now, ops: &[store::Op<'_>]) -> Result<Position, Refused> {
+    pub(crate) fn apply_bare(&mut self, now: Now, ops: &[store::Op<'_>]) -> Result<Position, Refused> {
         let first = self.next;
         let applied = match &mut self.copy {
             None => self.store.apply(now.unix_ms, first, ops)?,

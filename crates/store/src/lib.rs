@@ -24,6 +24,7 @@ mod files;
 mod follow;
 mod index;
 mod log;
+mod mend;
 mod pages;
 mod pool;
 mod prefetch;
@@ -41,6 +42,7 @@ pub use pages::{HeapPages, PAGE_BYTES, Pages, Region};
 pub use restore::{Restore, RestoreReport};
 pub use scan::{Range, ScannedSegment, Scanner};
 pub use store::{Store, Tuning};
+pub use mend::Touched;
 pub use told::{About, Damaged, Told};
 
 use model::time::Deadline;

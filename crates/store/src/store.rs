@@ -99,6 +99,8 @@ pub struct Store {
     pub(crate) files: Files,
     pub(crate) floor: Floor,
     pub(crate) known: Known,
+    /// Where the log ended before it was mended, if nothing has come behind the parting yet.
+    pub(crate) strayed: Option<Position>,
     pub(crate) cleaner: Cleaner,
     /// Bytes that segments have touched.
     pub(crate) resident: usize,
@@ -165,6 +167,7 @@ impl Store {
             files: Files::new(),
             floor: Floor::default(),
             known: Known::default(),
+            strayed: None,
             cleaner: Cleaner::new(),
             resident: 0,
             pool: Pool::default(),
