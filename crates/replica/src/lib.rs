@@ -125,7 +125,6 @@ pub enum How {
     Mended,
 }
 
-
 /// A part of a snapshot, for a standby.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Want {

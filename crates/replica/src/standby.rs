@@ -52,7 +52,8 @@ struct Joining {
 
 impl Following {
     pub(crate) fn owe_ack(&mut self) {
-        self.owes_ack |= self.source.is_some() && (self.matched || self.joining.is_some() || self.mending.is_begun());
+        self.owes_ack |= self.source.is_some()
+            && (self.matched || self.joining.is_some() || self.mending.is_begun());
     }
 }
 

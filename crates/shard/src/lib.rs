@@ -381,7 +381,11 @@ impl Shard {
     }
 
     /// Hands a batch to the store under the next positions.
-    pub(crate) fn apply_bare(&mut self, now: Now, ops: &[store::Op<'_>]) -> Result<Position, Refused> {
+    pub(crate) fn apply_bare(
+        &mut self,
+        now: Now,
+        ops: &[store::Op<'_>],
+    ) -> Result<Position, Refused> {
         let first = self.next;
         let applied = match &mut self.copy {
             None => self.store.apply(now.unix_ms, first, ops)?,

@@ -359,7 +359,8 @@ impl Shard {
     pub(crate) fn limit_expiry(&mut self, less_ms: u64) {
         if let Some(copy) = &self.copy {
             let settled_ms = copy.replica.settled_ms();
-            self.store.set_expiry_limit(settled_ms.saturating_sub(less_ms));
+            self.store
+                .set_expiry_limit(settled_ms.saturating_sub(less_ms));
         }
     }
 

@@ -289,7 +289,10 @@ impl Store {
     pub(crate) fn come_to(&mut self, position: Position) {
         if position.epoch() > self.newest.epoch() {
             // A floor that was told before the log was mended leads to where it ended then.
-            for last in [Some(self.newest), self.strayed.take()].into_iter().flatten() {
+            for last in [Some(self.newest), self.strayed.take()]
+                .into_iter()
+                .flatten()
+            {
                 self.known.cuts.push(Cut {
                     last,
                     epoch: position.epoch(),

@@ -186,7 +186,9 @@ impl Store {
     /// When [`Store::maintain`] has something to do next, in wall-clock milliseconds.
     #[must_use]
     pub fn next_maintenance_ms(&self) -> Option<u64> {
-        let sweep = self.next_sweep_ms().filter(|due| *due <= self.cleaner.expiry_limit_ms);
+        let sweep = self
+            .next_sweep_ms()
+            .filter(|due| *due <= self.cleaner.expiry_limit_ms);
         let again = self.is_untidy() || self.cleaner.relocation.is_some() || self.can_relieve();
         let again = again.then_some(self.now_ms + 1);
         let disk = self.next_disk_ms();

@@ -38,11 +38,11 @@ mod tombstones;
 pub use crc::crc32c;
 pub use disk::{DiskError, DiskEvent, DiskOp, LogPoint, SegmentId, SyncMode};
 pub use entry::{Entry, Hint, Key, Kind, Space};
+pub use mend::Touched;
 pub use pages::{HeapPages, PAGE_BYTES, Pages, Region};
 pub use restore::{Restore, RestoreReport};
 pub use scan::{Range, ScannedSegment, Scanner};
 pub use store::{Store, Tuning};
-pub use mend::Touched;
 pub use told::{About, Damaged, Told};
 
 use model::time::Deadline;

@@ -143,7 +143,10 @@ impl Store {
     /// # Panics
     /// If the log does not go that far.
     pub fn mend(&mut self, parting: Position, keys: Told<'_>) -> Result<(), Refused> {
-        assert!(parting <= self.newest, "a log is mended where it has parted");
+        assert!(
+            parting <= self.newest,
+            "a log is mended where it has parted"
+        );
         let end = *self.strayed.get_or_insert(self.newest);
         self.newest = parting;
         for entry in keys.entries() {

@@ -9,8 +9,8 @@ use cluster::message::{Message, Resigned};
 use cluster::timing::{REPORT_MS, TICK_MS};
 use model::{Member, NodeId};
 use node::Input;
-use replica::Standing;
 use replica::wire::{self, Body};
+use replica::{How, Standing};
 use sim::disk::Crash;
 
 use super::faults::Heal;
@@ -340,11 +340,24 @@ impl World {
         for (shard, epoch) in std::mem::take(&mut process.outbox.recovered) {
             self.tell_agent(number, agent::Input::Recovered(shard, epoch));
         }
+        self.count_whole(number);
         let Some(process) = self.process(number) else {
             return;
         };
         for (to, bytes) in std::mem::take(&mut process.outbox.peers) {
             self.send(number, to, Kind::Replica, &bytes);
+        }
+    }
+
+    fn count_whole(&mut self, number: u32) {
+        let Some(process) = self.process(number) else {
+            return;
+        };
+        for (_, how) in std::mem::take(&mut process.outbox.whole) {
+            self.counts.note(match how {
+                How::Filled => Rare::Filled,
+                How::Mended => Rare::Mended,
+            });
         }
     }
 
@@ -469,7 +482,12 @@ fn told(bytes: &[u8]) -> String {
         Body::Tail { prev, batches, .. } => {
             format!("tail behind {prev}: {} batches", batches.iter().count())
         }
+        Body::Touched { attempt, keys } => {
+            let bytes = keys.map(<[u8]>::len);
+            format!("touched, for attempt {attempt}: {bytes:?} bytes of keys")
+        }
         body @ (Body::Ack(_)
+        | Body::Mend(_)
         | Body::Refused { .. }
         | Body::Seal { .. }
         | Body::Testimony(_)

@@ -62,19 +62,17 @@ impl Mending {
 }
 
 impl Replica {
-    pub(crate) fn on_mend(
-        &mut self,
-        from: Member,
-        epoch: u32,
-        mend: wire::Mend,
-        out: &mut Outbox,
-    ) {
+    pub(crate) fn on_mend(&mut self, from: Member, epoch: u32, mend: wire::Mend, out: &mut Outbox) {
         if !self.admits(from, epoch, out) {
             return;
         }
         self.following.owes_ack = true;
         let mending = &mut self.following.mending;
-        if let Some(vowed) = mending.vowed.as_mut().filter(|v| v.mend.attempt == mend.attempt) {
+        if let Some(vowed) = mending
+            .vowed
+            .as_mut()
+            .filter(|v| v.mend.attempt == mend.attempt)
+        {
             vowed.need = vowed.need.or(mend.need);
             // Asked again, it has not been heard.
             mending.is_due = mend.need.is_none();

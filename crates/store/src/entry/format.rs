@@ -227,7 +227,9 @@ impl Header {
             What::User(_) | What::Control(Control::Touch | Control::State) => true,
             What::Control(Control::Tombstone) => {
                 let file = self.value(entry);
-                ![OF_A_RESTART, OF_A_MENDING].iter().any(|of| file == of.0.to_le_bytes())
+                ![OF_A_RESTART, OF_A_MENDING]
+                    .iter()
+                    .any(|of| file == of.0.to_le_bytes())
             }
             What::Control(Control::Note) => false,
         }
