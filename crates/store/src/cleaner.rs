@@ -183,6 +183,11 @@ impl Store {
         self.cleaner.expiry_limit_ms = ms;
     }
 
+    /// What has expired by then is gone for good.
+    pub(crate) fn expiry_ms(&self) -> u64 {
+        self.now_ms.min(self.cleaner.expiry_limit_ms)
+    }
+
     /// When [`Store::maintain`] has something to do next, in wall-clock milliseconds.
     #[must_use]
     pub fn next_maintenance_ms(&self) -> Option<u64> {
@@ -354,7 +359,7 @@ impl Store {
     fn likely_dead(&self, slot: usize, floor: u64) -> usize {
         let segment = self.segment(slot);
         // Entries that have passed and were not swept yet keep their touches.
-        if segment.has_passed(self.now_ms) && segment.live_entries == 0 {
+        if segment.has_passed(self.expiry_ms()) && segment.live_entries == 0 {
             return segment.dead_bytes() + segment.controls;
         }
         let stale = self.now_ms >= segment.checked_ms + RECHECK_MS || segment.checked_ms == 0;
@@ -383,7 +388,7 @@ impl Store {
             }
             What::Control(Control::Tombstone | Control::Touch) if self.is_cut(header) => false,
             What::Control(Control::Tombstone) => {
-                !header.deadline.has_passed(self.now_ms)
+                !header.deadline.has_passed(self.expiry_ms())
                     && self.is_tombstone_needed(reference, header, floor)
                     && header.version >= self.flushed[usize::from(header.db)]
             }
@@ -480,7 +485,7 @@ impl Store {
             return 0;
         }
         let before = self.resident;
-        let now_ms = self.now_ms;
+        let now_ms = self.expiry_ms();
         for slot in 0..self.segments.len() {
             let empty = self.segments[slot].as_ref().is_some_and(|segment| {
                 segment.is_closed() && !segment.busy && segment.is_dead(now_ms)
@@ -501,7 +506,7 @@ impl Store {
             return;
         }
         self.unschedule(slot);
-        let whole = self.segment(slot).has_passed(self.now_ms);
+        let whole = self.segment(slot).has_passed(self.expiry_ms());
         self.segments_expired_whole += u64::from(whole);
         let segment = self.segments[slot]
             .take()
