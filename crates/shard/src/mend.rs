@@ -65,7 +65,7 @@ impl Shard {
             return Ok(());
         };
         let key: Key<'_> = self.store.key(db, space, key);
-        let Some(entry) = self.store.get(&key, 0) else {
+        let Some(entry) = self.store.get_expired(&key) else {
             return Ok(());
         };
         let (kind, version, deadline) = (entry.kind(), entry.version(), entry.deadline());

@@ -336,6 +336,7 @@ impl Shard {
     pub fn stop_serving(&mut self) -> Vec<ConnectionId> {
         self.marks.let_go();
         self.writer = None;
+        self.store.set_hidden(0);
         self.holds.let_go()
     }
 
@@ -356,8 +357,10 @@ impl Shard {
     }
 
     /// What a copy takes for expired nobody may have given a later deadline before: by a time that is committed, or by so much less.
-    pub(crate) fn limit_expiry(&mut self, less_ms: u64) {
+    /// What has expired by `hidden_ms` is not to be seen.
+    pub(crate) fn limit_expiry(&mut self, less_ms: u64, hidden_ms: u64) {
         if let Some(copy) = &self.copy {
+            self.store.set_hidden(hidden_ms);
             let settled_ms = copy.replica.settled_ms();
             self.store
                 .set_expiry_limit(settled_ms.saturating_sub(less_ms));
@@ -426,7 +429,7 @@ impl Shard {
 
     /// A bounded step of a standby's maintenance: what has expired is freed. Returns whether there is more to do at once.
     pub fn maintain_standby(&mut self, budget_bytes: usize) -> bool {
-        self.limit_expiry(SWEEP_LATER_MS);
+        self.limit_expiry(SWEEP_LATER_MS, 0);
         let now_ms = self.replicated().told_ms.saturating_sub(SWEEP_LATER_MS);
         self.set_beside(self.beside);
         let (_, mut known, _) = self.parts();

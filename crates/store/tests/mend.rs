@@ -31,7 +31,7 @@ fn stray(follower: &mut Follower, leader: &mut Leader) -> Vec<Vec<u8>> {
     let parted_ms = world.now_ms;
     let newest = follower.store.newest();
     // It may have become primary, and of an epoch that nobody else has.
-    let mut next = match world.random.one_in(3) && newest > Position::ZERO {
+    let mut next = match world.random.one_in(3) || newest == Position::ZERO {
         true => Position::new(newest.epoch() + 1, 1),
         false => newest.plus(1),
     };
@@ -120,7 +120,7 @@ fn mend(follower: &mut Follower, leader: &mut Leader, files: bool) -> Option<Pos
     let parting = follower.store.newest();
     let parted_ms = leader.world.now_ms;
     let told = stray(follower, leader);
-    if follower.store.newest() == parting {
+    if told.is_empty() {
         return Some(parting);
     }
     leader.world.next = Position::new(follower.store.newest().epoch() + 1, 1);
@@ -172,7 +172,8 @@ fn run(seed: u64, files: bool) -> u64 {
                 mended += 1;
             }
             None => {
-                let (base, applied) = (leader.last(), leader.batches.len());
+                let applied = leader.batches.len();
+                let base = leader.batches.last().map_or(Position::ZERO, |b| b.last);
                 follower = Follower::begin(&leader, base, applied);
                 catch_up(&mut follower, &mut leader);
             }
@@ -203,9 +204,15 @@ fn look(follower: &mut Follower, leader: &Leader) {
     let now_ms = leader.world.now_ms;
     let (here, there) = (&follower.store, &leader.world.store);
     let (here, there) = (content(here, now_ms), content(there, now_ms));
-    let missing = there.iter().find(|(id, record)| here.get(*id) != Some(*record));
+    let missing = there
+        .iter()
+        .find(|(id, record)| here.get(*id) != Some(*record));
     let surplus = here.iter().find(|(id, _)| !there.contains_key(*id));
-    assert_eq!((missing, surplus), (None, None), "it has what it follows has");
+    assert_eq!(
+        (missing, surplus),
+        (None, None),
+        "it has what it follows has"
+    );
 }
 
 fn run_all(files: bool) {
