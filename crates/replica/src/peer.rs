@@ -65,6 +65,8 @@ pub(crate) struct Peer {
     attempts: u32,
     /// What it has touched that does not count, and streams until it is whole.
     mending: Option<Mending>,
+    /// So often it has said something else since it was asked to be mended.
+    unanswered: u32,
 }
 
 #[derive(Debug)]
@@ -115,6 +117,7 @@ impl Peer {
             flow: Flow::Probing,
             attempts: 0,
             mending: None,
+            unanswered: 0,
         }
     }
 
@@ -190,6 +193,9 @@ impl Peer {
     /// It does not know of the last time that it was told to join. Until it does, it counts for nothing: that message may still arrive,
     /// and empty it.
     fn on_ack_before_join(&mut self, view: &View<'_>) {
+        if let Flow::Asking(_) = self.flow {
+            return self.on_unanswered(view);
+        }
         let knew = match &self.flow {
             Flow::Joining(joining) => joining.begun,
             Flow::Asking(_) => false,

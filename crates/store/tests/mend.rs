@@ -175,6 +175,11 @@ fn run(seed: u64, files: bool) -> u64 {
                 let applied = leader.batches.len();
                 let base = leader.batches.last().map_or(Position::ZERO, |b| b.last);
                 follower = Follower::begin(&leader, base, applied);
+                // A store of which nothing is written yet does not know where it begins.
+                while leader.batches.len() == applied {
+                    leader.step();
+                    leader.tell_time();
+                }
                 catch_up(&mut follower, &mut leader);
             }
         }

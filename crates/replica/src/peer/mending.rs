@@ -14,6 +14,9 @@ use crate::{Effect, Outbox, Rewritten};
 /// So often nothing of what is to be written once more could be proposed: there is no room for it.
 const MOST_REFUSALS: u32 = 40;
 
+/// So often a standby has said something else since it was asked: it does not know what is wanted, or its disk does not let it answer.
+const MOST_UNANSWERED: u32 = 40;
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Mending {
@@ -57,6 +60,13 @@ impl Peer {
     pub(super) fn ask_to_mend(&self, parting: Position, view: &View<'_>, out: &mut Outbox) {
         if view.now.mono_us >= self.beat_us {
             self.send_mend(parting, None, view, out);
+        }
+    }
+
+    pub(super) fn on_unanswered(&mut self, view: &View<'_>) {
+        self.unanswered += 1;
+        if self.unanswered > MOST_UNANSWERED {
+            self.begin_joining(view);
         }
     }
 
