@@ -45,6 +45,7 @@ sim::rare! {
     Sealed = "a serving primary was sealed by a higher epoch",
     Resigned = "a primary could not lead and said so",
     Mended = "a copy whose log had parted from the primary's was mended",
+    AskedFiles = "a copy that had started again was asked what it had touched",
     Filled = "a copy was filled from a snapshot",
     Astray = "a primary was cut off with writes under way, and another took over",
     Drained = "a node was drained and gone",

@@ -164,6 +164,7 @@ impl World {
             Kind::Replica => {
                 self.trace
                     .line(|| format!("node {} to {number}: {}", from.node.0, told(bytes)));
+                self.count_mending(number, bytes);
                 self.give(number, Input::Peer { bytes });
                 self.turn_soon(number);
             }
@@ -171,6 +172,26 @@ impl World {
                 let message = Message::decode(bytes).expect("what an agent sends can be read");
                 self.tell_agent(number, agent::Input::Message(from.node, message));
             }
+        }
+    }
+
+    /// A copy is asked what it has touched, and has not all of that in its backlog any more.
+    fn count_mending(&mut self, number: u32, bytes: &[u8]) {
+        let Some(message) = wire::decode(bytes) else {
+            return;
+        };
+        let Body::Mend(mend) = message.body else {
+            return;
+        };
+        let process = self.hosts[number as usize].process.iter();
+        let mut copies = process.flat_map(|process| process.node.shards());
+        let is_asked = copies.any(|(shard, data)| {
+            let replica = data.replica();
+            let whole = replica.vows().discarded.is_none();
+            shard == message.shard && whole && replica.batches_after(mend.parting).is_none()
+        });
+        if is_asked && mend.need.is_none() {
+            self.counts.note(Rare::AskedFiles);
         }
     }
 
