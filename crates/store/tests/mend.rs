@@ -56,9 +56,11 @@ fn stray(follower: &mut Follower, leader: &mut Leader) -> Vec<Vec<u8>> {
 
 fn names(told: &[u8]) -> BTreeSet<(u8, u8, Vec<u8>)> {
     let about = Told::trusted(told).about();
-    let names = about.map(|about| match about {
-        About::Removed { db, space, key } => (db.number(), space as u8, key.to_vec()),
-        other => panic!("{other:?} is not what was touched"),
+    let names = about.map(|about| {
+        let About::Removed { db, space, key } = about else {
+            panic!("{about:?} is not a key that was touched");
+        };
+        (db.number(), space as u8, key.to_vec())
     });
     names.collect()
 }

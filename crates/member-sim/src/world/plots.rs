@@ -16,6 +16,8 @@ const ASTRAY_US: (u64, u64) = (1_500_000, 4_000_000);
 pub(super) enum Step {
     /// A process is killed, and is started again after so many microseconds.
     Kill { node: u32, for_us: u64 },
+    /// The same with its machine's power.
+    Unplug { node: u32, for_us: u64 },
     /// A node is cut off from everybody.
     CutOff { node: u32, for_us: u64 },
 }
@@ -33,6 +35,7 @@ impl World {
         self.trace.line(|| format!("plot: {step:?}"));
         match step {
             Step::Kill { node, for_us } => self.kill(node, Crash::Process, for_us),
+            Step::Unplug { node, for_us } => self.kill(node, Crash::Power, for_us),
             Step::CutOff { node, for_us } => {
                 self.links.network.cut_from_store(node);
                 self.isolate(node, for_us);
@@ -92,15 +95,22 @@ impl World {
         self.isolate_both_ways(node, for_us);
         if self.faults.chance(5_000) {
             let early_us = self.faults.between(50_000, for_us);
-            let for_us = self.faults.extreme(1_000, 500_000);
-            let kill = Step::Kill { node, for_us };
-            self.after(early_us, Event::Plot(kill));
+            let down_us = self.faults.extreme(1_000, 500_000);
+            self.end_astray(node, early_us, down_us);
         }
         if self.faults.chance(3_000) {
             let late_us = for_us + self.faults.extreme(10_000, 1_000_000);
-            let for_us = self.faults.extreme(1_000, 200_000);
-            self.after(late_us, Event::Plot(Step::Kill { node, for_us }));
+            let down_us = self.faults.extreme(1_000, 200_000);
+            self.end_astray(node, late_us, down_us);
         }
+    }
+
+    fn end_astray(&mut self, node: u32, in_us: u64, for_us: u64) {
+        let step = match self.plan.faults.power && self.faults.chance(5_000) {
+            true => Step::Unplug { node, for_us },
+            false => Step::Kill { node, for_us },
+        };
+        self.after(in_us, Event::Plot(step));
     }
 
     /// A process dies again and again, before it has caught up.
