@@ -16,8 +16,8 @@ const ASTRAY_US: (u64, u64) = (1_500_000, 4_000_000);
 pub(super) enum Step {
     /// A process is killed, and is started again after so many microseconds.
     Kill { node: u32, for_us: u64 },
-    /// The same with its machine's power.
-    Unplug { node: u32, for_us: u64 },
+    /// The same, or its machine loses its power, if it goes on with what it has.
+    End { node: u32, how: Crash, for_us: u64 },
     /// A node is cut off from everybody.
     CutOff { node: u32, for_us: u64 },
 }
@@ -35,7 +35,11 @@ impl World {
         self.trace.line(|| format!("plot: {step:?}"));
         match step {
             Step::Kill { node, for_us } => self.kill(node, Crash::Process, for_us),
-            Step::Unplug { node, for_us } => self.kill(node, Crash::Power, for_us),
+            Step::End { node, how, for_us } => {
+                if self.hosts[node as usize].survives(how) {
+                    self.kill(node, how, for_us);
+                }
+            }
             Step::CutOff { node, for_us } => {
                 self.links.network.cut_from_store(node);
                 self.isolate(node, for_us);
@@ -106,11 +110,13 @@ impl World {
     }
 
     fn end_astray(&mut self, node: u32, in_us: u64, for_us: u64) {
-        let step = match self.plan.faults.power && self.faults.chance(5_000) {
-            true => Step::Unplug { node, for_us },
-            false => Step::Kill { node, for_us },
+        let is_power = self.plan.faults.power && self.faults.chance(5_000);
+        let how = if is_power {
+            Crash::Power
+        } else {
+            Crash::Process
         };
-        self.after(in_us, Event::Plot(step));
+        self.after(in_us, Event::Plot(Step::End { node, how, for_us }));
     }
 
     /// A process dies again and again, before it has caught up.

@@ -345,8 +345,8 @@ fn stray(seed: u64) -> bool {
     let mut rival = leader_at(parting.plus(1), !random | 1);
     (0..10).for_each(|_| rival.write());
     let mut touched = Touched::new();
-    let told = rival.told.iter().map(|(.., bytes)| Told::trusted(bytes));
-    let can_say = told.fold(true, |all, told| touched.add(&standby.store, told) && all);
+    let mut told = rival.told.iter().map(|(.., bytes)| Told::trusted(bytes));
+    let can_say = told.all(|told| touched.add(&standby.store, told));
     if !can_say {
         return false;
     }
