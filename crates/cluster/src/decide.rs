@@ -171,23 +171,34 @@ impl Case<'_> {
         Some(self.decision(set, primary.node, Reason::Reform))
     }
 
-    /// The set as it is, or as it was when it last served, or either with the lost ones replaced: the first that has enough
-    /// members alive to acknowledge a write.
+    /// Of the sets that could serve the first that has the member with the longest log, if one of them does: without it the next primary could
+    /// only resign again.
     fn servable_set(&self) -> Option<CopySet> {
+        let sought = |m: &Member| self.is_favoured(*m) && self.situation.is_alive(*m);
+        let with_longest = |set: &CopySet| set.members().iter().any(sought);
+        let named = self.sets_at_hand().iter().any(with_longest);
+        let chosen = named
+            .then(|| self.servable_sets().find(with_longest))
+            .flatten();
+        chosen.or_else(|| self.servable_sets().next())
+    }
+
+    /// The set as it is, and as it was when it last served.
+    fn sets_at_hand(&self) -> [CopySet; 2] {
         let now = *self.record.config.copies();
-        let before = Situation::source(self.record).unwrap_or(now);
-        let enough = |set: &CopySet| self.situation.alive_of(set) >= set.write_quorum();
-        // One that lacks the member with the longest log could only resign again.
-        let lacks_favoured = |set: &CopySet| !set.members().iter().any(|m| self.is_favoured(*m));
-        let mut as_they_are = [now, before];
-        as_they_are.sort_by_key(lacks_favoured);
-        as_they_are.into_iter().find(enough).or_else(|| {
-            let sites = [self.situation.steady_sites(), self.situation.last_resorts()];
-            let mut replaced = sites
-                .iter()
-                .flat_map(|sites| [(now, sites), (before, sites)]);
-            replaced.find_map(|(set, sites)| self.with_lost_replaced(&set, sites).filter(enough))
-        })
+        [now, Situation::source(self.record).unwrap_or(now)]
+    }
+
+    /// Those, then either with the lost ones replaced: as far as they have enough members alive to acknowledge a write.
+    fn servable_sets(&self) -> impl Iterator<Item = CopySet> {
+        let sites = [Situation::steady_sites, Situation::last_resorts];
+        let replaced = sites.into_iter().flat_map(|sites| {
+            let sites = sites(self.situation);
+            let replace = |set: CopySet| self.with_lost_replaced(&set, &sites);
+            self.sets_at_hand().map(replace)
+        });
+        let sets = self.sets_at_hand().into_iter().chain(replaced.flatten());
+        sets.filter(|set| self.situation.alive_of(set) >= set.write_quorum())
     }
 
     fn with_lost_replaced(&self, set: &CopySet, sites: &[Site]) -> Option<CopySet> {

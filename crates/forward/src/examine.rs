@@ -28,7 +28,10 @@ pub fn replies(raw: &[u8]) {
         Merge::Concatenate,
         Merge::FirstThere,
         Merge::Places(places),
-        Merge::Scan { node: 1, nodes: 3 },
+        Merge::Scan {
+            shard: 1,
+            shards: 3,
+        },
         Merge::List { count: 2 },
         Merge::Info,
     ];

@@ -22,12 +22,12 @@ pub enum Merge {
     FirstThere,
     /// The elements of each belong to these places: indices of keys, which begin at 1.
     Places(Vec<Vec<usize>>),
-    /// `SCAN` of one of so many nodes.
+    /// `SCAN` of one of so many shards.
     Scan {
         /// Which.
-        node: usize,
+        shard: usize,
         /// How many.
-        nodes: usize,
+        shards: usize,
     },
     /// `SESSION.LIST`: ids in order, so many at most.
     List {
@@ -72,7 +72,7 @@ impl Merge {
                 there.or(replies.first()).cloned()
             }
             Self::Places(places) => in_places(places, replies),
-            Self::Scan { node, nodes } => scanned(replies, *node, *nodes),
+            Self::Scan { shard, shards } => scanned(replies, *shard, *shards),
             Self::List { count } => listed(replies, *count),
             Self::Info => replies.first().and_then(|raw| info(raw)),
         };
@@ -127,13 +127,13 @@ fn in_places(places: &[Vec<usize>], replies: &[Vec<u8>]) -> Option<Vec<u8>> {
 }
 
 /// The same keys with a cursor of ours.
-fn scanned(replies: &[Vec<u8>], node: usize, nodes: usize) -> Option<Vec<u8>> {
+fn scanned(replies: &[Vec<u8>], shard: usize, shards: usize) -> Option<Vec<u8>> {
     let found = elements(replies.first()?)?;
     let [cursor, keys] = found[..] else {
         return None;
     };
     let inner = std::str::from_utf8(string(cursor)?).ok()?.parse().ok()?;
-    let next = Cursor::next(node, nodes, inner)?.to_string();
+    let next = Cursor::next(shard, shards, inner)?.to_string();
     Some(array(&[&bulk(next.as_bytes()), keys]))
 }
 
@@ -229,8 +229,11 @@ mod tests {
     }
 
     #[test]
-    fn a_scan_goes_on_with_the_next_node() {
-        let scan = Merge::Scan { node: 0, nodes: 2 };
+    fn a_scan_goes_on_with_the_next_shard() {
+        let scan = Merge::Scan {
+            shard: 0,
+            shards: 2,
+        };
         let ended = "*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n";
         assert_eq!(
             merged(&scan, &[ended]),

@@ -272,27 +272,30 @@ impl Batch {
         self.answer(merge, parts);
     }
 
-    /// `SCAN`: the cursor says which node is being scanned.
+    /// `SCAN`: the cursor says which shard is being scanned, unless the client names one.
     fn scan(&mut self, asked: &Asked<'_>, routes: &Routes) {
+        if let Some(slot) = command::scanned_slot(asked.arguments) {
+            return self.alone(asked, To::Slot(slot.number()), Merge::One);
+        }
         if !routes.is_whole() {
             return self.alone(asked, To::Everybody, Merge::One);
         }
-        let primaries = routes.primaries();
-        match scan::Cursor::parse(asked.arguments.get(1), primaries.len()) {
+        let firsts = routes.first_slots();
+        match scan::Cursor::parse(asked.arguments.get(1), firsts.len()) {
             Some(cursor) => {
-                let inner = cursor.inner.to_string();
+                let slot = firsts.get(cursor.shard).copied().unwrap_or_default();
+                let (inner, named) = (cursor.inner.to_string(), slot.to_string());
                 let mut words = vec![&b"SCAN"[..], inner.as_bytes()];
                 for word in asked.arguments.from(2) {
                     words.push(word);
                 }
+                words.extend([&b"SLOT"[..], named.as_bytes()]);
                 let request = Request::Made(reply::encode(words.iter().copied()));
-                let node = primaries.get(cursor.node);
-                let to = node.map_or(To::Home, |node| To::Node(Arc::clone(node)));
                 let merge = Merge::Scan {
-                    node: cursor.node,
-                    nodes: primaries.len(),
+                    shard: cursor.shard,
+                    shards: firsts.len(),
                 };
-                self.answer(merge, vec![part(asked, request, to)]);
+                self.answer(merge, vec![part(asked, request, To::Slot(slot))]);
             }
             None => self.answer(
                 Merge::Ready(reply::error_reply("ERR invalid cursor")),

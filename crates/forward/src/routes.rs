@@ -27,6 +27,8 @@ pub struct Routes {
     /// By slot, an index into `primaries`.
     owners: Vec<u16>,
     primaries: Vec<Arc<Address>>,
+    /// The first slot of each shard, ascending.
+    firsts: Vec<u16>,
     /// Whether every slot has an owner.
     whole: bool,
 }
@@ -37,6 +39,7 @@ impl Routes {
         Self {
             owners: vec![NOBODY; usize::from(SLOTS)],
             primaries: Vec::new(),
+            firsts: Vec::new(),
             whole: false,
         }
     }
@@ -57,7 +60,9 @@ impl Routes {
             let owner = routes.number_of(Address { host, port });
             let (first, last) = (usize::try_from(first).ok()?, usize::try_from(last).ok()?);
             routes.owners.get_mut(first..=last)?.fill(owner);
+            routes.firsts.push(first as u16);
         }
+        routes.firsts.sort_unstable();
         routes.whole = !routes.owners.contains(&NOBODY);
         Some(routes)
     }
@@ -81,6 +86,12 @@ impl Routes {
     /// Everybody who has any, in the order of their slots.
     pub fn primaries(&self) -> &[Arc<Address>] {
         &self.primaries
+    }
+
+    /// The first slot of each shard, ascending. Where every slot has an owner these are all shards, whoever leads them: how the slots are divided
+    /// is for good.
+    pub fn first_slots(&self) -> &[u16] {
+        &self.firsts
     }
 
     /// Whether every slot has an owner.
@@ -236,6 +247,7 @@ mod tests {
         assert_eq!([owner(0), owner(99)], [Some(("a", 1)); 2]);
         assert_eq!([owner(100), owner(16_383)], [Some(("asked", 2)); 2]);
         assert!(routes.is_whole());
+        assert_eq!(routes.first_slots(), [0, 100]);
         assert!(
             Routes::parse(
                 b"*1\r\n*3\r\n:0\r\n:16384\r\n*2\r\n$1\r\na\r\n:1\r\n",

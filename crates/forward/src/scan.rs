@@ -1,47 +1,55 @@
-//! Cursors of `SCAN` over all nodes, and the count of `SESSION.LIST`.
+//! Cursors of `SCAN` over all shards, and the count of `SESSION.LIST`.
+//!
+//! One shard is scanned after the other, each by whoever leads it at the time (`SCAN ... SLOT`). A shard's own cursor means the same to all of its
+//! copies, so a scan finds what is there from its beginning to its end although shards move and nodes die meanwhile.
 
 use command::Arguments;
 
-/// Nodes that a cursor can name.
-const MOST_NODES: u64 = 1_024;
+/// Bits of a cursor that say which shard is scanned.
+const SHARD_BITS: u32 = 12;
+const _: () = assert!(model::limits::MAX_SHARDS as usize <= 1 << SHARD_BITS);
 /// What `SESSION.LIST` returns unless asked for otherwise.
 const DEFAULT_COUNT: usize = 100;
 
-/// Which node is scanned, and how far its own scan is. As a number: `inner * 1024 + node`, so that 0 is the beginning.
+/// Which shard is scanned, in the order of their slots, and how far. As a number: `inner * 4096 + shard`, so that 0 is the beginning.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
-    /// Index among the primaries.
-    pub node: usize,
-    /// The cursor that the node gave.
+    /// Which.
+    pub shard: usize,
+    /// The cursor that whoever led it gave.
     pub inner: u64,
 }
 
 impl Cursor {
-    /// Reads what a client sends; `None` if it is no number. Where there are fewer primaries than when it was given, it goes on at the
-    /// beginning of the last one: keys may be told twice, and the scan ends.
-    pub fn parse(word: Option<&[u8]>, nodes: usize) -> Option<Self> {
+    /// Reads what a client sends; `None` if it is no number. One that names no shard was not given here, and goes on at the beginning of the last.
+    pub fn parse(word: Option<&[u8]>, shards: usize) -> Option<Self> {
         let text = std::str::from_utf8(word?).ok()?;
         let number: u64 = text.parse().ok()?;
-        let node = (number % MOST_NODES) as usize;
-        let inner = number / MOST_NODES;
-        let last = nodes.saturating_sub(1);
-        Some(if node > last {
+        let shard = (number & ((1 << SHARD_BITS) - 1)) as usize;
+        let inner = number >> SHARD_BITS;
+        let last = shards.saturating_sub(1);
+        Some(if shard > last {
             Self {
-                node: last,
+                shard: last,
                 inner: 0,
             }
         } else {
-            Self { node, inner }
+            Self { shard, inner }
         })
     }
 
-    /// The cursor to go on with after this node's reply: its own scan, the next node, or 0 at the end. `None` if the node's cursor
-    /// is too large to stand in one of ours.
-    pub fn next(node: usize, nodes: usize, inner: u64) -> Option<u64> {
+    /// The cursor to go on with after a reply: this shard's own, the next shard, or 0 at the end. `None` if the shard's cursor is
+    /// too large to stand in one of ours.
+    pub fn next(shard: usize, shards: usize, inner: u64) -> Option<u64> {
         if inner > 0 {
-            return inner.checked_mul(MOST_NODES)?.checked_add(node as u64);
+            let shifted = inner.checked_mul(1 << SHARD_BITS)?;
+            return Some(shifted | shard as u64);
         }
-        Some(if node + 1 < nodes { node as u64 + 1 } else { 0 })
+        Some(if shard + 1 < shards {
+            shard as u64 + 1
+        } else {
+            0
+        })
     }
 }
 
@@ -58,13 +66,13 @@ mod tests {
     use super::Cursor;
 
     #[test]
-    fn a_scan_goes_through_all_nodes_and_ends() {
+    fn a_scan_goes_through_all_shards_and_ends() {
         let (mut word, mut seen) = (String::from("0"), Vec::new());
         loop {
             let cursor = Cursor::parse(Some(word.as_bytes()), 3).expect("one of ours");
-            seen.push((cursor.node, cursor.inner));
+            seen.push((cursor.shard, cursor.inner));
             let inner = if cursor.inner == 0 { 1 << 50 } else { 0 };
-            let next = Cursor::next(cursor.node, 3, inner).expect("it fits");
+            let next = Cursor::next(cursor.shard, 3, inner).expect("it fits");
             if next == 0 {
                 break;
             }
@@ -72,9 +80,12 @@ mod tests {
         }
         let far = 1 << 50;
         assert_eq!(seen, [(0, 0), (0, far), (1, 0), (1, far), (2, 0), (2, far)]);
-        let last = Cursor { node: 2, inner: 0 };
-        let beyond = Cursor::parse(Some(b"70663"), 3);
-        assert_eq!(beyond, Some(last), "there are fewer nodes than there were");
+        let last = Cursor { shard: 2, inner: 0 };
+        assert_eq!(
+            Cursor::parse(Some(b"70663"), 3),
+            Some(last),
+            "no such shard"
+        );
         assert_eq!(Cursor::parse(Some(b"x"), 3), None);
         assert_eq!(Cursor::next(0, 3, u64::MAX / 8), None);
     }

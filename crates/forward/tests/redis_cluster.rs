@@ -145,19 +145,8 @@ async fn asks_for_everything(client: &mut Connection) {
     let all = client.ask("KEYS key:*").await;
     assert!(all.starts_with("*300|"), "{all}");
     assert!(client.ask("KEYS key:1?").await.starts_with("*10|"));
-    let (mut cursor, mut found) = (String::from("0"), Vec::new());
-    loop {
-        let reply = client.ask(&format!("SCAN {cursor} COUNT 20")).await;
-        let mut words = reply.split('|').skip(2);
-        cursor = words.next().expect("a cursor").to_owned();
-        found.extend(words.filter(|w| w.starts_with("key:")).map(str::to_owned));
-        if cursor == "0" {
-            break;
-        }
-    }
-    found.sort();
-    found.dedup();
-    assert_eq!(found.len(), 300, "SCAN finds every key");
+    // `SCAN ... SLOT` is Tenure's: its nodes are scanned by the tests of real clusters.
+    assert_eq!(client.ask("SCAN 0").await, "-ERR syntax error|");
     assert_eq!(client.ask("SCAN x").await, "-ERR invalid cursor|");
     let info = client.ask("INFO").await;
     assert!(info.contains("role:master|") && info.contains("cluster_enabled:0|"));

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use model::Now;
 use node::{CopyId, DiskTask, FileTask, Input, Membership, RestoredCopy};
-use sim::disk::{Crash, Disk, DiskFaults};
+use sim::disk::{Crash, Disk, DiskFaults, Image};
 use sim::random::Random;
 use store::{Restore, SegmentId, Store};
 
@@ -293,31 +293,20 @@ impl Storage {
 }
 
 fn restored(terms: &Membership, disk: &Disk, now: Now) -> Result<Store, String> {
-    let images: BTreeMap<SegmentId, Vec<u8>> = disk.images().collect();
+    const MEMORY: &str = "the heap's pages do not end";
+    let images: BTreeMap<SegmentId, Image> = disk.images().map(|i| (i.segment, i)).collect();
     let mut restore = Restore::new(terms.store(), terms.tuning(), (terms.pages)());
-    read(
-        &mut restore,
-        &images,
-        images.keys().rev().copied().collect(),
-    );
-    let again = restore.put_off();
-    read(&mut restore, &images, again);
+    for image in images.values().rev() {
+        image.read(&mut restore).expect(MEMORY);
+    }
+    for segment in restore.put_off() {
+        images[&segment].read(&mut restore).expect(MEMORY);
+    }
     let (store, report) = restore.finish(now.unix_ms);
     let whole = report.damaged.is_empty() && report.foreign.is_empty() && report.missing.is_empty();
     if whole {
         Ok(store)
     } else {
         Err(format!("{report:?}"))
-    }
-}
-
-fn read(restore: &mut Restore, images: &BTreeMap<SegmentId, Vec<u8>>, segments: Vec<SegmentId>) {
-    let scanner = restore.scanner();
-    for segment in segments {
-        let image = &images[&segment];
-        let mut region = restore.region().expect("there is memory for a segment");
-        let len = image.len().min(region.bytes().len());
-        region.bytes_mut()[..len].copy_from_slice(&image[..len]);
-        restore.add(scanner.scan(segment, region, len));
     }
 }

@@ -274,6 +274,7 @@ impl Node {
             DiskOp::Create { .. }
             | DiskOp::Sync { .. }
             | DiskOp::Close { .. }
+            | DiskOp::Disown { .. }
             | DiskOp::Delete { .. }
             | DiskOp::Quarantine { .. } => &[],
         }

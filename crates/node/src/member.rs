@@ -104,7 +104,7 @@ pub struct Membership {
     pub pages: fn() -> Box<dyn Pages>,
     /// What an operator may set; each copy has its own hash secret, derived from this one's.
     pub shard: ShardSettings,
-    /// Secret of the indexes' hashes.
+    /// Secret of the indexes' hashes: the same for all members of a cluster, so that a cursor of `SCAN` means the same to all copies.
     pub seed: u64,
 }
 
@@ -212,13 +212,9 @@ impl Cluster {
     }
 
     /// An empty store for a copy.
-    fn new_store(&self, copy: CopyId) -> Store {
+    fn new_store(&self) -> Store {
         let tuning = self.terms.tuning();
-        let config = StoreConfig {
-            seed: self.terms.seed ^ u64::from(copy.0) << 32,
-            ..self.terms.store()
-        };
-        Store::with(config, tuning, (self.terms.pages)())
+        Store::with(self.terms.store(), tuning, (self.terms.pages)())
     }
 
     fn new_copy(&mut self) -> CopyId {

@@ -56,6 +56,12 @@ pub(crate) struct OldSet {
     pub(crate) ask_us: u64,
     /// When to fetch again what has not come.
     pub(crate) fetch_us: u64,
+    /// Who is asked for what is lacking here, and since when nothing of it has come.
+    pub(crate) fetching: Option<(Member, u64)>,
+    /// Who was asked in vain last.
+    pub(crate) silent: Option<Member>,
+    /// The end of what was fetched: up to there the log here is one of the epoch that served, whoever has testified to it.
+    pub(crate) fetched: Position,
 }
 
 /// Writes wait while another member catches up.
@@ -74,11 +80,36 @@ impl OldSet {
             resigned: None,
             ask_us: 0,
             fetch_us: 0,
+            fetching: None,
+            silent: None,
+            fetched: Position::ZERO,
         }
     }
 
     pub(crate) fn index(&self, member: Member) -> Option<usize> {
         self.set.copies.members().iter().position(|m| *m == member)
+    }
+
+    /// This member is asked for what is lacking here. Who has been for so long, and has sent nothing, is `silent`; where enough others have
+    /// testified its testimony is as if it had not been given, and it is asked for it again.
+    pub(crate) fn ask_holder(&mut self, holder: Member, now_us: u64, patience_us: u64) {
+        let asked = self.fetching.filter(|(member, _)| *member == holder);
+        let (_, since_us) = *self.fetching.insert(asked.unwrap_or((holder, now_us)));
+        if now_us < since_us + patience_us {
+            return;
+        }
+        self.silent = Some(holder);
+        let answered = self.answers.iter().flatten().count();
+        if let Some(index) = self.index(holder)
+            && answered > self.set.copies.read_quorum()
+        {
+            (self.answers[index], self.fetching) = (None, None);
+        }
+    }
+
+    /// Something that was fetched has come, up to here.
+    pub(crate) fn on_fetched(&mut self, last: Position) {
+        (self.fetched, self.fetching) = (last, None);
     }
 
     /// Whether the copy of this member may be given up for a snapshot. Nothing that the old set has acknowledged rests on it, or else all

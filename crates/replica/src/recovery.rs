@@ -12,6 +12,9 @@
 //! A member that answers late, with a longer log, is listened to until publication is asked for: what it has more was never acknowledged, but
 //! keeping it means that the member need not be emptied. A primary writes nothing of its own before it serves, so that if it fails before,
 //! the next one recovers from the same set as if it had not been.
+//!
+//! A member that has testified to a longer log and then sends nothing is not waited for either, once enough others have testified: any WQ
+//! members include one of those, so what none of them has was never acknowledged.
 
 use alloc::vec::Vec;
 
@@ -107,6 +110,9 @@ impl Replica {
         let last = self.log.last();
         if last > after {
             out.effects.push(Effect::Accepted { after, last });
+            if let Some(old) = self.lead_of(epoch).and_then(|lead| lead.old.as_mut()) {
+                old.on_fetched(last);
+            }
         }
     }
 
@@ -205,12 +211,14 @@ impl Replica {
 
     fn fetch(&mut self, now: Now, holder: Member, out: &mut Outbox) {
         let (post, from, resend_us) = (self.post, self.log.last(), self.settings.resend_us);
+        let patience_us = self.settings.lease_us;
         let Role::Leading(lead) = &mut self.role else {
             return;
         };
         let epoch = lead.config.epoch();
         if let Some(old) = lead.old.as_mut().filter(|old| now.mono_us >= old.fetch_us) {
             old.fetch_us = now.mono_us + resend_us;
+            old.ask_holder(holder, now.mono_us, patience_us);
             post.send(out, epoch, holder, Body::Fetch { from });
         }
     }
@@ -313,10 +321,15 @@ fn choose(old: &OldSet, me: Member) -> Finding {
     let Some(last) = knowing().map(|(_, t)| t.last).max() else {
         return Finding::Open;
     };
+    if old.fetched > last {
+        // From one that has fallen silent since.
+        return Finding::Longest(old.fetched, me);
+    }
     // A copy that was given up testifies to what it had, so that its absence is noticed.
     let holders = || knowing().filter(|(_, t)| t.whole && t.last == last);
-    let holder = holders()
-        .find(|(member, _)| *member == me)
-        .or_else(|| holders().next());
+    let holder = holders().min_by_key(|(member, _)| (*member != me, old.silent == Some(*member)));
     holder.map_or(Finding::Open, |(member, _)| Finding::Longest(last, member))
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,8 @@
 //!   metadata.redb  the cluster map, with meta = embedded
 //!   EPOCH       the epoch of the last start: positions of a later start are greater
 //!   CLEAN       there after a clean shutdown: no file may then be torn
-//!   segments/   the log, one file a segment, named by the segment's number in hexadecimal
+//!   segments/   the log, one file a segment, named by the segment's number in hexadecimal; the disk has failed to take one whose
+//!               ending is `disowned`: a start reads it, and writes it anew
 //!   FILES       which of them there should be (`file_list`)
 //!   copies/     of a member of a cluster: a folder for each copy, with its segments/, FILES, and, in NOTE, what it has promised;
 //!               `spare` becomes that of the next one
@@ -35,6 +36,8 @@ use self::twins::{TWIN, replace_bytes, write_once};
 const FORMAT: &str = "tenure data directory, format 1\nid ";
 /// Ending of a segment's file.
 const SEGMENT_ENDING: &str = "segment";
+/// Ending of a segment's file to which an op has failed ([`store::DiskOp::Disown`]).
+const DISOWNED_ENDING: &str = "disowned";
 
 /// A data directory that this process owns.
 #[derive(Debug)]
@@ -250,28 +253,58 @@ pub fn segment_path(segments: &Path, segment: SegmentId) -> PathBuf {
     segments.join(format!("{:016x}.{SEGMENT_ENDING}", segment.0))
 }
 
+/// A segment file that was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SegmentFile {
+    /// Whose file.
+    pub id: SegmentId,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether an op on it has failed, so that the disk may have less of it than the operating system shows.
+    pub disowned: bool,
+}
+
+impl SegmentFile {
+    /// `None` if that is not how a segment file is named.
+    fn at(path: PathBuf) -> Option<Self> {
+        let (digits, ending) = path.file_name()?.to_str()?.split_once('.')?;
+        let id = SegmentId(u64::from_str_radix(digits, 16).ok()?);
+        let disowned = ending == DISOWNED_ENDING;
+        let whole = path.with_file_name(format!("{:016x}.{ending}", id.0)) == path;
+        let named = whole && (disowned || ending == SEGMENT_ENDING);
+        named.then_some(Self { id, path, disowned })
+    }
+}
+
 /// The segment files of a directory of segments, the newest first.
-pub fn segment_files(segments: &Path) -> io::Result<Vec<(SegmentId, PathBuf)>> {
+pub fn segment_files(segments: &Path) -> io::Result<Vec<SegmentFile>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(segments)? {
         let path = entry?.path();
-        let number = path
-            .file_name()
-            .and_then(|name| {
-                name.to_str()?
-                    .strip_suffix(SEGMENT_ENDING)?
-                    .strip_suffix('.')
-            })
-            .and_then(|digits| u64::from_str_radix(digits, 16).ok());
-        match number {
-            Some(number) if path == segment_path(segments, SegmentId(number)) => {
-                files.push((SegmentId(number), path));
-            }
-            Some(_) | None => warn!(file = %path.display(), "not a segment file; it is left alone"),
+        match SegmentFile::at(path.clone()) {
+            Some(file) => files.push(file),
+            None => warn!(file = %path.display(), "not a segment file; it is left alone"),
         }
     }
-    files.sort_by_key(|(id, _)| std::cmp::Reverse(*id));
+    files.sort_by_key(|file| std::cmp::Reverse(file.id));
     Ok(files)
+}
+
+fn disowned_path(segments: &Path, segment: SegmentId) -> PathBuf {
+    segment_path(segments, segment).with_extension(DISOWNED_ENDING)
+}
+
+/// Marks a file to which an op has failed. The mark need not survive a loss of power, so the directory is not synced.
+pub fn disown(segments: &Path, segment: SegmentId) -> io::Result<()> {
+    let from = segment_path(segments, segment);
+    unless_missing(fs::rename(from, disowned_path(segments, segment)))
+}
+
+/// Deletes a segment file, whatever it is called.
+pub fn delete(segments: &Path, segment: SegmentId) -> io::Result<()> {
+    unless_missing(fs::remove_file(segment_path(segments, segment)))?;
+    unless_missing(fs::remove_file(disowned_path(segments, segment)))?;
+    sync_directory(segments)
 }
 
 /// Moves a damaged segment file aside, under a name that no other has.
@@ -284,12 +317,17 @@ pub fn quarantine(segments: &Path, segment: SegmentId) -> io::Result<()> {
         to = to.with_extension(format!("{SEGMENT_ENDING}.{number}"));
         number += 1;
     }
-    match fs::rename(segment_path(segments, segment), &to) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    unless_missing(fs::rename(disowned_path(segments, segment), &to))?;
+    unless_missing(fs::rename(segment_path(segments, segment), &to))?;
     sync_directory(&aside)?;
     sync_directory(segments)
+}
+
+fn unless_missing(result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
 }
 
 /// Makes what was created or deleted in a directory survive a loss of power.

@@ -32,7 +32,9 @@ use store::{DiskError, DiskEvent, DiskOp, SegmentId};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
-use crate::directory::{FileList, Folders, quarantine, segment_path, sync_directory};
+use crate::directory::{
+    FileList, Folders, delete, disown, quarantine, segment_path, sync_directory,
+};
 use crate::message::{Mailbox, Message};
 
 use self::tending::Tending;
@@ -236,7 +238,10 @@ impl Disk {
                 self.creating.insert(segment);
             }
             DiskOp::Sync { .. } => {}
-            DiskOp::Close { .. } | DiskOp::Delete { .. } | DiskOp::Quarantine { .. } => {
+            DiskOp::Close { .. }
+            | DiskOp::Disown { .. }
+            | DiskOp::Delete { .. }
+            | DiskOp::Quarantine { .. } => {
                 self.files.remove(&segment);
             }
         }
@@ -286,6 +291,7 @@ impl Disk {
             DiskOp::Sync { .. } | DiskOp::Close { .. } => {
                 self.stats.syncs.note(took.as_micros() as u64);
             }
+            DiskOp::Disown { .. } => {}
             DiskOp::Delete { .. } => self.stats.deletes += 1,
             DiskOp::Quarantine { .. } => self.stats.quarantines += 1,
             DiskOp::Write { segment, len, .. } => {
@@ -423,19 +429,27 @@ impl Worker {
         let DiskTask { copy, op } = job.task;
         let (file, result) = match self.carry_out(&job) {
             Ok(file) => (file, Ok(())),
-            // If its folder could not be made, that is why.
-            Err(error) => (
-                None,
-                Err(self
-                    .tending
-                    .trouble(copy)
-                    .unwrap_or_else(|| disk_error(&error))),
-            ),
+            Err(error) => {
+                self.distrust(copy, op);
+                // If its folder could not be made, that is why.
+                let trouble = self.tending.trouble(copy);
+                (None, Err(trouble.unwrap_or_else(|| disk_error(&error))))
+            }
         };
         SegmentDone {
             copy,
             event: DiskEvent { op, result },
             file,
+        }
+    }
+
+    /// What a sync has lost the next process could not know, if this one were killed now. If the file cannot be marked, the store asks for it
+    /// until it can be, and relies on no other file before.
+    fn distrust(&self, copy: CopyId, op: DiskOp) {
+        if let DiskOp::Sync { segment } | DiskOp::Close { segment, .. } = op
+            && let Err(error) = disown(&self.folders.segments(copy), segment)
+        {
+            warn!(segment = format!("{:016x}", segment.0), %error, "a file that could not be synced cannot be marked yet");
         }
     }
 
@@ -460,6 +474,7 @@ impl Worker {
             }
             DiskOp::Write { offset, .. } => file()?.write_all_at(&job.bytes, u64::from(offset))?,
             DiskOp::Sync { .. } => file()?.sync_data()?,
+            DiskOp::Disown { segment } => disown(&segments, segment)?,
             DiskOp::Close { len, .. } => {
                 let file = file()?;
                 // Synced before it is cut: whatever the power leaves, a file that is cut has its seal.
@@ -499,14 +514,6 @@ fn open(segments: &Path, segment: SegmentId) -> io::Result<Arc<File>> {
     Ok(Arc::new(file))
 }
 
-fn delete(segments: &Path, segment: SegmentId) -> io::Result<()> {
-    match std::fs::remove_file(segment_path(segments, segment)) {
-        Ok(()) => sync_directory(segments),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
 /// Creates a segment's file with all its space, and makes its name and its length survive a loss of power: a file that is shorter than a
 /// segment was cut behind its seal, or by somebody else.
 fn create(segments: &Path, segment: SegmentId, bytes: usize) -> io::Result<File> {
@@ -539,6 +546,7 @@ fn op_name(op: DiskOp) -> &'static str {
         DiskOp::Write { .. } => "write",
         DiskOp::Sync { .. } => "sync",
         DiskOp::Close { .. } => "close",
+        DiskOp::Disown { .. } => "disown",
         DiskOp::Delete { .. } => "delete",
         DiskOp::Quarantine { .. } => "quarantine",
     }

@@ -221,8 +221,9 @@ const NOBODY: Member = Member {
     incarnation: Incarnation(0),
 };
 
+/// `seed` is secret and never used twice.
 fn membership(config: &Config, directory: Option<&Directory>, me: Member, seed: u64) -> Membership {
-    let limits = settings::of_store(config, seed);
+    let limits = settings::of_store(config, settings::index_secret(config));
     Membership {
         me,
         replica: settings::of_replica(config),
@@ -231,7 +232,7 @@ fn membership(config: &Config, directory: Option<&Directory>, me: Member, seed: 
         directory: directory.map(|directory| directory.id),
         pages: || Box::new(MappedPages),
         shard: settings::of_shard(config, seed),
-        seed,
+        seed: limits.seed,
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -23,7 +23,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::{Clock, unix_ms};
 use crate::config::Config;
-use crate::directory::{FileList, Folders, segment_files};
+use crate::directory::{FileList, Folders, SegmentFile, segment_files};
 use crate::pages::MappedPages;
 
 /// Segments that each thread may be ahead of the store.
@@ -33,8 +33,7 @@ const TELL_EVERY: Duration = Duration::from_secs(5);
 
 /// A file to read, and the memory to read it into.
 struct Job {
-    id: SegmentId,
-    path: PathBuf,
+    of: SegmentFile,
     region: Region,
 }
 
@@ -49,7 +48,7 @@ pub fn restore(
     clock: Clock,
 ) -> io::Result<(Store, RestoreReport)> {
     let files = segment_files(segments)?;
-    let there: Vec<SegmentId> = files.iter().map(|(id, _)| *id).collect();
+    let there: Vec<SegmentId> = files.iter().map(|file| file.id).collect();
     let began = clock.elapsed();
     let mut progress = Progress::new(files.len() as u64, clock);
     if !files.is_empty() {
@@ -70,7 +69,7 @@ pub fn restore(
         feed(&mut restore, first, ahead, &jobs, &scanned, &mut progress)?;
         // What was written in the last seconds waits until it is known where the log ends.
         let again: BTreeSet<SegmentId> = restore.put_off().into_iter().collect();
-        let again = files.into_iter().filter(|(id, _)| again.contains(id));
+        let again = files.into_iter().filter(|file| again.contains(&file.id));
         feed(
             &mut restore,
             again.collect(),
@@ -141,7 +140,7 @@ pub fn restore_copies(
 /// Keeps the threads busy, and takes in what they found.
 fn feed(
     restore: &mut Restore,
-    files: Vec<(SegmentId, PathBuf)>,
+    files: Vec<SegmentFile>,
     ahead: usize,
     jobs: &Sender<Job>,
     scanned: &Receiver<io::Result<ScannedSegment>>,
@@ -151,11 +150,10 @@ fn feed(
     let mut underway = 0;
     loop {
         while underway < ahead
-            && let Some((id, path)) = files.next()
+            && let Some(of) = files.next()
         {
             let region = restore.region().ok_or(io::ErrorKind::OutOfMemory)?;
-            let job = Job { id, path, region };
-            jobs.send(job)
+            jobs.send(Job { of, region })
                 .expect("the threads read until the queue ends");
             underway += 1;
         }
@@ -183,7 +181,7 @@ fn work(
         let Ok(job) = next else {
             return;
         };
-        let path = job.path.clone();
+        let path = job.of.path.clone();
         let result = read(job, scanner)
             .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())));
         if results.send(result).is_err() {
@@ -193,15 +191,20 @@ fn work(
 }
 
 fn read(mut job: Job, scanner: Scanner) -> io::Result<ScannedSegment> {
-    let file = File::open(&job.path)?;
+    let file = File::open(&job.of.path)?;
     let len = file.metadata()?.len();
     let most = job.region.bytes().len();
     if len > most as u64 {
-        warn!(file = %job.path.display(), len, "longer than a segment; what is behind is not read");
+        warn!(file = %job.of.path.display(), len, "longer than a segment; what is behind is not read");
     }
     let len = len.min(most as u64) as usize;
     file.read_exact_at(&mut job.region.bytes_mut()[..len], 0)?;
-    Ok(scanner.scan(job.id, job.region, len))
+    let scanned = scanner.scan(job.of.id, job.region, len);
+    Ok(if job.of.disowned {
+        scanned.disowned()
+    } else {
+        scanned
+    })
 }
 
 /// One line for what was found, and one for each thing that needs a look.

@@ -216,7 +216,12 @@ fn start_node(
     listeners: &[Listener],
     clock: Clock,
 ) -> Result<Node, StartError> {
-    let store_config = settings::of_store(config, u64::from_le_bytes(random()?));
+    // That of the directory lets a `SCAN` go on after a restart.
+    let secret = match directory {
+        Some(directory) => directory.id,
+        None => u64::from_le_bytes(random()?),
+    };
+    let store_config = settings::of_store(config, secret);
     let start = match directory {
         Some(directory) => restore_store(config, store_config, directory, clock)?,
         None => Start {

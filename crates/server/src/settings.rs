@@ -1,6 +1,7 @@
 //! The configuration in the terms of those who use it.
 
 use command::Settings;
+use ring::hmac;
 use shard::ShardSettings;
 use shard::sessions::{CapPolicy, UserCap};
 use store::StoreConfig;
@@ -37,6 +38,17 @@ pub fn link_bytes(config: &Config) -> u64 {
 /// Bytes that the buffers of the forwarding port's clients may take together; none without one.
 pub fn forward_bytes(config: &Config) -> u64 {
     config.cluster.forward.map_or(0, |_| buffer_bytes(config))
+}
+
+/// Secret of the indexes' hashes of a member: known to all nodes of its cluster and to nobody else, and the same after a restart, so that a cursor of
+/// `SCAN` means the same to whoever leads a shard next. Of a cluster without a secret anybody can know it.
+pub fn index_secret(config: &Config) -> u64 {
+    let cluster = &config.cluster;
+    let key = hmac::Key::new(hmac::HMAC_SHA256, cluster.secret.as_bytes());
+    let name = [b"tenure index ", cluster.name.as_bytes()].concat();
+    let tag = hmac::sign(&key, &name);
+    let first = tag.as_ref().first_chunk().expect("there are 32 bytes");
+    u64::from_le_bytes(*first)
 }
 
 /// For the store. It keeps to its part of the memory; the rest of the process needs the remainder.
@@ -103,5 +115,26 @@ pub fn of_commands(config: &Config, max_clients: usize, listen: String) -> Setti
         dir: config.dir_name(),
         stopwatch: Some(nanoseconds),
         ..Settings::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::index_secret;
+    use crate::config::Config;
+
+    #[test]
+    fn the_nodes_of_a_cluster_have_one_secret_for_their_indexes_and_no_other_cluster_has_it() {
+        let secret_of = |secret: &str, name: &str, node| {
+            let mut config = Config::default();
+            config.cluster.secret = secret.into();
+            config.cluster.name = name.into();
+            config.cluster.node = Some(node);
+            index_secret(&config)
+        };
+        let one = secret_of("s3cret", "shop", 1);
+        assert_eq!(one, secret_of("s3cret", "shop", 2));
+        assert_ne!(one, secret_of("s3cret", "games", 1));
+        assert_ne!(one, secret_of("other", "shop", 1));
     }
 }

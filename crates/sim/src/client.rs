@@ -16,6 +16,16 @@ struct Sent {
     end: u64,
 }
 
+impl Sent {
+    /// What it asks to wait for its turn.
+    fn wait_ms(&self) -> u64 {
+        let words = self.words.iter();
+        let mut after = words.skip_while(|word| *word != b"WAIT").skip(1);
+        let number = after.next().and_then(|word| str::from_utf8(word).ok());
+        number.and_then(|text| text.parse().ok()).unwrap_or(0)
+    }
+}
+
 /// A command that has run, and whose reply has not wholly left.
 #[derive(Debug)]
 pub struct Owed {
@@ -79,6 +89,12 @@ impl Link {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// For how long its commands may stand in line in all, one after the other, in milliseconds.
+    #[must_use]
+    pub fn waits_ms(&self) -> u64 {
+        self.waiting.iter().map(Sent::wait_ms).sum()
     }
 
     /// Whether every command was answered, and the answer read.

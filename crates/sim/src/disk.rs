@@ -10,14 +10,14 @@
 //!   was never synced may be gone, and a deleted one may be back.
 //! - A write or a sync may fail. After a failed sync the pages count as clean, as in Linux: a later sync
 //!   that succeeds does not make them durable (research on fsync failures, ATC 2020). If the process died before it was
-//!   told, the next one is.
+//!   told, the next one is. If it was told, the file is disowned at once, as the server does it; a mark may be lost with the power.
 
 mod crash;
 mod file;
 
 use std::collections::{BTreeMap, VecDeque};
 
-use store::{DiskError, DiskEvent, DiskOp, SegmentId};
+use store::{DiskError, DiskEvent, DiskOp, Restore, SegmentId};
 
 use crate::random::Random;
 use crate::rare::{Counts, Rare};
@@ -52,6 +52,36 @@ pub enum Crash {
     Process,
     /// The machine lost power.
     Power,
+}
+
+/// A file as a process finds it.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// Whose file.
+    pub segment: SegmentId,
+    /// All its bytes.
+    pub bytes: Vec<u8>,
+    /// Whether it bears the mark of a file that has failed.
+    pub disowned: bool,
+}
+
+impl Image {
+    /// Reads it as the server reads a file at a start.
+    ///
+    /// # Errors
+    /// There is no memory for it.
+    pub fn read(&self, restore: &mut Restore) -> Result<(), String> {
+        let mut region = restore.region().ok_or("no memory for a segment")?;
+        let len = self.bytes.len().min(region.bytes().len());
+        region.bytes_mut()[..len].copy_from_slice(&self.bytes[..len]);
+        let scanned = restore.scanner().scan(self.segment, region, len);
+        restore.add(if self.disowned {
+            scanned.disowned()
+        } else {
+            scanned
+        });
+        Ok(())
+    }
 }
 
 /// See the module.
@@ -145,6 +175,10 @@ impl Disk {
             self.queues.remove(&segment);
         }
         let result = self.perform(&pending, counts);
+        let syncs = matches!(pending.op, DiskOp::Sync { .. } | DiskOp::Close { .. });
+        if result.is_err() && syncs {
+            self.disown(segment);
+        }
         if matches!(
             pending.op,
             DiskOp::Delete { .. } | DiskOp::Quarantine { .. }
@@ -201,12 +235,25 @@ impl Disk {
                 self.files.get_mut(&segment).ok_or(IO)?.cut(len as usize);
                 self.sync(segment, counts)
             }
+            DiskOp::Disown { segment } => {
+                if self.random.chance(self.faults.create) {
+                    return Err(IO);
+                }
+                self.disown(segment);
+                Ok(())
+            }
             DiskOp::Delete { segment } | DiskOp::Quarantine { segment } => {
                 if let Some(file) = self.files.remove(&segment) {
                     self.ghosts.insert(segment, file);
                 }
                 Ok(())
             }
+        }
+    }
+
+    fn disown(&mut self, segment: SegmentId) {
+        if let Some(file) = self.files.get_mut(&segment) {
+            file.disowned = true;
         }
     }
 
@@ -227,10 +274,12 @@ impl Disk {
     }
 
     /// The files that there are, oldest segment first, with all their bytes.
-    pub fn images(&self) -> impl Iterator<Item = (SegmentId, Vec<u8>)> + '_ {
-        self.files
-            .iter()
-            .map(|(segment, file)| (*segment, file.image()))
+    pub fn images(&self) -> impl Iterator<Item = Image> + '_ {
+        self.files.iter().map(|(segment, file)| Image {
+            segment: *segment,
+            bytes: file.image(),
+            disowned: file.disowned,
+        })
     }
 
     /// Puts a whole file back, durable as it is: what a tool of the operator's would do.

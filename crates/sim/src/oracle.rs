@@ -75,6 +75,8 @@ struct Past {
     state: State,
     /// The command that made it: the same number for all keys that it changed.
     command: u64,
+    /// A restart has seen that the state before this one had expired: nothing of that is in the log.
+    expired: bool,
 }
 
 /// The life of one key since the last restart.
@@ -84,6 +86,9 @@ struct Life {
     past: Vec<Past>,
     /// When a reply left that depends on the state with this index: (microseconds, index), both ascending.
     shown: Vec<(u64, usize)>,
+    /// States before those that had a deadline. When all have expired the log need not know which was the last: if the clock is set back, any
+    /// may be found.
+    overtaken: Vec<State>,
 }
 
 impl Life {
@@ -155,7 +160,7 @@ pub struct Oracle {
     era: u64,
     seen: Vec<(Key, usize)>,
     now_ms: u64,
-    /// The latest time at which a command has run.
+    /// The latest time at which a command has run, or a restart has looked.
     latest_ms: u64,
     /// The command's reply tells something of deadlines.
     shows_deadlines: bool,
@@ -262,6 +267,7 @@ impl Oracle {
             life.past.push(Past {
                 state: None,
                 command: 0,
+                expired: false,
             });
         }
         let index = if self.shows_deadlines {
@@ -284,7 +290,11 @@ impl Oracle {
         self.look(key);
         let command = self.command;
         let life = self.lives.get_mut(key).expect("it was just looked at");
-        life.past.push(Past { state, command });
+        life.past.push(Past {
+            state,
+            command,
+            expired: false,
+        });
         self.seen.push((key.clone(), life.past.len() - 1));
     }
 

@@ -58,6 +58,12 @@ pub enum DiskOp {
         /// Which segment.
         segment: SegmentId,
     },
+    /// The file has failed: mark it, so that a later start reads it but relies on nothing in it being on the disk. The mark need not
+    /// survive a loss of power, which leaves nothing else to be read than what the disk has. A file that is not there is done at once.
+    Disown {
+        /// Which segment.
+        segment: SegmentId,
+    },
     /// Keep the damaged file for the operator under another name, which the store will not be shown again.
     /// Done when that survives a loss of power.
     Quarantine {
@@ -75,6 +81,7 @@ impl DiskOp {
             | Self::Write { segment, .. }
             | Self::Sync { segment }
             | Self::Close { segment, .. }
+            | Self::Disown { segment }
             | Self::Delete { segment }
             | Self::Quarantine { segment } => segment,
         }

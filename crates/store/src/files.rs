@@ -3,7 +3,8 @@
 //! - Files are created ahead, so that a full disk shows before anything is promised. Until the disk has answered
 //!   for the first time, heads are opened on trust.
 //! - A failed op is final for its file: the segment, which is whole in memory, is written anew to a fresh file
-//!   under a new id. `fsync` is never tried again (a second one may succeed without having done anything).
+//!   under a new id. `fsync` is never tried again (a second one may succeed without having done anything). As the next process could
+//!   not know that, the file is *disowned* before another takes its place: marked, so that a restart writes it anew as well.
 //! - A file is deleted only when everything that was appended before that was decided is synced: what made its
 //!   entries dead must not be younger than their death. And only when a synced note tells so (see `cut`).
 
@@ -35,6 +36,16 @@ pub(crate) struct Condemned {
     /// A synced note must tell a floor that is not before this: no position of the file is past it.
     newest: Position,
     quarantine: bool,
+    /// Asked for; or not before this time.
+    asked: bool,
+    not_before_ms: u64,
+}
+
+/// A file that has failed, and is to be marked before another takes its place.
+#[derive(Clone, Copy, Debug)]
+struct Disowned {
+    id: SegmentId,
+    slot: usize,
     /// Asked for; or not before this time.
     asked: bool,
     not_before_ms: u64,
@@ -73,6 +84,8 @@ pub(crate) struct Files {
     hushed_until: Option<Position>,
     /// Slots of segments whose file is not closed.
     active: Vec<usize>,
+    disowned: Vec<Disowned>,
+    /// Slots of segments that wait for a fresh file: that of before is disowned, or damaged.
     failed: Vec<usize>,
     /// The disk has answered at least once.
     heard: bool,
@@ -103,6 +116,7 @@ impl Files {
             resyncing: Vec::new(),
             hushed_until: None,
             active: Vec::new(),
+            disowned: Vec::new(),
             failed: Vec::new(),
             heard: false,
             create_error: None,
@@ -210,7 +224,8 @@ impl Store {
     }
 
     pub(crate) fn files_unsynced(&self) -> usize {
-        self.files.resync.len() + self.files.resyncing.len()
+        let found = self.segments.iter().flatten().filter(|s| s.file.found);
+        found.count()
     }
 
     pub(crate) fn disk_bytes(&self) -> u64 {
@@ -257,6 +272,7 @@ impl Store {
             self.files.resyncing.push(segment);
             ops.push(DiskOp::Sync { segment });
         }
+        self.take_disowns(ops);
         let sync = self.sync_is_due();
         for i in 0..self.files.active.len() {
             self.take_file_ops(self.files.active[i], sync, ops);
@@ -322,6 +338,16 @@ impl Store {
         }
     }
 
+    fn take_disowns(&mut self, ops: &mut Vec<DiskOp>) {
+        let now_ms = self.files.now_ms;
+        for file in &mut self.files.disowned {
+            if !file.asked && file.not_before_ms <= now_ms {
+                file.asked = true;
+                ops.push(DiskOp::Disown { segment: file.id });
+            }
+        }
+    }
+
     fn take_deletes(&mut self, ops: &mut Vec<DiskOp>) {
         if self.files.condemned.is_empty() {
             return;
@@ -366,7 +392,7 @@ impl Store {
 
     /// Everything appended up to here survives a loss of power.
     fn synced(&self) -> u64 {
-        if self.files_unsynced() > 0 {
+        if !(self.files.resync.is_empty() && self.files.resyncing.is_empty()) {
             return 0;
         }
         let below = |slot: &usize| self.segment(*slot).file.synced_below();
@@ -423,6 +449,7 @@ impl Store {
         self.files.heard = true;
         match event.op {
             DiskOp::Create { segment } => self.on_create(segment, event.result),
+            DiskOp::Disown { segment } => self.on_disowned(segment, event.result),
             DiskOp::Delete { segment } | DiskOp::Quarantine { segment } => {
                 self.on_delete(segment, event.result);
             }
@@ -465,6 +492,25 @@ impl Store {
             self.fail(slot, error);
         }
         self.replace_failed();
+    }
+
+    fn on_disowned(&mut self, id: SegmentId, result: Result<(), DiskError>) {
+        let now_ms = self.files.now_ms;
+        let disowned = &mut self.files.disowned;
+        let Some(i) = disowned.iter().position(|file| file.id == id) else {
+            return;
+        };
+        match result {
+            Ok(()) => {
+                let file = disowned.swap_remove(i);
+                self.files.failed.push(file.slot);
+                self.replace_failed();
+            }
+            Err(_) => {
+                disowned[i].asked = false;
+                disowned[i].not_before_ms = now_ms + LAST_RETRY_MS;
+            }
+        }
     }
 
     fn on_delete(&mut self, id: SegmentId, result: Result<(), DiskError>) {
@@ -513,7 +559,6 @@ impl Store {
         };
         if let Err(error) = event.result {
             self.fail(slot, error);
-            self.replace_failed();
             return;
         }
         file.in_flight.remove(i);
@@ -534,7 +579,7 @@ impl Store {
         match result {
             Ok(()) => {
                 file.stage = Stage::Closed;
-                file.thinned = false;
+                (file.found, file.thinned) = (false, false);
                 self.cleaner.look = true;
             }
             Err(error) => {
@@ -545,7 +590,6 @@ impl Store {
                 }
                 self.activate(slot);
                 self.fail(slot, error);
-                self.replace_failed();
             }
         }
     }
@@ -557,6 +601,7 @@ impl Store {
             "ops on one file are done in order"
         );
         file.stage = Stage::Closed;
+        file.found = false;
         let replacement = core::mem::take(&mut file.replacement);
         self.cleaner.look = true;
         self.files.active.retain(|active| *active != slot);
@@ -565,12 +610,13 @@ impl Store {
             .active
             .iter()
             .any(|s| self.segment(*s).file.replacement);
-        if replacement && !waiting && self.files.failed.is_empty() {
+        let failed = !(self.files.failed.is_empty() && self.files.disowned.is_empty());
+        if replacement && !waiting && !failed {
             self.files.broken = None;
         }
     }
 
-    /// An op on the segment's file has failed: that is final for the file.
+    /// An op on the segment's file has failed: that is final for the file, which is disowned, then replaced.
     fn fail(&mut self, slot: usize, error: DiskError) {
         if self.segment(slot).file.stage == Stage::Failed {
             return;
@@ -578,8 +624,15 @@ impl Store {
         if !self.segment(slot).sealed {
             self.seal_segment(slot);
         }
-        self.segment_mut(slot).file.stage = Stage::Failed;
-        self.files.failed.push(slot);
+        let segment = self.segment_mut(slot);
+        segment.file.stage = Stage::Failed;
+        let id = segment.id;
+        self.files.disowned.push(Disowned {
+            id,
+            slot,
+            asked: false,
+            not_before_ms: 0,
+        });
         self.files.broken = Some(error);
     }
 
@@ -611,6 +664,7 @@ impl Store {
             unwritten_from: Some(unwritten.min(unsynced)),
             unsynced_from: Some(unsynced),
             replacement: true,
+            found: segment.file.found,
             ..File::new()
         };
         segment.id = id;
@@ -650,9 +704,12 @@ impl Store {
         let close = close.then_some(self.files.now_ms);
         let create = self.files.create_error.map(|_| self.files.retry_at_ms);
         let delete = self.files.condemned.iter().filter(|c| !c.asked);
-        let delete = delete.map(|c| c.not_before_ms).filter(|ms| *ms > 0).min();
+        let delete = delete.map(|c| c.not_before_ms);
+        let disown = self.files.disowned.iter().filter(|file| !file.asked);
+        let disown = disown.map(|file| file.not_before_ms);
+        let again = delete.chain(disown).filter(|ms| *ms > 0).min();
         let dues = sync.into_iter().chain(close).chain(create);
-        dues.chain(delete).min()
+        dues.chain(again).min()
     }
 }
 

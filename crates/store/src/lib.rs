@@ -147,7 +147,7 @@ pub struct Usage {
     pub index_bytes: usize,
     /// Segment files.
     pub files: usize,
-    /// Segment files that a restart found and that are not synced yet: their memory is not cleaned.
+    /// Segment files that a restart found, and that are not synced yet, or not replaced by one that is: their memory is not cleaned.
     pub files_unsynced: usize,
     /// Bytes of all segment files.
     pub disk_bytes: u64,

@@ -180,7 +180,7 @@ impl Restore {
     }
 
     fn adopt(&mut self, scanned: ScannedSegment) {
-        let damaged = !scanned.damage.is_empty();
+        let (damaged, disowned) = (!scanned.damage.is_empty(), scanned.disowned);
         let ScannedSegment {
             id,
             mut region,
@@ -204,21 +204,22 @@ impl Restore {
             End::Sealed | End::Open => segment.file.emitted = tail,
         }
         segment.sealed = end != End::Open;
-        segment.file.unsynced_from = (end != End::Cut).then_some(0);
+        segment.file.found = true;
+        segment.file.unsynced_from = (end != End::Cut || disowned).then_some(0);
         let slot = self
             .store
             .add_segment(segment)
             .expect("there are slots for a terabyte");
         self.index(slot, &found);
         match end {
-            End::Cut if damaged => (),
+            End::Cut if damaged || disowned => (),
             End::Cut => self.store.files.queue_resync(id),
             End::Sealed => self.store.activate(slot),
             End::Open if damaged => self.store.stand_alone(slot),
             End::Open => self.store.seal_segment(slot),
         }
-        if damaged {
-            self.store.give_up_file(slot);
+        if damaged || disowned {
+            self.store.give_up_file(slot, damaged);
         }
     }
 
@@ -463,11 +464,11 @@ impl Store {
         self.seal_segment(slot);
     }
 
-    /// The file is damaged: it is to be replaced, and kept aside.
-    fn give_up_file(&mut self, slot: usize) {
+    /// The file is damaged, and to be kept aside, or was disowned: it is to be replaced.
+    fn give_up_file(&mut self, slot: usize, damaged: bool) {
         let file = &mut self.segment_mut(slot).file;
         file.stage = Stage::Failed;
-        file.quarantine = true;
+        file.quarantine = damaged;
         self.activate(slot);
         self.files.queue_replacement(slot);
     }

@@ -67,6 +67,8 @@ pub struct ScannedSegment {
     /// Nothing was ever written to it.
     pub(crate) empty: bool,
     pub(crate) foreign: bool,
+    /// See [`ScannedSegment::disowned`].
+    pub(crate) disowned: bool,
     pub(crate) found: Vec<Found>,
     /// The newest position in it.
     pub(crate) newest: Position,
@@ -80,6 +82,13 @@ pub struct ScannedSegment {
 }
 
 impl ScannedSegment {
+    /// Its file bears the mark of [`crate::DiskOp::Disown`]: what was read is what the operating system has, and the disk may have less.
+    #[must_use]
+    pub fn disowned(mut self) -> Self {
+        self.disowned = true;
+        self
+    }
+
     /// A whole file without a header and without anything that passes was torn in its very first write: nothing of it was
     /// ever acknowledged.
     fn take_for_empty(&mut self) {
@@ -119,6 +128,7 @@ impl Scanner {
             file_len,
             empty,
             foreign,
+            disowned: false,
             found: Vec::new(),
             newest: Position::ZERO,
             known: Known::default(),

@@ -55,6 +55,8 @@ pub(crate) struct File {
     pub(crate) in_flight: VecDeque<Flight>,
     /// Replaces a file that failed: new batches wait until this one is closed.
     pub(crate) replacement: bool,
+    /// Found by a restart, and neither it nor what replaces it is known to be synced: the disk may need the memory.
+    pub(crate) found: bool,
     /// The memory holds less than the file does, though that is not known to be synced: a restart had no room for all.
     pub(crate) thinned: bool,
     /// Damaged: to be kept aside when it has been replaced, instead of being deleted.
@@ -70,6 +72,7 @@ impl File {
             unsynced_from: None,
             in_flight: VecDeque::new(),
             replacement: false,
+            found: false,
             thinned: false,
             quarantine: false,
         }

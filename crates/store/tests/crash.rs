@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use map::{Change, Id, Model, Record};
 use model::time::Deadline;
 use model::{Db, Position, Version};
+use random::Random;
 use store::{
     DiskError, DiskEvent, DiskOp, HeapPages, Kind, LogPoint, RestoreReport, SegmentId, Space,
     StoreConfig, SyncMode,
@@ -261,6 +262,19 @@ fn put(world: &mut World, value: u8, lives_ms: u64) {
 }
 
 /// The value of the key, if it has one.
+fn writes_the_key(world: &World, op: DiskOp) -> bool {
+    let DiskOp::Write {
+        segment,
+        offset,
+        len,
+    } = op
+    else {
+        return false;
+    };
+    let bytes = world.store.segment_bytes(segment, offset, len);
+    bytes.windows(7).any(|bytes| bytes == b"the key")
+}
+
 fn value(world: &World) -> Option<u8> {
     let id = the_id();
     let key = world.store.key(id.0, id.1, &id.2);
@@ -409,6 +423,80 @@ fn what_a_restart_found_and_failed_to_sync_is_not_persisted() {
     assert_eq!(value(&world), Some(1));
 }
 
+/// Puts 1 under the key, and 2, whose sync fails.
+fn put_with_failed_sync(world: &mut World) {
+    put(world, 1, 1_000_000_000);
+    world.disk.drain(&mut world.store);
+    put(world, 2, 1_000_000_000);
+    // A write and a sync.
+    let sync = world.disk.done + 1;
+    world.disk.fail.insert(sync, DiskError::Io(5));
+    world.disk.take(&mut world.store);
+    world.disk.work(&mut world.store, 2);
+    assert_eq!(world.disk.failures, 1);
+}
+
+/// The sync of a file fails, what it was to write is written to another one and acknowledged, and the process dies before the first is deleted. The
+/// next one finds all of that in the first, as the system has it and the disk has not, and syncs it without an error.
+#[test]
+fn what_a_failed_sync_has_lost_is_not_taken_from_its_file_by_the_next_process() {
+    // Segments are read in any order.
+    for seed in seeds(20) {
+        let replay = Replay(seed);
+        let mut world = synced_world();
+        world.random = Random(seed);
+        world.disk.keeps_pages = true;
+        put_with_failed_sync(&mut world);
+        while world.store.persisted() < world.store.appended() {
+            world.disk.take(&mut world.store);
+            world.disk.work(&mut world.store, 1);
+        }
+        world.disk.kill();
+        restore(&mut world);
+        assert_eq!(value(&world), Some(2));
+        for _ in 0..20 {
+            settle(&mut world);
+        }
+        world.disk.lose_power(&mut world.random);
+        restore(&mut world);
+        assert_eq!(value(&world), Some(2));
+        drop(replay);
+    }
+}
+
+/// Nothing relies on another file before the one that has failed is disowned, which is tried until it works.
+#[test]
+fn a_file_is_disowned_before_another_takes_its_place() {
+    let mut world = synced_world();
+    put_with_failed_sync(&mut world);
+    let mut asked = 0;
+    for second in 0..20 {
+        world.now_ms += 1_000;
+        world.maintain();
+        let mut ops = Vec::new();
+        world.store.take_disk_ops(&mut ops);
+        for op in ops {
+            assert!(!writes_the_key(&world, op), "{op:?} after {second} seconds");
+            let disowns = matches!(op, DiskOp::Disown { .. });
+            asked += u32::from(disowns);
+            let result = if disowns {
+                Err(DiskError::Io(5))
+            } else {
+                Ok(())
+            };
+            world.store.disk_event(DiskEvent { op, result });
+        }
+        assert_eq!(world.store.log_trouble(), Some(DiskError::Io(5)));
+        assert!(world.store.persisted() < world.store.appended());
+    }
+    assert_eq!(asked, 4, "at once, and every five seconds");
+    world.now_ms += 5_000;
+    world.maintain();
+    world.disk.drain(&mut world.store);
+    assert_eq!(world.store.persisted(), world.store.appended());
+    assert_eq!(world.store.log_trouble(), None);
+}
+
 /// The last write to a file fails, and the process dies before the segment is in another one.
 #[test]
 fn a_file_is_not_cut_when_a_write_to_it_has_failed() {
@@ -462,14 +550,13 @@ fn a_file_stays_until_what_replaces_it_is_synced() {
                     result = Err(DiskError::Io(5));
                     failed = true;
                 }
-                DiskOp::Write { offset, len, .. } => {
-                    let bytes = world.store.segment_bytes(segment, offset, len);
-                    if bytes.windows(7).any(|bytes| bytes == b"the key") {
-                        holder = Some(segment);
-                    }
-                }
+                DiskOp::Write { .. } if writes_the_key(&world, op) => holder = Some(segment),
                 DiskOp::Sync { .. } | DiskOp::Close { .. } => synced |= holder == Some(segment),
-                DiskOp::Create { .. } | DiskOp::Delete { .. } | DiskOp::Quarantine { .. } => (),
+                DiskOp::Create { .. }
+                | DiskOp::Write { .. }
+                | DiskOp::Disown { .. }
+                | DiskOp::Delete { .. }
+                | DiskOp::Quarantine { .. } => (),
             }
             world.store.disk_event(DiskEvent { op, result });
         }
@@ -517,7 +604,8 @@ fn a_segment_that_was_thinned_by_a_restart_is_written_with_its_end() {
     world.disk.fail_between = Some((0, found as u64, DiskError::Io(5)));
     world.disk.take(&mut world.store);
     world.disk.work(&mut world.store, found);
-    assert_eq!(world.store.usage().files_unsynced, 0, "no file was synced");
+    let unsynced = world.store.usage().files_unsynced;
+    assert_eq!(unsynced, found, "no file was synced");
     world.disk.drain(&mut world.store);
     world.store.check();
     world.config.memory_bytes = memory_bytes;

@@ -93,16 +93,23 @@ impl Coordinator {
         self.is_gone(member) || now_us > self.heard[member.node.0 as usize].at_us + REPLACE_US
     }
 
-    /// Members to go on with: those that are there, as few changes as possible.
-    fn set_after(&self, record: &ShardConfig, now_us: u64) -> Vec<Member> {
+    /// Members to go on with: those that are there, as few changes as possible. The one in whose favour the primary has resigned is among
+    /// them: without the longest log the next primary could only resign again.
+    fn set_after(
+        &self,
+        record: &ShardConfig,
+        favourite: Option<Member>,
+        now_us: u64,
+    ) -> Vec<Member> {
         let old = record.copies().members();
         // Whoever may have what the last set acknowledged stays, before anybody who comes empty.
         let served = match record.phase() {
             Phase::Serving | Phase::Recovering { from: None } => *record.copies(),
             Phase::Recovering { from: Some(from) } => from.copies,
         };
+        let favourite = favourite.filter(|m| served.contains(*m));
         let mut set: Vec<Member> = Vec::new();
-        for member in served.members().iter().chain(old) {
+        for member in favourite.iter().chain(served.members()).chain(old) {
             let full = set.len() == old.len();
             if !full && !set.contains(member) && !self.is_long_dead(*member, now_us) {
                 set.push(*member);
@@ -242,7 +249,8 @@ impl World {
         let missing = members.filter(|m| !c.is_alive(**m, now_us)).count();
         let hopeless = self.healed_us.is_none() || missing > 0;
         let late = recovering && hopeless && now_us > known.since_us + RECOVER_US;
-        let set = c.set_after(&record, now_us);
+        let favourite = resigned.and_then(|(_, member)| member);
+        let set = c.set_after(&record, favourite, now_us);
         let incomplete = !recovering
             && record
                 .copies()
@@ -254,7 +262,6 @@ impl World {
             return;
         }
         let keeps = incomplete && c.is_alive(record.primary(), now_us) && resigned.is_none();
-        let favourite = resigned.and_then(|(_, member)| member);
         let primary = if keeps {
             Some(record.primary())
         } else {

@@ -28,16 +28,31 @@ fn member(node: u32) -> Member {
 
 /// Nodes 0, 1 and 2, and a shard that the first `copies` of them hold; node 0 leads it.
 fn map(copies: u32) -> ClusterMap {
+    let members: Vec<Member> = (0..copies).map(member).collect();
+    let set = CopySet::new(&members, quorum_of(copies));
+    map_with(
+        copies,
+        Incarnation(1),
+        ShardConfig::create(set, NodeId(0)).published(),
+    )
+}
+
+fn quorum_of(copies: u32) -> usize {
+    copies as usize / 2 + 1
+}
+
+/// Nodes 0, in this life, 1 and 2, and a shard in this configuration.
+fn map_with(copies: u32, life: Incarnation, config: ShardConfig) -> ClusterMap {
     let settings = Settings {
         shards: 1,
         copies: copies as u8,
-        write_quorum: copies as u8 / 2 + 1,
+        write_quorum: quorum_of(copies) as u8,
         initial_nodes: 1,
     };
     let mut entries = vec![(Place::Cluster.key(), settings.encode())];
     for node in 0..3 {
         let record = NodeRecord {
-            incarnation: Incarnation(1),
+            incarnation: if node == 0 { life } else { Incarnation(1) },
             state: NodeState::Active,
             process: u64::from(node),
             zone: Zone(0),
@@ -46,12 +61,10 @@ fn map(copies: u32) -> ClusterMap {
         };
         entries.push((Place::Node(NodeId(node)).key(), record.encode()));
     }
-    let members: Vec<Member> = (0..copies).map(member).collect();
-    let set = CopySet::new(&members, settings.quorum_of(members.len()));
     let record = ShardRecord {
         first_slot: 0,
         last_slot: 16_383,
-        config: ShardConfig::create(set, NodeId(0)).published(),
+        config,
         request: RequestId(1),
     };
     entries.push((Place::Shard(SHARD).key(), record.encode()));
@@ -68,16 +81,36 @@ fn reports(resigned: Resigned) -> Reports {
 
 fn hear(reports: &mut Reports, node: u32, resigned: Resigned, disk_fails: bool) {
     let status = CopyStatus {
-        shard: SHARD,
-        epoch: 1,
-        position: Position::new(1, 9),
-        bytes: 0,
-        writes_per_s: 0,
-        complete: 0b111,
-        unreachable: 0,
         resigned,
         disk_fails,
+        ..COMPLETE
     };
+    tell(reports, node, status);
+}
+
+fn hear_of(reports: &mut Reports, node: u32, epoch: u32, resigned: Resigned) {
+    let status = CopyStatus {
+        epoch,
+        resigned,
+        complete: 0,
+        ..COMPLETE
+    };
+    tell(reports, node, status);
+}
+
+const COMPLETE: CopyStatus = CopyStatus {
+    shard: SHARD,
+    epoch: 1,
+    position: Position::new(1, 9),
+    bytes: 0,
+    writes_per_s: 0,
+    complete: 0b111,
+    unreachable: 0,
+    resigned: Resigned::No,
+    disk_fails: false,
+};
+
+fn tell(reports: &mut Reports, node: u32, status: CopyStatus) {
     let report = Report {
         from: member(node),
         copies: vec![status],
@@ -124,6 +157,30 @@ fn who_resigns_is_followed_by_the_one_it_names() {
     assert_eq!(successor(3, &court, &named), Some((2, Reason::Failover)));
     let any = reports(Resigned::Yes);
     assert_eq!(successor(3, &court, &any), Some((1, Reason::Failover)));
+}
+
+#[test]
+fn who_has_the_longest_log_is_in_the_next_set() {
+    // Of the two that served, node 0 has begun a new life, and node 1 was away while it was replaced.
+    let served = ShardConfig::create(CopySet::new(&[member(0), member(1)], 2), NodeId(0));
+    let reborn = Member {
+        incarnation: Incarnation(2),
+        ..member(0)
+    };
+    let empty = CopySet::new(&[reborn, member(2)], 2);
+    let config = served.published().succeed(empty, NodeId(2));
+    let mut reports = Reports::default();
+    let named = Resigned::InFavourOf(NodeId(1));
+    hear_of(&mut reports, 2, config.epoch(), named);
+    let (map, brake, court) = (
+        map_with(2, reborn.incarnation, config),
+        Brake::default(),
+        Court::default(),
+    );
+    let situation = Situation::new(&map, &court, &brake, &reports, NOW_MS).expect("it was created");
+    let decision = decide(&situation, SHARD, &map.shards()[&SHARD]).expect("it can be served");
+    assert_eq!(decision.config.primary(), member(1));
+    assert_eq!(decision.config.copies().members(), [reborn, member(1)]);
 }
 
 #[test]

@@ -2,11 +2,12 @@
 
 use alloc::vec::Vec;
 
+use model::slot::Slot;
 use rand_chacha::rand_core::Rng as _;
 use shard::Record;
 
 use crate::glob::matches;
-use crate::{Call, Failure, Flow, Other, Ran};
+use crate::{Arguments, Call, Failure, Flow, Other, Ran};
 
 /// Entries that one step of `KEYS` visits.
 const KEYS_STEP: usize = 1 << 16;
@@ -69,6 +70,8 @@ pub fn scan_options<'a>(
             options.count = count.min(MAX_COUNT);
         } else if !of_hash && arguments.is(at, "TYPE") {
             options.r#type = Some(value);
+        } else if !of_hash && arguments.is(at, "SLOT") {
+            slot_at(arguments, at + 1).ok_or(INVALID_SLOT)?;
         } else {
             return Err(Failure::Syntax);
         }
@@ -77,7 +80,22 @@ pub fn scan_options<'a>(
     Ok(options)
 }
 
-/// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type]`
+const INVALID_SLOT: Failure = Failure::text("ERR Invalid or out of range slot");
+
+fn slot_at(arguments: Arguments<'_>, at: usize) -> Option<Slot> {
+    let number = arguments.integer(at).ok()?;
+    u16::try_from(number).ok().and_then(Slot::new)
+}
+
+/// The slot that a `SCAN` names: it goes through the shard that has it, wherever that is led at the time, and its cursors are that shard's.
+#[must_use]
+pub fn scanned_slot(arguments: Arguments<'_>) -> Option<Slot> {
+    let mut options = (2..arguments.len()).step_by(2);
+    let at = options.rfind(|at| arguments.is(*at, "SLOT"))?;
+    slot_at(arguments, at + 1)
+}
+
+/// `SCAN cursor [MATCH pattern] [COUNT count] [TYPE type] [SLOT slot]`
 pub fn scan(call: &mut Call<'_>) -> Ran {
     let cursor = scan_cursor(call.arguments.at(1))?;
     let options = scan_options(call, 2, false)?;

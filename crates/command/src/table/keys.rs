@@ -226,6 +226,7 @@ pub(super) const SPECS: &[Spec] = &[
             pattern("pattern").after("MATCH").optional(),
             integer("count").after("COUNT").optional(),
             string("type").after("TYPE").optional(),
+            integer("slot").after("SLOT").optional(),
         ]),
     command("touch", -2, keys::exists)
         .flags(FAST_READ)

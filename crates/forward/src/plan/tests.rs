@@ -91,8 +91,13 @@ fn commands_about_everything_go_everywhere() {
         (vec!["a: DBSIZE".into(), "b: DBSIZE".into()], Merge::Sum)
     );
     let scan = planned("SCAN 1 COUNT 5", &routes(true));
-    let merge = Merge::Scan { node: 1, nodes: 2 };
-    assert_eq!(scan, (vec!["b: SCAN 0 COUNT 5".into()], merge));
+    let merge = Merge::Scan {
+        shard: 1,
+        shards: 2,
+    };
+    assert_eq!(scan, (vec!["8192: SCAN 0 COUNT 5 SLOT 8192".into()], merge));
+    let own = planned("SCAN 77 SLOT 9000", &routes(true));
+    assert_eq!(own, (vec!["9000: SCAN 77 SLOT 9000".into()], Merge::One));
     // A part of everything would pass for all of it.
     for line in ["DBSIZE", "KEYS a*", "SCAN 0", "FLUSHALL"] {
         let (told, _) = planned(line, &routes(false));

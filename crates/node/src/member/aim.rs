@@ -72,6 +72,9 @@ impl Cluster {
             if let Some(slot) = slot_asked_about(prepared, arguments) {
                 return self.aim_at_own(slot);
             }
+            if let Some(slot) = slot_scanned(prepared, arguments) {
+                return self.aim_at(slot);
+            }
             return aim_without_key(prepared, arguments).unwrap_or_else(|| self.aim_anywhere(now));
         };
         let slot = Slot::of(first);
@@ -187,6 +190,12 @@ fn slot_asked_about(prepared: Prepared, arguments: Arguments<'_>) -> Option<Slot
     }
     let number = arguments.integer(2).ok()?;
     u16::try_from(number).ok().and_then(Slot::new)
+}
+
+/// The slot that a `SCAN` names: whoever leads its shard goes through that one's keys.
+fn slot_scanned(prepared: Prepared, arguments: Arguments<'_>) -> Option<Slot> {
+    let is_scan = command::spec_of(prepared).is_some_and(|spec| spec.name == "scan");
+    is_scan.then(|| command::scanned_slot(arguments)).flatten()
 }
 
 /// Where a command without a key goes; `None` for one that makes one.

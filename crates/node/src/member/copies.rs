@@ -251,7 +251,7 @@ impl Node {
         let vows = cluster.shards[place].shard.replica().vows();
         cluster.keep_note(id, cluster.note(shard, vows));
         cluster.remove_folder(old);
-        let store = cluster.new_store(id);
+        let store = cluster.new_store();
         cluster.shards[place].shard.on_reset(store, base);
         self.close_gated(old, Position::ZERO);
     }

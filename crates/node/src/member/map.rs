@@ -72,7 +72,7 @@ impl Cluster {
         let (me, settings) = (self.terms.me, self.terms.replica);
         let replica = Replica::fresh(shard, me, epoch, settings);
         let id = self.new_copy();
-        let store = self.new_store(id);
+        let store = self.new_store();
         self.keep_note(id, self.note(shard, replica.vows()));
         let data = Shard::as_copy(store, replica, 0, self.shard_settings(id));
         self.insert(shard, id, data);
@@ -108,7 +108,7 @@ impl Cluster {
         let id = self.new_copy();
         self.keep_note(id, note);
         self.out.files.push(FileTask::Remove { copy: old });
-        let store = self.new_store(id);
+        let store = self.new_store();
         let replica = self.restored_replica(note, Position::ZERO, now);
         let data = Shard::as_copy(store, replica, 0, self.shard_settings(id));
         self.insert(note.shard, id, data);

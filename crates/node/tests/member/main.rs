@@ -267,6 +267,65 @@ fn commands_without_a_key_are_about_the_primaries_of_the_node() {
     assert!(world.ask(1, "SWAPDB 0 1").starts_with("-ERR"));
 }
 
+/// A SCAN of one shard goes on at whoever leads it next, which has never been scanned, and finds all that is there throughout.
+#[test]
+fn a_scan_of_a_shard_outlives_its_primary() {
+    for files in [false, true] {
+        let mut world = World::new(3, 2, files);
+        for key in 0..300 {
+            assert_eq!(world.follow(&format!("SET {{0}}key:{key} {key}")), "+OK\n");
+        }
+        let slot = number(&world.ask(0, "CLUSTER KEYSLOT 0"));
+        let shard = world.shard_of(slot as u16);
+        let (mut cursor, mut keys, mut pages) = ("0".to_owned(), BTreeSet::new(), 0);
+        loop {
+            let page = world.follow(&format!("SCAN {cursor} COUNT 30 SLOT {slot}"));
+            let (next, found) = page_of(&page);
+            keys.extend(found);
+            pages += 1;
+            match pages {
+                2 => {
+                    let primary = world.primary(shard);
+                    world.kill(primary);
+                    world.fail_over(primary);
+                    world.until_served();
+                    if files {
+                        world.start(primary);
+                    }
+                }
+                4 if files => {
+                    let next = (world.primary(shard) + 1) % 3;
+                    (0..3).for_each(|node| world.kill(node));
+                    (0..3).for_each(|node| world.start(node));
+                    world.decide(shard, &[0, 1, 2], next);
+                    world.until_served();
+                }
+                _ => {}
+            }
+            cursor = next;
+            if cursor == "0" {
+                break;
+            }
+        }
+        assert!(pages > 5, "{pages} pages");
+        let missing: Vec<u32> = (0..300)
+            .filter(|n| !keys.contains(&format!("{{0}}key:{n}")))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        let up = (0..3).filter(|node| world.is_up(*node));
+        let up: Vec<usize> = up.collect();
+        let elsewhere = up.iter().filter(|node| {
+            let reply = world.ask(**node, &format!("SCAN 0 SLOT {slot}"));
+            World::redirected(&reply) == Some(world.primary(shard))
+        });
+        assert_eq!(
+            elsewhere.count(),
+            up.len() - 1,
+            "who does not lead it says who does"
+        );
+    }
+}
+
 /// A slot's keys are asked of the node that leads its shard; the others have none.
 #[test]
 fn keys_of_a_slot_are_where_its_shard_is() {
@@ -339,16 +398,24 @@ fn scan(world: &mut World, node: usize) -> Vec<String> {
     let (mut cursor, mut keys) = ("0".to_owned(), Vec::new());
     loop {
         let reply = world.ask(node, &format!("SCAN {cursor}"));
-        let mut lines = reply
-            .lines()
-            .skip(1)
-            .filter(|line| !line.starts_with(['$', '*']));
-        cursor = lines.next().expect("a cursor").to_owned();
-        keys.extend(lines.map(str::to_owned));
-        if cursor == "0" {
+        let (next, found) = page_of(&reply);
+        keys.extend(found);
+        if next == "0" {
             return keys;
         }
+        cursor = next;
     }
+}
+
+/// The cursor to go on with, and the keys of a page.
+fn page_of(reply: &str) -> (String, Vec<String>) {
+    let mut lines = reply
+        .lines()
+        .skip(1)
+        .filter(|line| !line.starts_with(['$', '*']));
+    let cursor = lines.next();
+    let cursor = cursor.unwrap_or_else(|| panic!("no page: {reply}"));
+    (cursor.to_owned(), lines.map(str::to_owned).collect())
 }
 
 #[test]

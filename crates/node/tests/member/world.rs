@@ -164,7 +164,7 @@ impl World {
             directory: self.files.then_some(7),
             pages: || Box::new(HeapPages),
             shard: self.settings.clone(),
-            seed: 7 + number as u64,
+            seed: 7,
         };
         self.trace(|| format!("node {number} starts as {:?}", membership.me.incarnation));
         let now = self.now_of(number);
@@ -623,7 +623,7 @@ impl Host {
                 let image = folder.images.entry(segment).or_default();
                 image.truncate(len as usize);
             }
-            DiskOp::Sync { .. } => {}
+            DiskOp::Sync { .. } | DiskOp::Disown { .. } => {}
             DiskOp::Delete { segment } | DiskOp::Quarantine { segment } => {
                 folder.images.remove(&segment);
             }

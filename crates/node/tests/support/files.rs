@@ -59,7 +59,7 @@ impl Files {
                 let image = self.images.entry(segment).or_default();
                 image.truncate(len as usize);
             }
-            DiskOp::Sync { .. } => {}
+            DiskOp::Sync { .. } | DiskOp::Disown { .. } => {}
             DiskOp::Delete { segment } | DiskOp::Quarantine { segment } => {
                 self.images.remove(&segment);
             }

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use node::CopyId;
 
-use super::{Directory, Folders, replace};
+use store::SegmentId;
+
+use super::{Directory, Folders, delete, disown, quarantine, replace, segment_files, segment_path};
 
 #[test]
 fn only_one_server_uses_a_directory() {
@@ -147,4 +149,33 @@ fn half_a_spare_folder_is_completed() {
     assert!(made.values().all(|(_, blocks)| *blocks > 0), "{made:?}");
     assert_eq!(made.len(), 2);
     assert!(spare.join("segments").is_dir());
+}
+
+#[test]
+fn a_disowned_file_is_found_as_such_and_goes_as_any_other() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = Directory::open(dir.path()).unwrap();
+    let segments = directory.segments_path();
+    for id in 1..=3 {
+        std::fs::write(segment_path(&segments, SegmentId(id)), "bytes").unwrap();
+    }
+    std::fs::write(segments.join("0000000000000004.other"), "no segment").unwrap();
+    let found = || {
+        let files = segment_files(&segments).unwrap();
+        let found = files.iter().map(|file| (file.id.0, file.disowned));
+        found.collect::<Vec<_>>()
+    };
+    disown(&segments, SegmentId(1)).unwrap();
+    disown(&segments, SegmentId(2)).unwrap();
+    assert_eq!(found(), [(3, false), (2, true), (1, true)]);
+    // Whatever is asked for again has been done.
+    disown(&segments, SegmentId(2)).unwrap();
+    disown(&segments, SegmentId(99)).unwrap();
+    quarantine(&segments, SegmentId(2)).unwrap();
+    delete(&segments, SegmentId(1)).unwrap();
+    delete(&segments, SegmentId(1)).unwrap();
+    assert_eq!(found(), [(3, false)]);
+    let aside = dir.path().join("quarantine");
+    let aside = std::fs::read(segment_path(&aside, SegmentId(2)));
+    assert_eq!(aside.unwrap(), b"bytes");
 }

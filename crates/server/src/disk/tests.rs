@@ -3,7 +3,7 @@ use std::sync::mpsc::Receiver;
 use mio::{Poll, Token};
 
 use super::*;
-use crate::directory::Directory;
+use crate::directory::{Directory, segment_files};
 
 const SEGMENT: SegmentId = SegmentId(7);
 /// Less than a page of zeros would do as well.
@@ -170,4 +170,21 @@ fn a_note_that_cannot_be_kept_delays_only_what_depends_on_it() {
     assert!(rig.next().is_none(), "the old copy is removed");
     assert!(rig.disk.is_quiet());
     assert!(!rig.folders.segments(old).exists());
+}
+
+/// A device stands for a file whose sync fails: it has none.
+#[test]
+fn a_file_that_cannot_be_synced_is_disowned_at_once() {
+    let mut rig = Rig::new();
+    let segments = rig.directory.segments_path();
+    std::os::unix::fs::symlink("/dev/null", segment_path(&segments, SEGMENT)).unwrap();
+    let sync = task(CopyId::ALONE, DiskOp::Sync { segment: SEGMENT });
+    assert!(rig.disk.perform(sync, b"").is_none());
+    let (_, _, result) = rig.next_op();
+    assert!(result.is_err(), "{result:?}");
+    let found = segment_files(&segments).unwrap();
+    assert!(
+        matches!(found.as_slice(), [file] if file.id == SEGMENT && file.disowned),
+        "{found:?}"
+    );
 }

@@ -56,6 +56,7 @@ impl Disk {
             | DiskOp::Write { .. }
             | DiskOp::Sync { .. }
             | DiskOp::Close { .. }
+            | DiskOp::Disown { .. }
             | DiskOp::Delete { .. }
             | DiskOp::Quarantine { .. } => {}
         }

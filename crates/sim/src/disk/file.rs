@@ -19,6 +19,8 @@ pub struct File {
     pub(super) owes_error: bool,
     /// It was cut to its final length.
     pub closed: bool,
+    /// It bears the mark of a file that has failed.
+    pub(super) disowned: bool,
 }
 
 impl File {
@@ -33,6 +35,7 @@ impl File {
             entered: false,
             owes_error: false,
             closed: false,
+            disowned: false,
         }
     }
 
@@ -108,6 +111,7 @@ impl File {
         self.durable_len = self.len;
         self.cached.clone_from(&self.durable);
         self.entered = true;
+        self.disowned &= random.chance(5_000);
         lost
     }
 

@@ -25,7 +25,7 @@ fn write(disk: &mut Disk, offset: u32, bytes: &[u8]) {
 fn image(disk: &Disk) -> Vec<u8> {
     disk.images()
         .next()
-        .map_or_else(Vec::new, |(_, image)| image)
+        .map_or_else(Vec::new, |image| image.bytes)
 }
 
 #[test]

@@ -17,7 +17,10 @@ impl Moments {
 
     /// The moments at which the key was in one of these states.
     pub(super) fn of(life: &Life, states: &[usize]) -> Self {
-        Self(states.iter().map(|&index| range(life, index)).collect())
+        let mut ranges: Vec<(u64, u64)> = states.iter().map(|&index| range(life, index)).collect();
+        // A state and its having expired were there at the same moments.
+        ranges.dedup();
+        Self(ranges)
     }
 
     /// The moments that are in both.
@@ -36,10 +39,10 @@ impl Moments {
     }
 }
 
-/// When the state with this index was there.
+/// When the state with this index was there. Where it expired it was there all the same, for a clock that was set back.
 fn range(life: &Life, index: usize) -> (u64, u64) {
     let from = life.past[index].command;
-    let next = life.past.get(index + 1);
+    let next = life.past[index + 1..].iter().find(|past| !past.expired);
     (from, next.map_or(u64::MAX, |next| next.command))
 }
 

@@ -2,7 +2,7 @@
 //! must have been so at one moment.
 
 use super::moment::{self, Moments};
-use super::{Key, Life, Oracle, Past, State};
+use super::{Key, Life, NEVER, Oracle, Past, State};
 use crate::disk::Crash;
 
 /// What must have survived.
@@ -44,7 +44,7 @@ impl Oracle {
             let life = self.lives.get(key).cloned().unwrap_or_default();
             let mut fits = self.fitting(&life, state, now_ms, promise);
             // The clock was set back, and the log did not know how late it had been.
-            let came_back = self.had_expired(state);
+            let came_back = self.had_expired(state) && life.was(state);
             let excused = came_back || promise == Promise::Nothing && self.was_ever(key, state);
             if fits.is_err() && excused {
                 fits = Ok(Vec::new());
@@ -73,6 +73,7 @@ impl Oracle {
             }
         };
         self.begin_era(crash, found, &matches);
+        self.latest_ms = self.latest_ms.max(now_ms);
         Ok(kept)
     }
 
@@ -203,26 +204,42 @@ impl Oracle {
 }
 
 impl Life {
+    /// Whether it was in this state, which has a deadline, when it was found or later.
+    fn was(&self, state: &State) -> bool {
+        let past = self.past.iter().map(|past| &past.state);
+        past.chain(&self.overtaken).any(|was| was == state)
+    }
+
     fn begin_era(&mut self, crash: Crash, command: u64, found: &State, fits: Option<usize>) {
-        let sure = Past {
-            state: found.clone(),
-            command,
-        };
-        match (crash, fits) {
-            (Crash::Process, Some(index)) => {
-                self.past.truncate(index + 1);
-                self.shown.retain(|(_, shown)| *shown <= index);
-                if self.past[index].state != *found {
-                    // It has expired, and stays so whatever the clock says.
-                    self.past.push(sure);
-                }
-            }
-            (Crash::Process, None) => self.past.push(sure),
-            (Crash::Power, Some(_) | None) => {
-                self.past = vec![Past { command: 0, ..sure }];
-                self.shown.clear();
-            }
+        if let Some(index) = fits {
+            self.past.truncate(index + 1);
+            self.shown.retain(|(_, shown)| *shown <= index);
         }
+        let last = self.past.last().filter(|_| fits.is_some());
+        if last.is_none_or(|past| past.state != *found) {
+            // What was possible and is not there has expired. It may be there again if the clock is set back.
+            let expired = last.is_some();
+            let command = last.map_or(command, |past| past.command);
+            let state = found.clone();
+            self.past.push(Past {
+                state,
+                command,
+                expired,
+            });
+        }
+        if crash == Crash::Power {
+            self.become_sure();
+        }
+    }
+
+    /// Of what was before the latest state nothing can be found again, but what has only expired.
+    fn become_sure(&mut self) {
+        self.shown.clear();
+        let sure = self.past.iter().rposition(|past| !past.expired);
+        let overtaken = self.past.drain(..sure.unwrap_or(0)).map(|past| past.state);
+        let ends = |state: &State| state.as_ref().is_some_and(|v| v.deadline_ms < NEVER);
+        self.overtaken.extend(overtaken.filter(ends));
+        self.past.iter_mut().for_each(|past| past.command = 0);
     }
 }
 

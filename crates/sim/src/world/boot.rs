@@ -4,8 +4,9 @@ use command::Settings;
 use model::{Now, Position};
 use node::Node;
 use shard::{Shard, ShardSettings};
-use store::{HeapPages, Restore, RestoreReport, SegmentId, Store, StoreConfig, Tuning};
+use store::{HeapPages, Restore, RestoreReport, Store, StoreConfig, Tuning};
 
+use crate::disk::Image;
 use crate::plan::Plan;
 
 fn config(plan: &Plan) -> StoreConfig {
@@ -56,25 +57,17 @@ pub(super) fn first(plan: &Plan, now: Now) -> Node {
 /// There is no memory for them.
 pub(super) fn again(
     plan: &Plan,
-    images: &[(SegmentId, Vec<u8>)],
+    images: &[Image],
     epoch: u32,
     now: Now,
 ) -> Result<(Node, RestoreReport), String> {
     let mut restore = Restore::new(config(plan), tuning(plan), Box::new(HeapPages));
-    let scanner = restore.scanner();
-    let add = |restore: &mut Restore, segment, image: &[u8]| {
-        let mut region = restore.region().ok_or("no memory for a segment")?;
-        let len = image.len().min(region.bytes().len());
-        region.bytes_mut()[..len].copy_from_slice(&image[..len]);
-        restore.add(scanner.scan(segment, region, len));
-        Ok::<_, String>(())
-    };
-    for (segment, image) in images {
-        add(&mut restore, *segment, image)?;
+    for image in images {
+        image.read(&mut restore)?;
     }
     let put_off = restore.put_off();
-    for (segment, image) in images.iter().filter(|(id, _)| put_off.contains(id)) {
-        add(&mut restore, *segment, image)?;
+    for image in images.iter().filter(|i| put_off.contains(&i.segment)) {
+        image.read(&mut restore)?;
     }
     let (store, report) = restore.finish(now.unix_ms);
     if report.newest.epoch() >= epoch {

@@ -9,7 +9,7 @@ use node::{Input, Outbox};
 use store::{RestoreReport, SegmentId, SyncMode};
 
 use super::{World, boot};
-use crate::disk::Crash;
+use crate::disk::{Crash, Image};
 use crate::oracle::sessions::{HOLDS, VERSION};
 use crate::oracle::{Body, Key, NEVER, Promise, State, Value};
 use crate::rare::Rare;
@@ -114,13 +114,13 @@ impl World {
         self.restarts += 1;
         self.restarted_us = self.now.mono_us;
         self.restarted_turn = self.turn;
-        let mut images: Vec<(SegmentId, Vec<u8>)> = self.disk.images().collect();
+        let mut images: Vec<Image> = self.disk.images().collect();
         for index in (1..images.len()).rev() {
             images.swap(index, self.chance.index(index + 1));
         }
-        for (segment, image) in &images {
-            self.trace.numbers(&[segment.0, image.len() as u64]);
-            self.trace.fold(image);
+        for Image { segment, bytes, .. } in &images {
+            self.trace.numbers(&[segment.0, bytes.len() as u64]);
+            self.trace.fold(bytes);
         }
         let (node, report) = boot::again(&self.plan, &images, self.epoch, self.now)?;
         self.node = node;

@@ -14,6 +14,18 @@ pub struct File {
     pub bytes: Vec<u8>,
     /// What survives a loss of power.
     pub synced: Option<Vec<u8>>,
+    pub disowned: bool,
+    /// What no later sync adds to, as an earlier one has failed: the pages count as clean.
+    frozen: Option<Vec<u8>>,
+}
+
+impl File {
+    fn sync(&mut self) {
+        let kept = self.frozen.as_ref().unwrap_or(&self.bytes);
+        let mut durable = kept.clone();
+        durable.truncate(self.bytes.len());
+        self.synced = Some(durable);
+    }
 }
 
 #[derive(Default)]
@@ -30,6 +42,8 @@ pub struct Disk {
     /// Files may take this many bytes in total.
     pub space: Option<usize>,
     pub failures: u64,
+    /// A failed sync leaves what it was to write where the next process reads it.
+    pub keeps_pages: bool,
 }
 
 impl Disk {
@@ -58,6 +72,7 @@ impl Disk {
                 DiskOp::Create { .. }
                 | DiskOp::Sync { .. }
                 | DiskOp::Close { .. }
+                | DiskOp::Disown { .. }
                 | DiskOp::Delete { .. }
                 | DiskOp::Quarantine { .. } => Vec::new(),
             };
@@ -109,13 +124,19 @@ impl Disk {
                 }
                 DiskOp::Sync { segment } | DiskOp::Close { segment, .. } => {
                     if let Some(file) = self.files.get_mut(&segment) {
-                        file.bytes = file
-                            .synced
-                            .clone()
-                            .unwrap_or_else(|| vec![0; self.segment_bytes]);
+                        let zeros = || vec![0; self.segment_bytes];
+                        let durable = file.synced.clone().unwrap_or_else(zeros);
+                        if self.keeps_pages {
+                            file.frozen = Some(durable);
+                        } else {
+                            file.bytes = durable;
+                        }
                     }
                 }
-                DiskOp::Create { .. } | DiskOp::Delete { .. } | DiskOp::Quarantine { .. } => (),
+                DiskOp::Create { .. }
+                | DiskOp::Disown { .. }
+                | DiskOp::Delete { .. }
+                | DiskOp::Quarantine { .. } => (),
             }
             return Err(error);
         }
@@ -140,7 +161,7 @@ impl Disk {
                 }
                 let file = File {
                     bytes: vec![0; self.segment_bytes],
-                    synced: None,
+                    ..File::default()
                 };
                 assert!(
                     self.files.insert(segment, file).is_none(),
@@ -164,7 +185,7 @@ impl Disk {
                     .files
                     .get_mut(&segment)
                     .expect("a sync of a file that is there");
-                file.synced = Some(file.bytes.clone());
+                file.sync();
             }
             DiskOp::Close { segment, len } => {
                 let file = self
@@ -172,7 +193,12 @@ impl Disk {
                     .get_mut(&segment)
                     .expect("a close of a file that is there");
                 file.bytes.truncate(len as usize);
-                file.synced = Some(file.bytes.clone());
+                file.sync();
+            }
+            DiskOp::Disown { segment } => {
+                if let Some(file) = self.files.get_mut(&segment) {
+                    file.disowned = true;
+                }
             }
             DiskOp::Delete { segment } => {
                 self.files.remove(&segment);
@@ -235,7 +261,12 @@ impl Disk {
 
     fn survives(&mut self, id: SegmentId, bytes: Vec<u8>) {
         let synced = Some(bytes.clone());
-        self.files.insert(id, File { bytes, synced });
+        let file = File {
+            bytes,
+            synced,
+            ..File::default()
+        };
+        self.files.insert(id, file);
     }
 
     /// A store from what is there, its segments added in any order.
@@ -257,10 +288,17 @@ impl Disk {
         }
         while !ids.is_empty() {
             for id in ids {
-                let bytes = &self.files[&id].bytes;
+                let File {
+                    bytes, disowned, ..
+                } = &self.files[&id];
                 let mut region = restore.region().expect("memory");
                 region.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
-                restore.add(scanner.scan(id, region, bytes.len()));
+                let scanned = scanner.scan(id, region, bytes.len());
+                restore.add(if *disowned {
+                    scanned.disowned()
+                } else {
+                    scanned
+                });
             }
             ids = restore.put_off();
         }

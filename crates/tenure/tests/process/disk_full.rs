@@ -201,6 +201,45 @@ fn a_segment_file_that_somebody_has_deleted_is_reported_once() {
     assert!(!log.contains("is missing"), "it is reported once: {log}");
 }
 
+/// The mark says that the disk may have less of the file than is read: what is in it is served, and written anew.
+#[test]
+fn a_disowned_file_is_served_and_written_anew() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = 3000;
+    let server = Running::start(dir.path(), &[]);
+    let mut client = server.client();
+    for i in 0..count {
+        let set = client.call(&[b"SET", key(i).as_bytes(), &value(i)]);
+        assert!(set.unwrap().is_ok());
+    }
+    server.kill();
+    let files = std::fs::read_dir(dir.path().join("segments")).unwrap();
+    let files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    let disowned = |file: &PathBuf| file.with_extension("disowned");
+    for file in &files {
+        std::fs::rename(file, disowned(file)).unwrap();
+    }
+    let server = Running::start(dir.path(), &["--sync", "always"]);
+    let mut client = server.client();
+    let all_are_there = |client: &mut Client| {
+        for i in 0..count {
+            let reply = client.call(&[b"GET", key(i).as_bytes()]).unwrap();
+            assert_eq!(reply, Reply::Bulk(Some(value(i))));
+        }
+    };
+    all_are_there(&mut client);
+    let began = Instant::now();
+    while files.iter().any(|file| disowned(file).exists()) {
+        assert!(began.elapsed() < PATIENCE, "some are still there");
+        assert!(client.run("SET time passes").is_ok());
+    }
+    let log = server.stop();
+    let whole = !log.contains("is missing") && !log.contains("damage in");
+    assert!(whole, "{log}");
+    let server = Running::start(dir.path(), &[]);
+    all_are_there(&mut server.client());
+}
+
 fn flip(file: &PathBuf, bit: u64) {
     let mut bytes = std::fs::read(file).unwrap();
     bytes[(bit / 8) as usize] ^= 1 << (bit % 8);

@@ -1,5 +1,6 @@
 //! Starting, stopping, and what is said when it cannot start.
 
+use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::path::Path;
 
@@ -72,6 +73,40 @@ fn without_a_directory_sessions_end_with_the_process_and_fences_grow_all_the_sam
         err.contains("nothing that sync = always could wait for"),
         "{err}"
     );
+}
+
+/// A walk through all sessions goes on where it was.
+#[test]
+fn a_scan_goes_on_after_a_restart() {
+    let dir = dir();
+    let mut server = Running::start(dir.path(), &[]);
+    let mut client = server.client();
+    for n in 0..500 {
+        assert!(client.run(&format!("SET key:{n} {n}")).is_ok());
+    }
+    let (mut cursor, mut keys, mut pages) = (String::from("0"), BTreeSet::new(), 0);
+    loop {
+        let Reply::Array(page) = server.client().run(&format!("SCAN {cursor} COUNT 50")) else {
+            panic!("no page");
+        };
+        let [Reply::Bulk(Some(next)), Reply::Array(found)] = page.as_slice() else {
+            panic!("{page:?}");
+        };
+        keys.extend(found.iter().map(|key| format!("{key:?}")));
+        cursor = String::from_utf8(next.clone()).unwrap();
+        if cursor == "0" {
+            break;
+        }
+        pages += 1;
+        match pages {
+            2 => drop(server.stop()),
+            4 => server.kill(),
+            _ => continue,
+        }
+        server = Running::start(dir.path(), &[]);
+    }
+    assert!(pages > 4, "{pages} pages");
+    assert_eq!(keys.len(), 500);
 }
 
 #[test]
