@@ -104,9 +104,12 @@ fn time_never_goes_back(requests: &[Request]) -> Result<(), String> {
 fn lines_of(ledger: &Ledger) -> BTreeMap<Key, Line> {
     let mut lines: BTreeMap<Key, Line> = BTreeMap::new();
     for (at, entry) in ledger.committed() {
-        if entry.change != Change::Nothing {
-            let line = lines.entry(entry.key).or_default();
-            line.push((*at, entry.change));
+        match entry.change {
+            Change::Put(_) | Change::Delete => {
+                let line = lines.entry(entry.key).or_default();
+                line.push((*at, entry.change));
+            }
+            Change::Again(_) | Change::Nothing => {}
         }
     }
     lines

@@ -7,7 +7,7 @@ use replica::{Batch, Replica, Ticket, Vows};
 
 use crate::history::Told;
 use crate::plan::Durability;
-use crate::state::State;
+use crate::state::{Key, State};
 
 /// The wall clock's time at the beginning, in milliseconds.
 const BEGINNING_MS: u64 = 1_700_000_000_000;
@@ -110,6 +110,8 @@ pub enum Write {
     },
     /// Everything is forgotten.
     Reset(Position, u64),
+    /// The log is taken back to there, of that time, and these keys are forgotten.
+    Mend(Position, u64, Vec<Key>),
 }
 
 /// What a restart finds.
@@ -123,6 +125,8 @@ pub struct Image {
     pub last: Position,
     /// Its time.
     pub time_ms: u64,
+    /// Which key each batch has touched that was written: so much a log tells.
+    pub touched: BTreeMap<Position, Key>,
 }
 
 impl Image {
@@ -131,14 +135,21 @@ impl Image {
         match write {
             Write::Vows(vows, _) => self.vows = *vows,
             Write::Batch(batch) => {
-                self.state
-                    .apply(batch.last, crate::state::Entry::decode(&batch.bytes));
+                let entry = crate::state::Entry::decode(&batch.bytes);
+                self.state.apply(batch.last, entry);
+                self.touched.insert(batch.last, entry.key);
                 (self.last, self.time_ms) = (batch.last, batch.time_ms);
             }
             Write::Chunk { bytes, .. } => self.state.install(bytes),
             Write::Reset(base, time_ms) => {
                 (self.state, self.last) = (State::default(), *base);
                 self.time_ms = *time_ms;
+                self.touched.clear();
+            }
+            Write::Mend(parting, time_ms, keys) => {
+                (self.last, self.time_ms) = (*parting, *time_ms);
+                self.state.values.retain(|key, _| !keys.contains(key));
+                self.touched.retain(|at, _| at <= parting);
             }
         }
     }
@@ -178,6 +189,8 @@ pub struct Copy {
     pub time_ms: u64,
     /// The time of the last batch that was proposed here.
     pub told_ms: u64,
+    /// It is being mended, or was when it died.
+    pub is_mending: bool,
 }
 
 impl Copy {
@@ -190,6 +203,7 @@ impl Copy {
             removal: image.last,
             time_ms: image.time_ms,
             told_ms: 0,
+            is_mending: false,
             image,
             writes: VecDeque::new(),
             writing: 0,

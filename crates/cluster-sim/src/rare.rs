@@ -40,5 +40,10 @@ sim::rare! {
     ChunkOvertaken = "a part of a snapshot came later than what it lacked",
     ServedWide = "a set served of which more must testify than must have a write",
     Gap = "a standby found a gap",
+    Mended = "a copy whose log had parted from the primary's was mended",
+    MendedFromFiles = "a copy that had started again said what it had touched",
+    MendRefused = "a copy could not say what it had touched, and was filled",
+    MendAbandoned = "a copy that was being mended was filled after all",
+    RewriteWaited = "what a copy had touched could not be written once more at once",
     AbsentRead = "a read found a key deleted",
 }

@@ -12,6 +12,8 @@ pub type Key = u16;
 pub enum Change {
     /// The key holds this.
     Put(u64),
+    /// The key holds this still, as it was written there: it is told once more.
+    Again(Value),
     /// The key is gone.
     Delete,
     /// Nothing: the batch tells the time.
@@ -37,6 +39,10 @@ impl Entry {
         bytes.extend_from_slice(&self.key.to_le_bytes());
         match self.change {
             Change::Put(value) => bytes.extend_from_slice(&value.to_le_bytes()),
+            Change::Again(Value { value, at }) => {
+                bytes.extend_from_slice(&value.to_le_bytes());
+                bytes.extend_from_slice(&at.raw().to_le_bytes());
+            }
             Change::Delete | Change::Nothing => {}
         }
         bytes.resize(bytes.len() + (self.request % 5) as usize * 8, 0);
@@ -44,6 +50,7 @@ impl Entry {
             Change::Delete => 0,
             Change::Put(_) => 1,
             Change::Nothing => 2,
+            Change::Again(_) => 3,
         });
         bytes
     }
@@ -64,6 +71,10 @@ impl Entry {
         let change = match bytes.last() {
             Some(0) => Change::Delete,
             Some(1) => Change::Put(number(10)),
+            Some(3) => Change::Again(Value {
+                value: number(10),
+                at: Position::from_raw(number(18)),
+            }),
             _ => Change::Nothing,
         };
         Self {
@@ -99,6 +110,9 @@ impl State {
         match entry.change {
             Change::Put(value) => {
                 self.values.insert(entry.key, Value { value, at });
+            }
+            Change::Again(value) => {
+                self.values.insert(entry.key, value);
             }
             Change::Delete => {
                 self.values.remove(&entry.key);

@@ -5,6 +5,7 @@ mod coordinator;
 mod counting;
 mod faults;
 mod judge;
+mod mending;
 mod metadata;
 mod network;
 mod owner;

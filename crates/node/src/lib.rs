@@ -127,6 +127,8 @@ pub struct Outbox {
     /// Shards that this node has recovered, and in which epoch: for `cluster::agent::Input::Recovered`. What came of it is learnt
     /// from the next map.
     pub recovered: Vec<(ShardId, u32)>,
+    /// Copies that were not and have become whole, and how.
+    pub whole: Vec<(ShardId, replica::How)>,
     /// Connections that have something to send.
     pub send: Vec<ConnectionId>,
     /// Connections whose bytes were left unread ([`Node::accepts_input`]) and are wanted again.

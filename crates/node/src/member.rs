@@ -27,7 +27,7 @@ use cluster::message::Resigned;
 use cluster::view;
 use command::{Other, Settings};
 use model::{ConnectionId, NodeId, Now, Position, ShardConfig, ShardId};
-use replica::Ticket;
+use replica::{How, Ticket};
 use shard::{Shard, ShardSettings};
 use store::{DiskError, DiskEvent, DiskOp, Pages, Store, StoreConfig, SyncMode, Tuning, Usage};
 
@@ -170,6 +170,7 @@ pub(crate) struct Cluster {
 struct Sent {
     peers: Vec<(NodeId, Vec<u8>)>,
     recovered: Vec<(ShardId, u32)>,
+    whole: Vec<(ShardId, How)>,
     files: Vec<FileTask>,
 }
 

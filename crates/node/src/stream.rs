@@ -138,9 +138,10 @@ impl Stream {
         }
     }
 
-    /// Whether anything that is written waits for this copy.
-    pub(crate) fn waits_for(&self, copy: CopyId) -> bool {
-        self.gates.iter().any(|&(_, gated, _)| gated == copy)
+    /// Whether anything that is written waits for what this copy has behind a position.
+    pub(crate) fn waits_for(&self, copy: CopyId, behind: Position) -> bool {
+        let mut gates = self.gates.iter();
+        gates.any(|&(_, gated, at)| gated == copy && at > behind)
     }
 
     /// What may be sent now.

@@ -90,8 +90,39 @@ pub enum Input<'a> {
         /// Where to go on; `None` at the end.
         next: Option<u64>,
     },
+    /// What an [`Effect::Trace`] has found.
+    Traced {
+        /// As asked.
+        attempt: u32,
+        /// The keys, in the owner's own form; `None` if it cannot say.
+        keys: Option<&'a [u8]>,
+    },
+    /// What has become of an [`Effect::Rewrite`].
+    Rewritten(Rewritten),
     /// This member shall be primary soon: let it catch up, and keep writes waiting until it has.
     HandOver(Member),
+}
+
+/// See [`Input::Rewritten`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rewritten {
+    /// As asked.
+    pub to: Member,
+    /// As asked.
+    pub attempt: u32,
+    /// Bytes of the keys that are done with.
+    pub used: usize,
+    /// If that is all of them: the end of the log, where a batch stands that was proposed behind them.
+    pub end: Option<Position>,
+}
+
+/// How a copy that was not has become whole.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// It was filled anew, from a snapshot.
+    Filled,
+    /// It was mended: what it had too much was written over.
+    Mended,
 }
 
 /// A part of a snapshot, for a standby.
@@ -141,6 +172,36 @@ pub enum Effect {
         /// What [`Input::Read`] had.
         bytes: Vec<u8>,
     },
+    /// Say which keys the batches behind `parting` have touched, all that this copy's log has there: [`Input::Traced`].
+    Trace {
+        /// To be said when it is done.
+        attempt: u32,
+        /// The last position that counts.
+        parting: Position,
+    },
+    /// The log goes on behind `parting`: what stands there now, and has touched these keys, does not count any more, nor does it after a
+    /// restart that finds a batch of a later epoch in its place. What the keys were before it is not needed. What it had said to
+    /// nobody yet, nobody will hear.
+    Mend {
+        /// Batches will follow this.
+        parting: Position,
+        /// The time of that.
+        time_ms: u64,
+        /// What [`Input::Traced`] had.
+        keys: Vec<u8>,
+    },
+    /// Propose these keys once more as they are, as far as they are there, and behind them a batch that may say nothing: as many as may be
+    /// proposed now, then say [`Input::Rewritten`].
+    Rewrite {
+        /// For whom.
+        to: Member,
+        /// To be said when it is done.
+        attempt: u32,
+        /// What is left of what [`Input::Traced`] had there.
+        keys: Vec<u8>,
+    },
+    /// This copy has everything again.
+    Whole(How),
     /// Read a part of a snapshot, between two batches.
     Read(Want),
     /// Replace this epoch's recovering configuration by this one in the metadata store, if it is still there, and say what it
@@ -334,6 +395,8 @@ impl Replica {
                 bytes,
                 next,
             } => self.on_read(now, want, at, bytes, next, out),
+            Input::Traced { attempt, keys } => self.on_traced(attempt, keys),
+            Input::Rewritten(rewritten) => self.on_rewritten(now, rewritten),
             Input::HandOver(to) => self.on_hand_over(now, to),
         }
         self.follow(now, out);
@@ -368,6 +431,8 @@ impl Replica {
                 attempt,
             } => self.on_join(from, epoch, (base, time_ms), attempt, out),
             Body::Chunk(chunk) => self.on_chunk(from, epoch, chunk, out),
+            Body::Mend(mend) => self.on_mend(from, epoch, mend, out),
+            Body::Touched { attempt, keys } => self.on_touched(now, from, epoch, attempt, keys),
             Body::Ack(ack) => self.on_ack(now, from, epoch, ack),
             Body::Refused { promised } => self.on_refused(epoch, promised, out),
             Body::Testimony(testimony) => self.on_testimony(from, epoch, testimony),
@@ -468,6 +533,16 @@ impl Replica {
     #[must_use]
     pub fn committed(&self) -> Position {
         self.committed
+    }
+
+    /// A time that no later batch is before, on whatever copy: that of what is known to be committed. A log that is recovered has that.
+    #[must_use]
+    pub fn settled_ms(&self) -> u64 {
+        let is_here = self.committed >= self.log.start();
+        let time_ms = is_here.then(|| self.log.time_at(self.committed));
+        // Whoever leads next begins so much later than that.
+        let step_ms = u64::from(self.is_serving()) * self.settings.time_step_ms;
+        time_ms.map_or(0, |time_ms| time_ms + step_ms)
     }
 
     /// What it has promised.

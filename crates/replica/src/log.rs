@@ -64,6 +64,11 @@ impl Log {
         }
     }
 
+    /// The end of what is no longer here.
+    pub(crate) fn start(&self) -> Position {
+        self.start
+    }
+
     /// The position of the last entry.
     pub(crate) fn last(&self) -> Position {
         self.batches.back().map_or(self.start, |k| k.batch.last)
@@ -90,6 +95,13 @@ impl Log {
     /// Whether this log has that position, and what follows it can be sent.
     pub(crate) fn reaches(&self, position: Position) -> bool {
         self.index(position).is_some()
+    }
+
+    /// The last position that this log has of one that ends at `end`, which it does not have; `None` if that is no longer here.
+    pub(crate) fn parting(&self, end: Position) -> Option<Position> {
+        let index = self.batches.partition_point(|k| k.batch.last <= end);
+        let before = index.checked_sub(1).map(|i| self.batches[i].batch.last);
+        before.or((self.start <= end).then_some(self.start))
     }
 
     /// The batches behind a position that it reaches.

@@ -4,9 +4,13 @@
 //!              its end is in the backlog                    its next batch has left the backlog
 //!   Probing ────────────────────────────► Streaming ───────────────────────────────────────────┐
 //!      │                                      ▲                                                ▼
-//!      └── it is not: other log, too old ─────┼──────────────────────────────────────────► Joining
-//!                                             └── every chunk of a snapshot is installed ───────┘
+//!      ├── it is not: other log, too old ─────┼──────────────────────────────────────────► Joining
+//!      │                                      ├── every chunk of a snapshot is installed ───────┤
+//!      └── it has more ─► Asking ─ what? ─────┘                                                │
+//!                            └── it cannot say ────────────────────────────────────────────────┘
 //! ```
+
+mod mending;
 
 use alloc::vec::Vec;
 
@@ -15,6 +19,7 @@ use model::{Member, Now, Position};
 use crate::log::{Batch, Log};
 use crate::wire::{Ack, Append, BATCH_HEADER_BYTES, Batches, Body, Chunk};
 use crate::{Effect, Outbox, Post, Settings, Want};
+use mending::Mending;
 
 /// What a primary knows when it turns to a standby.
 pub(crate) struct View<'a> {
@@ -27,6 +32,8 @@ pub(crate) struct View<'a> {
     pub(crate) commit: Position,
     /// Whether this standby may be told to give up what it has.
     pub(crate) may_reset: bool,
+    /// Whether batches may be proposed.
+    pub(crate) serves: bool,
 }
 
 /// See the module.
@@ -54,13 +61,19 @@ pub(crate) struct Peer {
     /// When it is to hear something, if only a heartbeat.
     beat_us: u64,
     flow: Flow,
-    /// Attempts to join so far.
+    /// Attempts to join, or to be mended, so far.
     attempts: u32,
+    /// What it has touched that does not count, and streams until it is whole.
+    mending: Option<Mending>,
+    /// So often it has said something else since it was asked to be mended.
+    unanswered: u32,
 }
 
 #[derive(Debug)]
 enum Flow {
     Probing,
+    /// It is asked what it has touched behind this.
+    Asking(Position),
     Streaming,
     Joining(Joining),
 }
@@ -103,6 +116,8 @@ impl Peer {
             beat_us: 0,
             flow: Flow::Probing,
             attempts: 0,
+            mending: None,
+            unanswered: 0,
         }
     }
 
@@ -129,10 +144,12 @@ impl Peer {
 
     pub(crate) fn next_us(&self, settings: &Settings) -> u64 {
         let owed = self.confirmed < self.sent;
-        match &self.flow {
+        let mending_us = self.mending.as_ref().map_or(u64::MAX, Mending::next_us);
+        let due_us = match &self.flow {
             Flow::Streaming if owed => self.beat_us.min(self.owing_us + settings.resend_us),
-            Flow::Probing | Flow::Streaming | Flow::Joining(_) => self.beat_us,
-        }
+            Flow::Probing | Flow::Asking(_) | Flow::Streaming | Flow::Joining(_) => self.beat_us,
+        };
+        due_us.min(mending_us)
     }
 
     /// Takes an acknowledgement.
@@ -149,6 +166,7 @@ impl Peer {
         if ack.synced {
             self.acked = self.acked.max(Some(ack.persisted.min(view.log.last())));
             self.lease_us = self.lease_us.max(Some(ack.echo_us));
+            self.mending = None;
         }
         if ack.persisted > self.confirmed {
             (self.confirmed, self.owing_us) = (ack.persisted, view.now.mono_us);
@@ -158,8 +176,11 @@ impl Peer {
             Flow::Probing if ack.whole && view.log.reaches(ack.have) => {
                 self.stream_from(ack.have, view);
             }
-            Flow::Probing => self.begin_joining(view),
-            Flow::Streaming if !ack.whole && !filled => self.begin_joining(view),
+            Flow::Probing => self.begin_mending(ack, view),
+            Flow::Asking(_) => {}
+            Flow::Streaming if !ack.whole && !filled && self.mending.is_none() => {
+                self.begin_joining(view);
+            }
             // A gap that a message sent before the last new beginning has shown is mended already.
             Flow::Streaming if ack.gap && ack.echo_us > self.rewound_us => self.rewind(view),
             Flow::Streaming => {}
@@ -172,8 +193,12 @@ impl Peer {
     /// It does not know of the last time that it was told to join. Until it does, it counts for nothing: that message may still arrive,
     /// and empty it.
     fn on_ack_before_join(&mut self, view: &View<'_>) {
+        if let Flow::Asking(_) = self.flow {
+            return self.on_unanswered(view);
+        }
         let knew = match &self.flow {
             Flow::Joining(joining) => joining.begun,
+            Flow::Asking(_) => false,
             Flow::Probing | Flow::Streaming => true,
         };
         // It knew, and has forgotten: it has started again.
@@ -199,6 +224,7 @@ impl Peer {
     }
 
     fn begin_joining(&mut self, view: &View<'_>) {
+        self.mending = None;
         if !view.may_reset {
             self.flow = Flow::Probing;
             return;
@@ -222,12 +248,13 @@ impl Peer {
     pub(crate) fn pump(&mut self, view: &View<'_>, out: &mut Outbox) {
         match &self.flow {
             Flow::Probing => {}
+            Flow::Asking(parting) => self.ask_to_mend(*parting, view, out),
             Flow::Streaming => self.stream(view, out),
             Flow::Joining(joining) if joining.begun => self.fill(view, out),
             Flow::Joining(_) => self.ask_to_join(view, out),
         }
         let prev = match &self.flow {
-            Flow::Probing => view.log.last(),
+            Flow::Probing | Flow::Asking(_) => view.log.last(),
             Flow::Streaming | Flow::Joining(_) => self.sent,
         };
         if view.now.mono_us >= self.beat_us {
@@ -255,6 +282,7 @@ impl Peer {
         if matches!(self.flow, Flow::Streaming) && !self.send_window(view, out) {
             self.begin_joining(view);
         }
+        self.mend(view, out);
     }
 
     /// An answer is overdue. Who has answered nothing since all was sent again is not sent it once more: that would be the whole window each
@@ -376,17 +404,21 @@ impl Peer {
         view.post.send(out, view.epoch, self.member, body);
     }
 
-    /// Bytes of the part of a snapshot that is kept to be sent again.
+    /// Bytes of the part of a snapshot that is kept to be sent again, and of the keys that are to be written once more.
     pub(crate) fn kept_bytes(&self) -> usize {
+        let keys = self.mending.as_ref().map_or(0, Mending::bytes);
         match &self.flow {
             Flow::Joining(joining) => joining.chunk.as_ref().map_or(0, |kept| kept.bytes.len()),
-            Flow::Probing | Flow::Streaming => 0,
+            Flow::Probing | Flow::Asking(_) | Flow::Streaming => keys,
         }
     }
 
-    /// Whether it is filled anew.
-    pub(crate) fn is_joining(&self) -> bool {
-        matches!(self.flow, Flow::Joining(_))
+    /// Whether it is filled anew, or mended.
+    pub(crate) fn is_made_whole(&self) -> bool {
+        match &self.flow {
+            Flow::Joining(_) | Flow::Asking(_) => true,
+            Flow::Probing | Flow::Streaming => self.mending.is_some(),
+        }
     }
 }
 

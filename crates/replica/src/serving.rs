@@ -8,7 +8,7 @@ use crate::lead::{HandOver, Lead, Stage};
 use crate::log::Batch;
 use crate::peer::View;
 use crate::wire::Ack;
-use crate::{Effect, Outbox, ReadRight, Replica, Role, Want};
+use crate::{Effect, Outbox, ReadRight, Replica, Rewritten, Role, Want};
 
 /// Why a batch is not taken. Nothing has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -154,7 +154,7 @@ impl Replica {
             Role::Standby => (&[][..], Position::ZERO),
         };
         peers.iter().map(move |peer| {
-            let counts = !peer.is_joining() && peer.acked() >= Some(base);
+            let counts = !peer.is_made_whole() && peer.acked() >= Some(base);
             let acked = peer.acked().filter(|_| counts);
             let behind = acked.map(|acked| self.log.bytes_beyond(acked));
             (peer.member(), behind)
@@ -169,7 +169,7 @@ impl Replica {
             Role::Standby => &[][..],
         };
         peers.iter().map(|peer| {
-            let acked = peer.acked().filter(|_| !peer.is_joining());
+            let acked = peer.acked().filter(|_| !peer.is_made_whole());
             (peer.member(), acked, peer.heard_us())
         })
     }
@@ -205,6 +205,29 @@ impl Replica {
         });
     }
 
+    pub(crate) fn on_touched(
+        &mut self,
+        now: Now,
+        from: Member,
+        epoch: u32,
+        attempt: u32,
+        keys: Option<&[u8]>,
+    ) {
+        self.with_peer(now, from, epoch, |peer, view| {
+            peer.on_touched(attempt, keys, view);
+        });
+    }
+
+    pub(crate) fn on_rewritten(&mut self, now: Now, rewritten: Rewritten) {
+        let Role::Leading(lead) = &self.role else {
+            return;
+        };
+        let epoch = lead.config.epoch();
+        self.with_peer(now, rewritten.to, epoch, |peer, view| {
+            peer.on_rewritten(rewritten, view);
+        });
+    }
+
     fn with_peer(
         &mut self,
         now: Now,
@@ -229,6 +252,7 @@ impl Replica {
             base: lead.base,
             commit: self.committed,
             may_reset: lead.may_reset(member, last, own, self.committed),
+            serves: lead.stage == Stage::Serving,
         };
         turn_to(&mut lead.peers[index], &view);
     }

@@ -7,12 +7,15 @@
 //! ```
 //!
 //! Only a synced copy counts: its acknowledgements commit, and only with them goes a lease. A copy never takes back single batches:
-//! what does not fit is given up whole, as told by a primary that has all of it that matters.
+//! what does not fit is written over (`mend`), or given up whole, as told by a primary that has all of it that matters.
+
+mod mend;
 
 use model::{Member, Now, Position};
 
 use crate::wire::{Ack, Append, BatchRef, Body, Chunk, Testimony};
-use crate::{Effect, Outbox, Replica, Role};
+use crate::{Effect, How, Outbox, Replica, Role};
+use mend::Mending;
 
 /// What this copy knows of the epoch that it follows.
 #[derive(Debug, Default)]
@@ -30,6 +33,7 @@ pub(crate) struct Following {
     /// Its log was seen to be the beginning of the primary's.
     matched: bool,
     joining: Option<Joining>,
+    mending: Mending,
     owes_ack: bool,
     gap: bool,
     owes_testimony: bool,
@@ -48,7 +52,8 @@ struct Joining {
 
 impl Following {
     pub(crate) fn owe_ack(&mut self) {
-        self.owes_ack |= self.source.is_some() && (self.matched || self.joining.is_some());
+        self.owes_ack |= self.source.is_some()
+            && (self.matched || self.joining.is_some() || self.mending.is_begun());
     }
 }
 
@@ -111,7 +116,8 @@ impl Replica {
     /// Takes what follows the log. Returns whether everything did.
     fn take_batches(&mut self, append: Append<'_>) -> bool {
         let vows = self.keeper.vows();
-        if vows.discarded.is_some() && self.following.joining.is_none() {
+        let is_made_whole = self.following.joining.is_some() || self.following.mending.is_begun();
+        if vows.discarded.is_some() && !is_made_whole {
             return false;
         }
         // Until its log has met the primary's at its end, only what follows that end may be taken.
@@ -187,6 +193,7 @@ impl Replica {
         }
         self.keeper.discard(self.log.last(), attempt);
         self.following.joining = None;
+        self.following.mending = Mending::default();
         if !self.keeper.settled() {
             // Asked again, the vow is saved, and what is here may go.
             return;
@@ -257,15 +264,17 @@ impl Replica {
         if self.following.source.is_none() || self.following.epoch != vows.promised {
             return;
         }
-        self.become_synced();
+        self.become_synced(out);
         if self.counts() && self.following.commit.min(self.log.last()) > self.committed {
             self.committed = self.following.commit.min(self.log.last());
             out.effects.push(Effect::Committed(self.committed));
         }
         // No word leaves that rests on a vow which is not saved.
         if self.keeper.settled() {
+            self.begin_mending(out);
             self.testify(now, out);
             self.acknowledge(out);
+            self.tell_touched(out);
         }
     }
 
@@ -275,22 +284,33 @@ impl Replica {
         vows.synced == self.following.epoch && vows.discarded.is_none()
     }
 
-    fn become_synced(&mut self) {
+    fn become_synced(&mut self, out: &mut Outbox) {
         if self.counts() {
             return;
         }
-        let following = &mut self.following;
-        let whole = self.keeper.vows().discarded.is_none();
-        let need = match &following.joining {
-            Some(joining) if joining.installed => Some(joining.need.max(following.base)),
-            None if whole && following.matched => Some(following.base),
-            Some(_) | None => None,
+        let Some((need, how)) = self.need() else {
+            return;
         };
-        if need.is_some_and(|need| self.persisted.min(self.log.last()) >= need) {
+        let following = &mut self.following;
+        if self.persisted.min(self.log.last()) >= need.max(following.base) {
             following.joining = None;
+            following.mending = Mending::default();
             following.matched = true;
             following.owes_ack = true;
             self.keeper.sync(following.epoch);
+            out.effects.extend(how.map(Effect::Whole));
+        }
+    }
+
+    /// What it must have to be a state of the shard, if that is known, and what makes it one if it was none.
+    fn need(&self) -> Option<(Position, Option<How>)> {
+        let following = &self.following;
+        let whole = self.keeper.vows().discarded.is_none();
+        match &following.joining {
+            Some(joining) if joining.installed => Some((joining.need, Some(How::Filled))),
+            None if whole && following.matched => Some((Position::ZERO, None)),
+            None => following.mending.need().map(|at| (at, Some(How::Mended))),
+            Some(_) => None,
         }
     }
 
@@ -327,7 +347,8 @@ impl Replica {
         };
         let vows = self.keeper.vows();
         let joining = self.following.joining.as_ref();
-        let knows = joining.is_some() || vows.discarded.is_none();
+        let is_mending = self.following.mending.is_begun();
+        let knows = joining.is_some() || is_mending || vows.discarded.is_none();
         self.following.number += 1;
         let ack = Ack {
             echo_us: self.following.echo_us,

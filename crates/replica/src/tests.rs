@@ -3,6 +3,8 @@
 // Of the effects only some matter to these tests.
 #![allow(clippy::wildcard_enum_match_arm)]
 
+mod mend;
+
 use alloc::vec::Vec;
 use std::collections::VecDeque;
 use std::vec;
@@ -24,6 +26,8 @@ struct Cluster {
     copies: Vec<Replica>,
     now_us: u64,
     cut: Vec<u32>,
+    /// What a copy says that it has touched.
+    touched: Option<&'static [u8]>,
     /// Its disk keeps the vow to be synced waiting.
     unsaved: Option<u32>,
     messages: VecDeque<(Member, Vec<u8>)>,
@@ -42,6 +46,7 @@ impl Cluster {
             copies: copies.collect(),
             now_us: 1_000_000,
             cut: Vec::new(),
+            touched: None,
             unsaved: None,
             messages: VecDeque::new(),
             effects: Vec::new(),
@@ -76,6 +81,10 @@ impl Cluster {
                 Effect::Save(vows, _) if self.unsaved == Some(n) && vows.synced == 2 => {}
                 Effect::Save(_, ticket) => done.push(Input::Saved(*ticket)),
                 Effect::Accepted { last, .. } => done.push(Input::Persisted(*last)),
+                Effect::Trace { attempt, .. } => done.push(Input::Traced {
+                    attempt: *attempt,
+                    keys: self.touched,
+                }),
                 _ => {}
             }
             self.effects.push((n, effect));

@@ -16,6 +16,8 @@
 //!   8 Tail       prev u64, flags u64 (1 reachable), batches ...
 //!   9 Join       base u64, time_ms u64, attempt u64
 //!  10 Chunk      at u64, attempt u32, step u32, flags u64 (1 last), the owner's bytes ...
+//!  11 Mend       parting u64, time_ms u64, need u64 (0: not known yet), attempt u64
+//!  12 Touched    attempt u32, flags u32 (1 told), the owner's bytes ...
 //!
 //!   a batch: first u64, last u64, time_ms u64, length u64, that many bytes
 //! ```
@@ -104,6 +106,15 @@ pub enum Body<'a> {
     },
     /// A part of a snapshot.
     Chunk(Chunk<'a>),
+    /// Primary to a standby whose log has parted from the primary's: go on from there, where that can be.
+    Mend(Mend),
+    /// The answer to that.
+    Touched {
+        /// The attempt that it answers.
+        attempt: u32,
+        /// The keys that its batches behind the parting have touched, as the owner writes them; `None` if it cannot say.
+        keys: Option<&'a [u8]>,
+    },
 }
 
 /// See [`Body::Append`].
@@ -170,6 +181,19 @@ pub struct Chunk<'a> {
     pub is_last: bool,
     /// What the owner has written.
     pub bytes: &'a [u8],
+}
+
+/// See [`Body::Mend`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mend {
+    /// The last position that both logs have.
+    pub parting: Position,
+    /// The time of that.
+    pub time_ms: u64,
+    /// Where the copy is whole again: everything that it has touched is written once more up to there. `None` until that is done.
+    pub need: Option<Position>,
+    /// Which attempt it is, counted with those to join.
+    pub attempt: u32,
 }
 
 /// Batches in the form in which they are sent: checked to be whole and ascending.
@@ -318,6 +342,8 @@ impl Body<'_> {
             Self::Tail { .. } => 8,
             Self::Join { .. } => 9,
             Self::Chunk(_) => 10,
+            Self::Mend(_) => 11,
+            Self::Touched { .. } => 12,
         }
     }
 
@@ -357,6 +383,12 @@ impl Body<'_> {
                 to.u64(u64::from(*attempt));
             }
             Self::Chunk(chunk) => chunk.write(to),
+            Self::Mend(mend) => mend.write(to),
+            Self::Touched { attempt, keys } => {
+                to.u32(*attempt);
+                to.u32(flag(keys.is_some(), 1));
+                to.0.extend_from_slice(keys.unwrap_or_default());
+            }
         }
     }
 }
@@ -398,6 +430,11 @@ impl<'a> Body<'a> {
                 is_last: from.truth()?,
                 bytes: from.rest(),
             }),
+            11 => Self::Mend(Mend::read(from)?),
+            12 => Self::Touched {
+                attempt: from.u32()?,
+                keys: from.told()?,
+            },
             _ => return None,
         })
     }
@@ -476,6 +513,26 @@ impl Chunk<'_> {
     }
 }
 
+impl Mend {
+    fn write(&self, to: &mut Writer) {
+        to.position(self.parting);
+        to.u64(self.time_ms);
+        to.position(self.need.unwrap_or_default());
+        to.u64(u64::from(self.attempt));
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let mend = Self {
+            parting: from.position()?,
+            time_ms: from.u64()?,
+            need: Some(from.position()?).filter(|need| *need > Position::ZERO),
+            attempt: u32::try_from(from.u64()?).ok()?,
+        };
+        let follows = mend.need.is_none_or(|need| need > mend.parting);
+        follows.then_some(mend)
+    }
+}
+
 struct Writer(Vec<u8>);
 
 impl Writer {
@@ -526,6 +583,13 @@ impl<'a> Reader<'a> {
     /// Flags, of which only these may be set.
     fn flags(&mut self, known: u32) -> Option<u32> {
         self.u32().filter(|flags| flags & !known == 0)
+    }
+
+    /// What follows, if it is told; if not, there must be nothing.
+    fn told(&mut self) -> Option<Option<&'a [u8]>> {
+        let is_told = self.flags(1)? == 1;
+        let rest = self.rest();
+        (is_told || rest.is_empty()).then_some(is_told.then_some(rest))
     }
 
     fn truth(&mut self) -> Option<bool> {

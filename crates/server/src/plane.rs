@@ -22,7 +22,8 @@ use cluster::coordinator::{Command, Refusal};
 use cluster::message::Message;
 use cluster::metadata::{Answer, Ask, Outcome};
 use cluster::timing::{REPORT_MS, TICK_MS};
-use model::{Member, NodeId, Now, Topology};
+use model::{Member, NodeId, Now, ShardId, Topology};
+use replica::How;
 use tokio::sync::{mpsc, oneshot};
 use tracing::{debug, error, info, warn};
 
@@ -49,6 +50,9 @@ pub struct PlaneStats {
     pub terms: u64,
     /// Times that its own loop stood still.
     pub stalls: u64,
+    /// Copies of its own that were filled from a snapshot, and such as were mended instead.
+    pub filled: u64,
+    pub mended: u64,
     /// Questions that the metadata store's side had no room for.
     pub dropped_asks: u64,
 }
@@ -118,6 +122,15 @@ impl Plane {
         self.agent.handle(now, input, &mut self.effects);
         for effect in std::mem::take(&mut self.effects) {
             self.carry_out(effect, now.mono_us);
+        }
+    }
+
+    /// A copy of this node has everything that it lacked.
+    pub fn note_whole(&mut self, shard: ShardId, how: How) {
+        info!(shard = shard.0, ?how, "a copy is whole");
+        match how {
+            How::Filled => self.stats.filled += 1,
+            How::Mended => self.stats.mended += 1,
         }
     }
 

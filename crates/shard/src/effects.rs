@@ -224,7 +224,7 @@ impl Shard {
             return false;
         };
         // Before the beginning of time nothing had expired, so this finds what has expired since.
-        let stored = self.store.get(&self.data_key(key.db, key.id), 0);
+        let stored = self.store.get_expired(&self.data_key(key.db, key.id));
         stored.is_some_and(|entry| {
             self.commits.observe(Some(entry.position()));
             let deadline = entry.deadline();
@@ -514,7 +514,7 @@ impl Shard {
     pub(crate) fn stored_hold(&self, session: Named<'_>) -> Hold {
         let key = self.store.key(session.db, Space::Hold, session.id);
         // At time zero: a hold may be granted that is over by now.
-        let entry = self.store.get(&key, 0);
+        let entry = self.store.get_expired(&key);
         hold_of(&entry.expect("the hold was just put"), self.writer)
     }
 

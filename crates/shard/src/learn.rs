@@ -145,7 +145,9 @@ impl Learner<'_> {
             | About::Database(_)
             | About::Nothing => return None,
         };
-        let entry = self.store.get(&self.store.key(db, Space::Data, id), 0)?;
+        let entry = self
+            .store
+            .get_expired(&self.store.key(db, Space::Data, id))?;
         let user = user_of(entry.kind(), entry.value());
         (!user.is_empty() && user != new).then(|| Had {
             db,
@@ -183,7 +185,7 @@ impl Learner<'_> {
 
     /// Learns from the current entry of a key, also of one that has expired.
     fn look_at(&mut self, db: Db, space: Space, key: &[u8]) {
-        if let Some(entry) = self.store.get(&self.store.key(db, space, key), 0) {
+        if let Some(entry) = self.store.get_expired(&self.store.key(db, space, key)) {
             learn(&entry, self.holds, self.users, self.marks);
         }
     }

@@ -20,6 +20,7 @@ pub mod hash;
 pub mod holds;
 mod learn;
 mod marks;
+mod mend;
 pub mod record;
 mod replicated;
 mod session_key;
@@ -84,6 +85,9 @@ impl Default for ShardSettings {
         }
     }
 }
+
+/// What has expired for so long is hidden from commands for which time stands still, though it may not be removed.
+const HIDDEN_AFTER_MS: u64 = 1_000;
 
 /// Timers of holds and waits that one call of [`Shard::maintain`] runs at most.
 const TIMERS_AT_ONCE: usize = 1024;
@@ -208,7 +212,7 @@ impl Shard {
     fn observe_absent(store: &Store, commits: &mut Commits, key: &Key<'_>) {
         commits.observe(None);
         if commits.any_in_flight()
-            && let Some(expired) = store.get(key, 0)
+            && let Some(expired) = store.get_expired(key)
         {
             commits.observe(Some(expired.position()));
         }
@@ -332,6 +336,7 @@ impl Shard {
     /// maintenance. Returns whether there is more to do at once.
     pub fn maintain(&mut self, now: Now, budget_bytes: usize) -> bool {
         self.writer = None;
+        self.limit_expiry(0, now.unix_ms.saturating_sub(HIDDEN_AFTER_MS));
         let more_due = self.holds.run_timers(now.unix_ms, TIMERS_AT_ONCE);
         let more_stored = self.maintain_store(now, budget_bytes);
         self.write_pending_marks(now);
@@ -379,7 +384,11 @@ impl Shard {
     }
 
     /// Hands a batch to the store under the next positions.
-    fn apply_bare(&mut self, now: Now, ops: &[store::Op<'_>]) -> Result<Position, Refused> {
+    pub(crate) fn apply_bare(
+        &mut self,
+        now: Now,
+        ops: &[store::Op<'_>],
+    ) -> Result<Position, Refused> {
         let first = self.next;
         let applied = match &mut self.copy {
             None => self.store.apply(now.unix_ms, first, ops)?,

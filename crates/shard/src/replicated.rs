@@ -59,14 +59,16 @@ pub struct Chunk {
 }
 
 /// What a standby's log is still to take, in this order.
-enum Pending {
+pub(crate) enum Pending {
     Batch(Batch),
     Part(Asked, Vec<u8>),
+    /// The log is taken back to there; what it has touched behind it.
+    Mend(Position, Vec<u8>),
 }
 
 /// Names a part of a snapshot.
 #[derive(Clone, Copy)]
-struct Asked {
+pub(crate) struct Asked {
     attempt: u32,
     step: u32,
 }
@@ -77,7 +79,7 @@ pub(crate) struct Replicated {
     /// Room for what a batch tells.
     told: Vec<u8>,
     /// What the log could not take yet.
-    pending: VecDeque<Pending>,
+    pub(crate) pending: VecDeque<Pending>,
     /// A part of a snapshot that is in the log, up to there.
     filled: Option<(Asked, LogPoint)>,
     /// Up to where the replica knows what is persisted.
@@ -137,7 +139,7 @@ impl Replicated {
     fn memory_bytes(&self) -> usize {
         let pending = self.pending.iter().map(|pending| match pending {
             Pending::Batch(batch) => batch.bytes.len(),
-            Pending::Part(_, bytes) => bytes.len(),
+            Pending::Part(_, bytes) | Pending::Mend(_, bytes) => bytes.len(),
         });
         self.replica.memory_bytes() + pending.sum::<usize>()
     }
@@ -161,9 +163,22 @@ impl Replicated {
                     };
                     self.filled = Some((*asked, log));
                 }
+                Pending::Mend(parting, keys) => {
+                    if crate::mend::mend(known, *parting, keys).is_err() {
+                        return;
+                    }
+                }
             }
             self.pending.pop_front();
         }
+    }
+}
+
+impl Replicated {
+    /// What comes next follows this, and nothing that was to come before is persisted any more.
+    pub(crate) fn begin_behind(&mut self, position: Position) {
+        (self.filled, self.known) = (None, position);
+        self.waiting_since_ms = None;
     }
 }
 
@@ -195,10 +210,11 @@ impl Shard {
             waiting_since_ms: None,
         }));
         shard.learn_all(0);
+        shard.store.set_expiry_limit(0);
         shard
     }
 
-    fn replicated(&mut self) -> &mut Replicated {
+    pub(crate) fn replicated(&mut self) -> &mut Replicated {
         self.copy.as_mut().expect("it is one of several copies")
     }
 
@@ -291,6 +307,7 @@ impl Shard {
     /// [`replica::Effect::Reset`]: the copy goes on behind `base` with an empty store.
     pub fn on_reset(&mut self, mut store: Store, base: Position) {
         store.begin_behind(base);
+        store.set_expiry_limit(0);
         self.store = store;
         self.commits = Commits::behind(base);
         self.holds = Holds::new(self.settings.seed);
@@ -298,7 +315,7 @@ impl Shard {
         self.marks = Marks::default();
         let copy = self.replicated();
         copy.pending.clear();
-        (copy.filled, copy.known) = (None, base);
+        copy.begin_behind(base);
         self.set_beside(self.beside);
     }
 
@@ -319,6 +336,7 @@ impl Shard {
     pub fn stop_serving(&mut self) -> Vec<ConnectionId> {
         self.marks.let_go();
         self.writer = None;
+        self.store.set_hidden(0);
         self.holds.let_go()
     }
 
@@ -336,6 +354,26 @@ impl Shard {
             copy.known = persisted;
             News::Persisted(persisted)
         })
+    }
+
+    /// What a copy takes for expired nobody may have given a later deadline before: by a time that is committed, or by so much less.
+    /// What has expired by `hidden_ms` is not to be seen.
+    pub(crate) fn limit_expiry(&mut self, less_ms: u64, hidden_ms: u64) {
+        if let Some(copy) = &self.copy {
+            self.store.set_hidden(hidden_ms);
+            let settled_ms = copy.replica.settled_ms();
+            self.store
+                .set_expiry_limit(settled_ms.saturating_sub(less_ms));
+        }
+    }
+
+    /// Whether something has expired that cannot be removed before that time is told.
+    #[must_use]
+    pub fn awaits_time(&self, now: Now) -> bool {
+        let settled_ms = self.copy.as_ref().map(|copy| copy.replica.settled_ms());
+        let due_ms = self.store.next_sweep_ms();
+        due_ms.is_some_and(|due_ms| due_ms <= now.unix_ms && Some(due_ms) > settled_ms)
+            && !self.is_stalled(now)
     }
 
     /// Whether anything was proposed since the last time.
@@ -391,6 +429,7 @@ impl Shard {
 
     /// A bounded step of a standby's maintenance: what has expired is freed. Returns whether there is more to do at once.
     pub fn maintain_standby(&mut self, budget_bytes: usize) -> bool {
+        self.limit_expiry(SWEEP_LATER_MS, 0);
         let now_ms = self.replicated().told_ms.saturating_sub(SWEEP_LATER_MS);
         self.set_beside(self.beside);
         let (_, mut known, _) = self.parts();

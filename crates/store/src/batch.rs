@@ -288,10 +288,16 @@ impl Store {
     /// The log has come to this position. If an epoch has begun, the batch that did so tells where the one before ended.
     pub(crate) fn come_to(&mut self, position: Position) {
         if position.epoch() > self.newest.epoch() {
-            self.known.cuts.push(Cut {
-                last: self.newest,
-                epoch: position.epoch(),
-            });
+            // A floor that was told before the log was mended leads to where it ended then.
+            for last in [Some(self.newest), self.strayed.take()]
+                .into_iter()
+                .flatten()
+            {
+                self.known.cuts.push(Cut {
+                    last,
+                    epoch: position.epoch(),
+                });
+            }
             self.clock = None;
         }
         self.newest = position;

@@ -15,7 +15,7 @@ use alloc::vec::Vec;
 use self::compaction::Compaction;
 use self::relocation::Relocation;
 use crate::disk::SegmentId;
-use crate::entry::format::{Control, Header, Note, OF_A_RESTART, What};
+use crate::entry::format::{Control, Header, Note, OF_A_MENDING, OF_A_RESTART, What};
 use crate::expiry::Sweep;
 use crate::files::Fate;
 use crate::index::Reference;
@@ -70,6 +70,8 @@ pub(crate) struct Cleaner {
     pub(crate) restoring: bool,
     /// There may be segments that hold nothing any more.
     pub(crate) look: bool,
+    /// See [`Store::set_expiry_limit`].
+    pub(crate) expiry_limit_ms: u64,
     /// Bytes that may be looked at, earned by time that passed.
     credit: usize,
     /// The same, earned by what was written when too much was dead.
@@ -96,6 +98,7 @@ impl Cleaner {
             blocked: false,
             restoring: false,
             look: false,
+            expiry_limit_ms: u64::MAX,
             credit: 0,
             owed: 0,
             credited_ms: 0,
@@ -168,10 +171,29 @@ impl Store {
         self.compact_in_background(budget)
     }
 
+    /// When something may have expired that is still there, in wall-clock milliseconds.
+    #[must_use]
+    pub fn next_sweep_ms(&self) -> Option<u64> {
+        self.calendar.first().map(|(due, _)| *due)
+    }
+
+    /// Nothing is removed because it has expired whose deadline is later than this, whatever time it is: for a store whose log may have to be
+    /// taken back, and which may then hear that the entry was given a later deadline in time.
+    pub fn set_expiry_limit(&mut self, ms: u64) {
+        self.cleaner.expiry_limit_ms = ms;
+    }
+
+    /// What has expired by then is gone for good.
+    pub(crate) fn expiry_ms(&self) -> u64 {
+        self.now_ms.min(self.cleaner.expiry_limit_ms)
+    }
+
     /// When [`Store::maintain`] has something to do next, in wall-clock milliseconds.
     #[must_use]
     pub fn next_maintenance_ms(&self) -> Option<u64> {
-        let sweep = self.calendar.first().map(|(due, _)| *due);
+        let sweep = self
+            .next_sweep_ms()
+            .filter(|due| *due <= self.cleaner.expiry_limit_ms);
         let again = self.is_untidy() || self.cleaner.relocation.is_some() || self.can_relieve();
         let again = again.then_some(self.now_ms + 1);
         let disk = self.next_disk_ms();
@@ -337,7 +359,7 @@ impl Store {
     fn likely_dead(&self, slot: usize, floor: u64) -> usize {
         let segment = self.segment(slot);
         // Entries that have passed and were not swept yet keep their touches.
-        if segment.has_passed(self.now_ms) && segment.live_entries == 0 {
+        if segment.has_passed(self.expiry_ms()) && segment.live_entries == 0 {
             return segment.dead_bytes() + segment.controls;
         }
         let stale = self.now_ms >= segment.checked_ms + RECHECK_MS || segment.checked_ms == 0;
@@ -366,7 +388,7 @@ impl Store {
             }
             What::Control(Control::Tombstone | Control::Touch) if self.is_cut(header) => false,
             What::Control(Control::Tombstone) => {
-                !header.deadline.has_passed(self.now_ms)
+                !header.deadline.has_passed(self.expiry_ms())
                     && self.is_tombstone_needed(reference, header, floor)
                     && header.version >= self.flushed[usize::from(header.db)]
             }
@@ -391,6 +413,8 @@ impl Store {
         // Copies that the cleaner made of one entry may be in files that wait to be deleted.
         let waiting = header.version >= self.files.condemned_floor();
         match self.files.fate(SegmentId(file)) {
+            // It may stand before what a restart found, and is about that all the same.
+            _ if file == OF_A_MENDING.0 => header.version >= floor,
             // What a tombstone of before a restart says of files was true then.
             _ if header.position <= self.restored => {
                 header.version >= floor && self.covers_restored(reference, header)
@@ -461,7 +485,7 @@ impl Store {
             return 0;
         }
         let before = self.resident;
-        let now_ms = self.now_ms;
+        let now_ms = self.expiry_ms();
         for slot in 0..self.segments.len() {
             let empty = self.segments[slot].as_ref().is_some_and(|segment| {
                 segment.is_closed() && !segment.busy && segment.is_dead(now_ms)
@@ -482,7 +506,7 @@ impl Store {
             return;
         }
         self.unschedule(slot);
-        let whole = self.segment(slot).has_passed(self.now_ms);
+        let whole = self.segment(slot).has_passed(self.expiry_ms());
         self.segments_expired_whole += u64::from(whole);
         let segment = self.segments[slot]
             .take()

@@ -62,9 +62,9 @@ impl Known {
         self.cuts.iter().filter(move |cut| cut.voids(position))
     }
 
-    /// Bytes of a note that tells this and one cut more.
+    /// Bytes of a note that tells this and the cuts of one epoch more: two, where the log was mended.
     pub(crate) fn note_bytes(&self) -> usize {
-        HEADER_BYTES + format::known_bytes(self.cuts.len() + 1)
+        HEADER_BYTES + format::known_bytes(self.cuts.len() + 2)
     }
 
     /// Forgets the cuts of which nothing was found, save the newest. They are named by their epochs.

@@ -78,6 +78,7 @@ impl Store {
         budget: usize,
         expired: &mut dyn FnMut(Entry<'_>),
     ) -> usize {
+        let now_ms = now_ms.min(self.cleaner.expiry_limit_ms);
         let Some(mut sweep) = self
             .cleaner
             .sweep

@@ -148,8 +148,9 @@ pub(crate) struct Segment {
     pub(crate) latest: u64,
     /// There are entries that never expire.
     pub(crate) has_never: bool,
-    /// Smallest position in the file.
+    /// Smallest position in the file, and greatest in memory at any time.
     pub(crate) first_position: u64,
+    pub(crate) last_position: u64,
     /// Smallest position of a dead entry in the file; `u64::MAX` if there is none.
     pub(crate) dead_floor: u64,
     /// When the maintenance will look for what has expired: its key in the store's calendar.
@@ -185,6 +186,7 @@ impl Segment {
             latest: 0,
             has_never: false,
             first_position: u64::MAX,
+            last_position: 0,
             dead_floor: u64::MAX,
             sweep_ms: None,
             rest_until_ms: 0,
@@ -239,6 +241,7 @@ impl Segment {
     pub(crate) fn note(&mut self, header: &Header) {
         if header.what != What::Control(Control::Note) {
             self.first_position = self.first_position.min(header.position.raw());
+            self.last_position = self.last_position.max(header.position.raw());
         }
         self.note_deadline(header.deadline);
     }

@@ -99,6 +99,8 @@ pub struct Store {
     pub(crate) files: Files,
     pub(crate) floor: Floor,
     pub(crate) known: Known,
+    /// Where the log ended before it was mended, if nothing has come behind the parting yet.
+    pub(crate) strayed: Option<Position>,
     pub(crate) cleaner: Cleaner,
     /// Bytes that segments have touched.
     pub(crate) resident: usize,
@@ -111,6 +113,8 @@ pub struct Store {
     /// Tombstones and touches that were not written, as no restart will read them. They have their positions all the same.
     pub(crate) unlogged: u64,
     pub(crate) now_ms: u64,
+    /// See [`Store::set_hidden`].
+    hidden_ms: u64,
     /// The newest position.
     pub(crate) newest: Position,
     /// The newest position that a snapshot has brought ([`Store::fill`]).
@@ -165,6 +169,7 @@ impl Store {
             files: Files::new(),
             floor: Floor::default(),
             known: Known::default(),
+            strayed: None,
             cleaner: Cleaner::new(),
             resident: 0,
             pool: Pool::default(),
@@ -173,6 +178,7 @@ impl Store {
             appended: 0,
             unlogged: 0,
             now_ms: 0,
+            hidden_ms: 0,
             newest: Position::ZERO,
             filled: Position::ZERO,
             restored: Position::ZERO,
@@ -311,6 +317,12 @@ impl Store {
         })
     }
 
+    /// Hides what has expired by then from whoever looks by an earlier time, without removing it: for a store that is not to remove it yet
+    /// ([`Store::set_expiry_limit`]). No batch may be of an earlier time.
+    pub fn set_hidden(&mut self, ms: u64) {
+        self.hidden_ms = ms;
+    }
+
     /// Whether a flush has done away with this entry.
     #[inline]
     pub(crate) fn is_flushed(&self, header: &Header) -> bool {
@@ -319,7 +331,7 @@ impl Store {
 
     #[inline]
     pub(crate) fn is_there(&self, header: &Header, now_ms: u64) -> bool {
-        !self.is_flushed(header) && !header.deadline.has_passed(now_ms)
+        !self.is_flushed(header) && !header.deadline.has_passed(now_ms.max(self.hidden_ms))
     }
 
     /// The current entry of the key, if it has one whose deadline has not passed at `now_ms`.
@@ -361,6 +373,14 @@ impl Store {
     pub(crate) fn entry_at(&self, reference: Reference) -> Entry<'_> {
         let db = self.db_at(self.header_at(reference).db);
         self.view(reference, db)
+    }
+
+    /// The current entry of the key, whether it has expired or not.
+    #[must_use]
+    pub fn get_expired(&self, key: &Key<'_>) -> Option<Entry<'_>> {
+        let (_, reference) = self.find(key)?;
+        let is_flushed = self.is_flushed(&self.header_at(reference));
+        (!is_flushed).then(|| self.view(reference, key.db))
     }
 
     /// Visits some current entries from `cursor` (0 to begin) on, and returns the cursor to go on with, 0 at

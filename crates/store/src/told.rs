@@ -124,6 +124,15 @@ impl<'a> Told<'a> {
         self.entries().map(|entry| entry.about())
     }
 
+    /// The same, each with how many bytes have been told up to behind it.
+    pub fn about_and_ends(self) -> impl Iterator<Item = (usize, About<'a>)> {
+        let mut end = 0;
+        self.entries().map(move |entry| {
+            end += entry.header.len;
+            (end, entry.about())
+        })
+    }
+
     pub(crate) fn entries(self) -> impl Iterator<Item = Entry<'a>> {
         let mut rest = self.0;
         core::iter::from_fn(move || {
@@ -220,15 +229,7 @@ pub(crate) fn write(out: &mut Vec<u8>, position: Position, op: &Op<'_>) {
             deadline,
             value,
         } => write_put(out, position, key, (kind, version, deadline), value),
-        Op::Delete { ref key } => {
-            write_control(
-                out,
-                position,
-                Control::Tombstone,
-                key,
-                Deadline::from_raw(0),
-            );
-        }
+        Op::Delete { ref key } => write_removed(out, position, key),
         Op::Touch { ref key, deadline } => {
             write_control(out, position, Control::Touch, key, deadline);
         }
@@ -243,6 +244,12 @@ pub(crate) fn write(out: &mut Vec<u8>, position: Position, op: &Op<'_>) {
 /// Tells that a position is taken, and nothing else.
 pub(crate) fn write_nothing(out: &mut Vec<u8>, position: Position) {
     push(out, &control(Control::Note, position, ALL, 0), b"", &[]);
+}
+
+/// Tells that a key has no entry any more, or may have another: whoever asks which keys were touched looks at neither more.
+pub(crate) fn write_removed(out: &mut Vec<u8>, position: Position, key: &Key<'_>) {
+    let never = Deadline::from_raw(0);
+    write_control(out, position, Control::Tombstone, key, never);
 }
 
 pub(crate) fn write_put(

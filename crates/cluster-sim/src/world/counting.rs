@@ -40,6 +40,8 @@ impl World {
             | Body::Unknown
             | Body::Tail { .. }
             | Body::Join { .. }
+            | Body::Mend(_)
+            | Body::Touched { .. }
             | Body::Chunk(_) => {}
         }
     }
@@ -67,7 +69,9 @@ impl World {
             | Body::Unknown
             | Body::Fetch { .. }
             | Body::Tail { .. }
-            | Body::Join { .. } => None,
+            | Body::Join { .. }
+            | Body::Mend(_)
+            | Body::Touched { .. } => None,
         };
         if let Some(event) = event {
             self.note_rare(event);

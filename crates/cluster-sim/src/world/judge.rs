@@ -97,7 +97,7 @@ impl World {
                 match entry.change {
                     Change::Put(_) => there.insert(entry.key, *at),
                     Change::Delete => there.remove(&entry.key),
-                    Change::Nothing => return None,
+                    Change::Again(_) | Change::Nothing => return None,
                 };
                 let request = &self.requests[entry.request as usize];
                 match request.ask {

@@ -11,16 +11,18 @@ use crate::rare::Rare;
 use crate::state::{Change, Entry, State};
 
 use super::coordinator::Notice;
+use super::mending::Asked;
 use super::metadata::name_of;
 use super::watch::waits_within_bounds;
 use super::{Event, World};
 
 /// What a write that is done is told as.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Done {
     Saved(Ticket),
     Persisted(Position),
     Installed { attempt: u32, step: u32 },
+    Asked(Asked),
 }
 
 impl World {
@@ -65,6 +67,7 @@ impl World {
             Done::Installed { attempt, step } => {
                 self.input(node, shard, Input::Installed { attempt, step });
             }
+            Done::Asked(asked) => self.on_asked(node, shard, asked),
         }
     }
 
@@ -95,6 +98,21 @@ impl World {
                 };
                 self.write(node, shard, chunk, done);
             }
+            Effect::Trace { attempt, parting } => {
+                done.push(Done::Asked(Asked::Trace { attempt, parting }));
+            }
+            Effect::Rewrite { to, attempt, keys } => {
+                done.push(Done::Asked(Asked::Rewrite { to, attempt, keys }));
+            }
+            Effect::Mend {
+                parting,
+                time_ms,
+                keys,
+            } => {
+                let mend = self.mend(node, shard, parting, time_ms, &keys);
+                self.write(node, shard, mend, done);
+            }
+            Effect::Whole(how) => self.count_whole(node, shard, how),
             Effect::Read(want) => {
                 let process = self.nodes[node].process;
                 let late = 10 + self.chance.disk.below(2_000);
@@ -208,6 +226,7 @@ impl World {
             return;
         };
         let lost = copy.waiting.iter().any(|w| matches!(w.told, Told::Done(_)));
+        let abandoned = std::mem::take(&mut copy.is_mending);
         copy.waiting.clear();
         (copy.state, copy.removal) = (State::default(), base);
         // What was being written is not said to be done any more.
@@ -215,6 +234,9 @@ impl World {
         copy.writing = copy.writing.min(copy.writes.len());
         if lost {
             self.note_rare(Rare::ResetUncommitted);
+        }
+        if abandoned {
+            self.note_rare(Rare::MendAbandoned);
         }
         self.write(node, shard, Write::Reset(base, time_ms), done);
     }
@@ -390,7 +412,9 @@ impl World {
             };
             let id = ShardId(*shard as u16);
             let replica = Replica::restored(id, n.member, found, now, settings);
+            let is_mending = copy.is_mending;
             *copy = Copy::new(replica, image);
+            copy.is_mending = is_mending;
         }
     }
 
@@ -501,7 +525,7 @@ impl World {
         }
     }
 
-    fn propose_entry(
+    pub(super) fn propose_entry(
         &mut self,
         node: usize,
         shard: usize,
@@ -590,6 +614,6 @@ fn done_by(write: &Write) -> Option<Done> {
             attempt: *attempt,
             step: *step,
         }),
-        Write::Reset(..) => None,
+        Write::Reset(..) | Write::Mend(..) => None,
     }
 }

@@ -22,6 +22,7 @@ enum Kind {
     Flap,
     Alone,
     Behead,
+    Astray,
     Tear,
     Power,
     Pause,
@@ -98,7 +99,13 @@ impl World {
             (faults.limp, &[Kind::Limp]),
             (
                 faults.cut,
-                &[Kind::Cut, Kind::Isolate, Kind::Behead, Kind::Tear],
+                &[
+                    Kind::Cut,
+                    Kind::Isolate,
+                    Kind::Behead,
+                    Kind::Astray,
+                    Kind::Tear,
+                ],
             ),
             (faults.loss, &[Kind::Loss]),
             (
@@ -146,6 +153,7 @@ impl World {
             Kind::Flap => self.flap(node),
             Kind::Alone => self.leave_alone(),
             Kind::Behead => self.behead(soon_us),
+            Kind::Astray => self.lead_astray(),
             Kind::Tear => self.tear(),
             Kind::Power => {
                 let node = self.powerless(node);

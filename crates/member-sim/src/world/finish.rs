@@ -81,12 +81,24 @@ impl World {
             .collect();
         for (shard, config) in shards {
             let members = config.copies().members();
-            let all = members.iter().all(|member| self.is_alive(*member));
-            if members.len() < target || !all || !self.is_whole_without(shard, u32::MAX) {
+            let without = self.cannot_be_replaced(members).unwrap_or(u32::MAX);
+            if members.len() < target || !self.is_whole_without(shard, without) {
                 return Err(format!("{shard:?} is not whole: {config:?}"));
             }
         }
         Ok(())
+    }
+
+    /// A lost member stays in its set as long as every node that could take its place is in it, or is to go: to let it go would not
+    /// make the set any safer.
+    fn cannot_be_replaced(&self, members: &[Member]) -> Option<u32> {
+        let nodes = self.service.map().nodes().iter();
+        let mut active = nodes.filter(|(_, node)| node.state == NodeState::Active);
+        let has_spare = active.any(|(id, _)| members.iter().all(|member| member.node != *id));
+        let mut lost = members.iter().filter(|member| !self.is_alive(**member));
+        lost.next()
+            .filter(|_| !has_spare)
+            .map(|member| member.node.0)
     }
 
     fn heal_everything(&mut self) -> Result<(), String> {

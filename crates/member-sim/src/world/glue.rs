@@ -9,8 +9,8 @@ use cluster::message::{Message, Resigned};
 use cluster::timing::{REPORT_MS, TICK_MS};
 use model::{Member, NodeId};
 use node::Input;
-use replica::Standing;
 use replica::wire::{self, Body};
+use replica::{How, Standing};
 use sim::disk::Crash;
 
 use super::faults::Heal;
@@ -164,6 +164,7 @@ impl World {
             Kind::Replica => {
                 self.trace
                     .line(|| format!("node {} to {number}: {}", from.node.0, told(bytes)));
+                self.count_mending(number, bytes);
                 self.give(number, Input::Peer { bytes });
                 self.turn_soon(number);
             }
@@ -171,6 +172,26 @@ impl World {
                 let message = Message::decode(bytes).expect("what an agent sends can be read");
                 self.tell_agent(number, agent::Input::Message(from.node, message));
             }
+        }
+    }
+
+    /// A copy is asked what it has touched, and has not all of that in its backlog any more.
+    fn count_mending(&mut self, number: u32, bytes: &[u8]) {
+        let Some(message) = wire::decode(bytes) else {
+            return;
+        };
+        let Body::Mend(mend) = message.body else {
+            return;
+        };
+        let process = self.hosts[number as usize].process.iter();
+        let mut copies = process.flat_map(|process| process.node.shards());
+        let is_asked = copies.any(|(shard, data)| {
+            let replica = data.replica();
+            let whole = replica.vows().discarded.is_none();
+            shard == message.shard && whole && replica.batches_after(mend.parting).is_none()
+        });
+        if is_asked && mend.need.is_none() {
+            self.counts.note(Rare::AskedFiles);
         }
     }
 
@@ -340,11 +361,24 @@ impl World {
         for (shard, epoch) in std::mem::take(&mut process.outbox.recovered) {
             self.tell_agent(number, agent::Input::Recovered(shard, epoch));
         }
+        self.count_whole(number);
         let Some(process) = self.process(number) else {
             return;
         };
         for (to, bytes) in std::mem::take(&mut process.outbox.peers) {
             self.send(number, to, Kind::Replica, &bytes);
+        }
+    }
+
+    fn count_whole(&mut self, number: u32) {
+        let Some(process) = self.process(number) else {
+            return;
+        };
+        for (_, how) in std::mem::take(&mut process.outbox.whole) {
+            self.counts.note(match how {
+                How::Filled => Rare::Filled,
+                How::Mended => Rare::Mended,
+            });
         }
     }
 
@@ -469,7 +503,12 @@ fn told(bytes: &[u8]) -> String {
         Body::Tail { prev, batches, .. } => {
             format!("tail behind {prev}: {} batches", batches.iter().count())
         }
+        Body::Touched { attempt, keys } => {
+            let bytes = keys.map(<[u8]>::len);
+            format!("touched, for attempt {attempt}: {bytes:?} bytes of keys")
+        }
         body @ (Body::Ack(_)
+        | Body::Mend(_)
         | Body::Refused { .. }
         | Body::Seal { .. }
         | Body::Testimony(_)

@@ -4,13 +4,20 @@
 use model::{Phase, ShardId};
 use sim::disk::Crash;
 
+use super::faults::Heal;
 use super::{Event, World};
+use crate::rare::Rare;
+
+/// Long enough for another to take over what a node leads, and for some writes behind that, in microseconds.
+const ASTRAY_US: (u64, u64) = (1_500_000, 4_000_000);
 
 /// What happens a while after a plot has begun.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Step {
     /// A process is killed, and is started again after so many microseconds.
     Kill { node: u32, for_us: u64 },
+    /// The same, or its machine loses its power, if it goes on with what it has.
+    End { node: u32, how: Crash, for_us: u64 },
     /// A node is cut off from everybody.
     CutOff { node: u32, for_us: u64 },
 }
@@ -28,6 +35,11 @@ impl World {
         self.trace.line(|| format!("plot: {step:?}"));
         match step {
             Step::Kill { node, for_us } => self.kill(node, Crash::Process, for_us),
+            Step::End { node, how, for_us } => {
+                if self.hosts[node as usize].survives(how) {
+                    self.kill(node, how, for_us);
+                }
+            }
             Step::CutOff { node, for_us } => {
                 self.links.network.cut_from_store(node);
                 self.isolate(node, for_us);
@@ -74,6 +86,39 @@ impl World {
         }
     }
 
+    /// A primary is heard by no other node while clients go on writing there, and another takes over: what the first has written then is
+    /// in no log that counts. It comes back with it, now and then out of its files, and now and then it dies again when it is about
+    /// to be put right.
+    pub(super) fn lead_astray(&mut self) {
+        let Some((node, _)) = self.some_primary() else {
+            return;
+        };
+        self.counts.note(Rare::Astray);
+        let for_us = self.faults.between(ASTRAY_US.0, ASTRAY_US.1);
+        self.last(for_us + ASTRAY_US.1);
+        self.isolate_both_ways(node, for_us);
+        if self.faults.chance(5_000) {
+            let early_us = self.faults.between(50_000, for_us);
+            let down_us = self.faults.extreme(1_000, 500_000);
+            self.end_astray(node, early_us, down_us);
+        }
+        if self.faults.chance(3_000) {
+            let late_us = for_us + self.faults.extreme(10_000, 1_000_000);
+            let down_us = self.faults.extreme(1_000, 200_000);
+            self.end_astray(node, late_us, down_us);
+        }
+    }
+
+    fn end_astray(&mut self, node: u32, in_us: u64, for_us: u64) {
+        let is_power = self.plan.faults.power && self.faults.chance(5_000);
+        let how = if is_power {
+            Crash::Power
+        } else {
+            Crash::Process
+        };
+        self.after(in_us, Event::Plot(Step::End { node, how, for_us }));
+    }
+
     /// A process dies again and again, before it has caught up.
     pub(super) fn flap(&mut self, node: u32) {
         let mut in_us = 0;
@@ -82,6 +127,13 @@ impl World {
             self.after(in_us, Event::Plot(Step::Kill { node, for_us }));
             in_us += for_us + self.faults.extreme(5_000, 300_000);
         }
+    }
+
+    fn isolate_both_ways(&mut self, node: u32, for_us: u64) {
+        for other in (0..self.plan.nodes).filter(|other| *other != node) {
+            self.links.network.cut(node, other, true);
+        }
+        self.after(for_us, Event::Heal(Heal::Links));
     }
 
     /// A primary fails, and so does the link to whoever recovers its shard, so that a third is asked to.

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use cluster::message::Resigned;
-use model::{ConnectionId, Now, Position, ShardId};
+use model::{ConnectionId, Member, Now, Position, ShardId};
 use replica::wire::{self, Body, Message};
 use replica::{Effect, Input, Outbox, Ticket, Vows, Want};
 use shard::{Attempt, News};
@@ -19,6 +19,8 @@ enum Next {
     Saved(Ticket),
     News(News),
     Read(Want),
+    Trace(u32, Position),
+    Rewrite(Member, u32, Vec<u8>),
 }
 
 impl Node {
@@ -77,6 +79,12 @@ impl Node {
                     self.hand_in(now, shard, Input::Installed { attempt, step }, &mut next);
                 }
                 Next::Read(want) => self.read(now, shard, want, &mut next),
+                Next::Trace(attempt, parting) => {
+                    self.trace(now, shard, attempt, parting, &mut next);
+                }
+                Next::Rewrite(to, attempt, keys) => {
+                    self.rewrite(now, shard, (to, attempt), &keys, &mut next);
+                }
             }
         }
     }
@@ -124,6 +132,43 @@ impl Node {
         self.hand_in(now, shard, input, next);
     }
 
+    fn trace(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        attempt: u32,
+        parting: Position,
+        next: &mut VecDeque<Next>,
+    ) {
+        let cluster = self.cluster.as_ref();
+        let place = cluster.and_then(|cluster| cluster.place(shard));
+        let (Some(cluster), Some(place)) = (cluster, place) else {
+            return;
+        };
+        let keys = cluster.shards[place].shard.trace(parting);
+        let keys = keys.as_deref();
+        self.hand_in(now, shard, Input::Traced { attempt, keys }, next);
+    }
+
+    fn rewrite(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        (to, attempt): (Member, u32),
+        keys: &[u8],
+        next: &mut VecDeque<Next>,
+    ) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        let Some(place) = cluster.place(shard) else {
+            return;
+        };
+        let data = &mut cluster.shards[place].shard;
+        let rewritten = data.rewrite(now, to, attempt, keys);
+        self.hand_in(now, shard, Input::Rewritten(rewritten), next);
+    }
+
     fn carry_out(&mut self, now: Now, shard: ShardId, effect: Effect, next: &mut VecDeque<Next>) {
         let Some(cluster) = &mut self.cluster else {
             return;
@@ -145,6 +190,12 @@ impl Node {
                 step,
                 bytes,
             } => data.on_install(attempt, step, bytes),
+            Effect::Trace { attempt, parting } => next.push_back(Next::Trace(attempt, parting)),
+            Effect::Mend { parting, keys, .. } => self.mend(place, parting, keys),
+            Effect::Rewrite { to, attempt, keys } => {
+                next.push_back(Next::Rewrite(to, attempt, keys));
+            }
+            Effect::Whole(how) => cluster.out.whole.push((shard, how)),
             Effect::Read(want) => next.push_back(Next::Read(want)),
             Effect::Publish(config) => cluster.out.recovered.push((shard, config.epoch())),
             Effect::Serve { epoch, floor_ms } => {
@@ -202,20 +253,29 @@ impl Node {
         cluster.remove_folder(old);
         let store = cluster.new_store();
         cluster.shards[place].shard.on_reset(store, base);
-        self.close_gated(old);
+        self.close_gated(old, Position::ZERO);
+    }
+
+    /// The copy goes on behind the parting. What it had said to nobody yet, nobody will hear.
+    fn mend(&mut self, place: usize, parting: Position, keys: Vec<u8>) {
+        if let Some(cluster) = &mut self.cluster {
+            cluster.shards[place].shard.on_mend(parting, keys);
+            let copy = cluster.copies[place].id;
+            self.close_gated(copy, parting);
+        }
     }
 
     fn retire(&mut self, place: usize) {
         if let Some(cluster) = &mut self.cluster {
             let old = cluster.remove(place);
-            self.close_gated(old);
+            self.close_gated(old, Position::ZERO);
         }
     }
 
-    /// Replies that wait for a copy which is no more can never leave: their outcome is unknown.
-    fn close_gated(&mut self, copy: CopyId) {
+    /// Replies that wait for what a copy had behind this, and has no more, can never leave: their outcome is unknown.
+    fn close_gated(&mut self, copy: CopyId, behind: Position) {
         let streams = self.streams.iter().flatten();
-        let gated = streams.filter(|stream| stream.waits_for(copy));
+        let gated = streams.filter(|stream| stream.waits_for(copy, behind));
         let gated: Vec<ConnectionId> = gated.map(|stream| stream.connection).collect();
         self.clients.to_close.extend(gated);
     }
@@ -239,12 +299,14 @@ fn is_whole(message: &Message<'_>) -> bool {
         Body::Append(append) => append.batches.iter().all(|batch| told(batch.bytes)),
         Body::Tail { batches, .. } => batches.iter().all(|batch| told(batch.bytes)),
         Body::Chunk(chunk) => told(chunk.bytes),
+        Body::Touched { keys, .. } => keys.is_none_or(told),
         Body::Ack(_)
         | Body::Refused { .. }
         | Body::Seal { .. }
         | Body::Testimony(_)
         | Body::Unknown
         | Body::Fetch { .. }
-        | Body::Join { .. } => true,
+        | Body::Join { .. }
+        | Body::Mend(_) => true,
     }
 }

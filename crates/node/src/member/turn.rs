@@ -80,15 +80,18 @@ impl Node {
     }
 
     /// Primaries that were asked for something, and have written nothing, tell the time, so that a successor knows by which time they
-    /// may have answered. The next command then need not wait for that.
+    /// may have answered. The next command then need not wait for that. So do those with something that has expired.
     fn tell_times(&mut self, now: Now) {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
         let step_ms = cluster.terms.replica.time_step_ms / 2;
         for other in &mut cluster.shards {
-            if other.shard.was_asked() && other.shard.replica().is_serving() {
-                let now = other.shard.time(now);
+            if !other.shard.replica().is_serving() {
+                continue;
+            }
+            let now = other.shard.time(now);
+            if other.shard.was_asked() || other.shard.awaits_time(now) {
                 // Refused or not: the next turn tries again.
                 let _ = other
                     .shard
@@ -260,6 +263,7 @@ impl Cluster {
     pub(crate) fn give(&mut self, outbox: &mut Outbox) {
         outbox.peers.append(&mut self.out.peers);
         outbox.recovered.append(&mut self.out.recovered);
+        outbox.whole.append(&mut self.out.whole);
         outbox.files.append(&mut self.out.files);
     }
 

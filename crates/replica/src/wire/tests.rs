@@ -7,8 +7,8 @@ use std::{format, vec};
 use model::{Incarnation, Member, NodeId, Position, ShardId};
 
 use super::{
-    Ack, Append, Batches, Body, Chunk, HEADER_BYTES, MAX_MESSAGE_BYTES, Message, Testimony, decode,
-    recipient, write_batch, written,
+    Ack, Append, Batches, Body, Chunk, HEADER_BYTES, MAX_MESSAGE_BYTES, Mend, Message, Testimony,
+    decode, recipient, write_batch, written,
 };
 use crate::log::Batch;
 
@@ -85,6 +85,17 @@ fn bodies(batches: &[u8]) -> Vec<(&'static str, Body<'_>)> {
         is_last: true,
         bytes: b"a snapshot's part",
     };
+    let mend = Mend {
+        parting: Position::new(2, 9),
+        time_ms: 1_700_000_000_000,
+        need: None,
+        attempt: 1,
+    };
+    let rewritten = Mend {
+        need: Some(Position::new(3, 7)),
+        ..mend
+    };
+    let touched = |keys| Body::Touched { attempt: 1, keys };
     let from = Position::new(2, 9);
     let resigned = Some(member(5));
     vec![
@@ -100,6 +111,11 @@ fn bodies(batches: &[u8]) -> Vec<(&'static str, Body<'_>)> {
         ("tail", tail),
         ("join", join),
         ("chunk", Body::Chunk(chunk)),
+        ("mend", Body::Mend(mend)),
+        ("mend-rewritten", Body::Mend(rewritten)),
+        ("touched", touched(Some(b"the owner's keys"))),
+        ("touched-nothing", touched(Some(b""))),
+        ("touched-untold", touched(None)),
     ]
 }
 

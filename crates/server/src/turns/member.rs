@@ -133,6 +133,9 @@ impl Shell {
         }
         let now_us = self.now.mono_us;
         if let Some(plane) = &mut self.plane {
+            for (shard, how) in self.outbox.whole.drain(..) {
+                plane.note_whole(shard, how);
+            }
             for (to, bytes) in self.outbox.peers.drain(..) {
                 plane.links.send(to, Kind::Replica, &bytes, now_us);
             }

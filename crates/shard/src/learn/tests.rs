@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use model::time::Deadline;
 use model::{Fence, Position, Version};
-use store::{HeapPages, Op, StoreConfig, SyncMode, Tuning};
+use store::{HeapPages, Op, StoreConfig, SyncMode, Touched, Tuning};
 
 use super::*;
 use crate::effects::hold_value;
@@ -294,4 +294,81 @@ fn a_standby_knows_what_its_entries_say() {
     for seed in 0..300 {
         run(seed);
     }
+}
+
+/// Writes once more what was touched, as it is.
+fn rewrite(leader: &mut Leader, keys: &[u8]) {
+    for about in Told::trusted(keys).about() {
+        let About::Removed { db, space, key } = about else {
+            panic!("{about:?} is not a key that was touched");
+        };
+        let key = leader.store.key(db, space, key);
+        let Some(entry) = leader.store.get_expired(&key) else {
+            continue;
+        };
+        let (kind, version, deadline) = (entry.kind(), entry.version(), entry.deadline());
+        let (value, mut bytes) = (entry.value().to_vec(), Vec::new());
+        let put = Op::Put {
+            key,
+            kind,
+            version,
+            deadline,
+            value: &[&value],
+        };
+        let (first, now_ms) = (leader.next, leader.now_ms);
+        let applied = leader
+            .store
+            .apply_and_tell(now_ms, first, &[put], &mut bytes);
+        let last = applied.expect("there is room").last;
+        leader.next = last.plus(1);
+        leader.told.push((first, last, now_ms, bytes));
+    }
+}
+
+/// A standby follows one leader, then another that has not all the first one had, and is mended. Returns whether it was.
+fn stray(seed: u64) -> bool {
+    let random = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let leader_at = |next, random| Leader {
+        store: empty_store(),
+        next,
+        now_ms: 1_000_000,
+        random,
+        told: Vec::new(),
+    };
+    let mut leader = leader_at(Position::new(1, 1), random);
+    let mut standby = Known::new(empty_store());
+    let mut followed = 0;
+    (0..30).for_each(|_| leader.write());
+    catch_up(&leader, &mut standby, &mut followed);
+    let parting = standby.store.newest();
+    // What it follows now, nobody else will have.
+    let mut rival = leader_at(parting.plus(1), !random | 1);
+    (0..10).for_each(|_| rival.write());
+    let mut touched = Touched::new();
+    let mut told = rival.told.iter().map(|(.., bytes)| Told::trusted(bytes));
+    let can_say = told.all(|told| touched.add(&standby.store, told));
+    if !can_say {
+        return false;
+    }
+    catch_up(&rival, &mut standby, &mut 0);
+    standby.check();
+    let keys = touched.into_told();
+    crate::mend::mend(&mut standby.learner(), parting, &keys).expect("there is room");
+    standby.check();
+    leader.next = Position::new(2, 1);
+    (0..10).for_each(|_| leader.write());
+    rewrite(&mut leader, &keys);
+    catch_up(&leader, &mut standby, &mut followed);
+    standby.check();
+    let mut other = Known::new(empty_store());
+    catch_up(&leader, &mut other, &mut 0);
+    let (here, there) = (standby.sessions(), other.sessions());
+    assert_eq!(here, there, "seed {seed}");
+    true
+}
+
+#[test]
+fn a_copy_that_is_mended_knows_what_the_others_know() {
+    let mended = (0..300).filter(|seed| stray(*seed)).count();
+    assert!(mended > 30, "only {mended} were mended");
 }

@@ -137,7 +137,8 @@ impl Store {
                 let Some(at) = self.index.find_reference(hash, reference) else {
                     return true;
                 };
-                if self.is_flushed(header) || header.deadline.has_passed(now_ms) {
+                let expiry_ms = now_ms.min(self.cleaner.expiry_limit_ms);
+                if self.is_flushed(header) || header.deadline.has_passed(expiry_ms) {
                     self.expire(reference, header, expired);
                     return true;
                 }

@@ -56,7 +56,7 @@ pub(crate) const CONTINUES: u32 = 0x7E4A_11E5;
 pub(crate) enum Control {
     /// Every entry of this key up to the position in `version` is dead. Its deadline is that of the entry that
     /// it killed: after it nothing is left that could come back. The value is the id of the segment whose file
-    /// alone holds what could come back, 0 if others may, [`OF_A_RESTART`] if a restart wrote it.
+    /// alone holds what could come back, 0 if others may, [`OF_A_RESTART`] or [`OF_A_MENDING`] if none of its own position did.
     Tombstone,
     /// The entry of this key at the position in `version` has this deadline.
     Touch,
@@ -70,6 +70,9 @@ pub(crate) enum Control {
 /// In place of a file's id in a tombstone: a restart has written it because of what it found up to the tombstone's position, which is
 /// not its own. Others may hold what could come back.
 pub(crate) const OF_A_RESTART: SegmentId = SegmentId(u64::MAX);
+/// In place of a file's id in a tombstone: a copy that was mended has written it, at the last position that counted then. It is not its
+/// own either, and others may hold what could come back.
+pub(crate) const OF_A_MENDING: SegmentId = SegmentId(u64::MAX - 1);
 
 /// What a [`Control::Note`] tells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,7 +226,10 @@ impl Header {
         match self.what {
             What::User(_) | What::Control(Control::Touch | Control::State) => true,
             What::Control(Control::Tombstone) => {
-                self.value(entry) != OF_A_RESTART.0.to_le_bytes().as_slice()
+                let file = self.value(entry);
+                ![OF_A_RESTART, OF_A_MENDING]
+                    .iter()
+                    .any(|of| file == of.0.to_le_bytes())
             }
             What::Control(Control::Note) => false,
         }

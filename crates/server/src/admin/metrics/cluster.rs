@@ -119,6 +119,16 @@ fn agent(out: &mut Text, figures: &Figures) {
             stats.terms,
         ),
         (
+            "tenure_copies_filled_total",
+            "Copies on this node that were filled from a snapshot.",
+            stats.filled,
+        ),
+        (
+            "tenure_copies_mended_total",
+            "Copies on this node that were mended, as their logs had gone on where the primary's had not.",
+            stats.mended,
+        ),
+        (
             "tenure_loop_stalls_total",
             "Times that the node's loop stood still for longer than a heartbeat allows.",
             stats.stalls,
