@@ -17,9 +17,10 @@ mod world;
 use std::collections::BTreeSet;
 
 use map::{Change, Record};
-use model::Position;
+use model::time::Deadline;
+use model::{Db, Position, Version};
 use pair::{Follower, Leader, content};
-use store::{About, Told, Touched};
+use store::{About, Kind, Space, Told, Touched};
 use world::{Replay, World, apply_and_tell, seeds};
 
 /// Bytes of keys with which a store is still mended.
@@ -220,6 +221,70 @@ fn look(follower: &mut Follower, leader: &Leader) {
         (None, None),
         "it has what it follows has"
     );
+}
+
+fn put(leader: &mut Leader, name: &str, lives: Deadline) {
+    let record = Record {
+        kind: Kind::new(0),
+        version: Version::FIRST,
+        deadline: lives,
+        value: vec![1; leader.world.tuning.segment_bytes / 20],
+    };
+    let id = (Db::ZERO, Space::Data, name.into());
+    assert!(write(leader, &[Change::Put { id, record }]));
+}
+
+/// What a restart knows of dead entries is from before the store was mended: a key that strays have only touched was not dead then. What it was
+/// stays dead all the same, though nobody writes it once more, and though all is cleaned but what it was.
+#[test]
+fn a_key_that_strays_have_only_touched_stays_dead() {
+    let mut world = World::with(1, true);
+    world.config.memory_bytes = 32 * world.tuning.segment_bytes;
+    let mut leader = Leader {
+        world,
+        batches: Vec::new(),
+    };
+    let mut follower = Follower::begin(&leader, Position::ZERO, 0);
+    let now_ms = leader.world.now_ms;
+    let [lives, longer] = [1, 2].map(|n| Deadline::after(now_ms, n * 1_000_000_000));
+    // One segment that stays as it is.
+    for n in 0..18 {
+        put(&mut leader, &format!("{n}"), lives);
+    }
+    catch_up(&mut follower, &mut leader);
+
+    let parting = follower.store.newest();
+    let id = || (Db::ZERO, Space::Data, b"7".to_vec());
+    let touch = [Change::Touch {
+        id: id(),
+        deadline: longer,
+    }];
+    let (store, next) = (&mut follower.store, parting.plus(1));
+    let stray = apply_and_tell(store, now_ms, next, &touch, &mut Vec::new());
+    assert!(stray.expect("there is room").last > parting);
+    follower.work();
+    follower.restart(&mut leader);
+    leader.begin_epoch();
+    assert!(write(&mut leader, &[Change::Delete { id: id() }]));
+    let keys = follower.store.touched_behind(parting, MOST);
+    let keys = keys.expect("it is all there").into_told();
+    let check = Told::check(&keys).expect("it was told");
+    while follower.store.mend(parting, check).is_err() {
+        follower.work();
+    }
+    for n in 0..2_000 {
+        put(&mut leader, &format!("churn {}", n % 30), Deadline::NEVER);
+        let world = &mut leader.world;
+        world.now_ms += 10;
+        world.store.maintain(world.now_ms, 20_000, &mut |_| {});
+        world.disk.drain(&mut world.store);
+        catch_up(&mut follower, &mut leader);
+        let now_ms = leader.world.now_ms;
+        follower.store.maintain(now_ms, 20_000, &mut |_| {});
+        follower.work();
+    }
+    follower.restart(&mut leader);
+    look(&mut follower, &leader);
 }
 
 fn run_all(files: bool) {
