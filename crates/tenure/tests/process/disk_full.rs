@@ -95,6 +95,13 @@ fn fill(client: &mut Client, from: u64) -> (u64, String) {
     unreachable!("there are not so many numbers");
 }
 
+fn set_all(client: &mut Client, count: u64) {
+    for i in 0..count {
+        let set = client.call(&[b"SET", key(i).as_bytes(), &value(i)]);
+        assert!(set.unwrap().is_ok());
+    }
+}
+
 fn assert_all_there(client: &mut Client, count: u64) {
     for i in 0..count {
         let reply = client.call(&[b"GET", key(i).as_bytes()]).unwrap();
@@ -170,11 +177,7 @@ fn a_segment_file_that_somebody_has_deleted_is_reported_once() {
     let dir = tempfile::tempdir().unwrap();
     let count = 3000;
     let server = Running::start(dir.path(), &[]);
-    let mut client = server.client();
-    for i in 0..count {
-        let set = client.call(&[b"SET", key(i).as_bytes(), &value(i)]);
-        assert!(set.unwrap().is_ok());
-    }
+    set_all(&mut server.client(), count);
     // Whether the end was a clean one makes no difference.
     server.kill();
     let log = Running::start(dir.path(), &[]).stop();
@@ -207,11 +210,7 @@ fn a_disowned_file_is_served_and_written_anew() {
     let dir = tempfile::tempdir().unwrap();
     let count = 3000;
     let server = Running::start(dir.path(), &[]);
-    let mut client = server.client();
-    for i in 0..count {
-        let set = client.call(&[b"SET", key(i).as_bytes(), &value(i)]);
-        assert!(set.unwrap().is_ok());
-    }
+    set_all(&mut server.client(), count);
     server.kill();
     let files = std::fs::read_dir(dir.path().join("segments")).unwrap();
     let files: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
@@ -221,13 +220,7 @@ fn a_disowned_file_is_served_and_written_anew() {
     }
     let server = Running::start(dir.path(), &["--sync", "always"]);
     let mut client = server.client();
-    let all_are_there = |client: &mut Client| {
-        for i in 0..count {
-            let reply = client.call(&[b"GET", key(i).as_bytes()]).unwrap();
-            assert_eq!(reply, Reply::Bulk(Some(value(i))));
-        }
-    };
-    all_are_there(&mut client);
+    assert_all_there(&mut client, count);
     let began = Instant::now();
     while files.iter().any(|file| disowned(file).exists()) {
         assert!(began.elapsed() < PATIENCE, "some are still there");
@@ -237,7 +230,7 @@ fn a_disowned_file_is_served_and_written_anew() {
     let whole = !log.contains("is missing") && !log.contains("damage in");
     assert!(whole, "{log}");
     let server = Running::start(dir.path(), &[]);
-    all_are_there(&mut server.client());
+    assert_all_there(&mut server.client(), count);
 }
 
 fn flip(file: &PathBuf, bit: u64) {
@@ -251,15 +244,7 @@ fn a_flipped_bit_is_reported_and_never_served() {
     let dir = tempfile::tempdir().unwrap();
     let count = 3000;
     let server = Running::start(dir.path(), &[]);
-    let mut client = server.client();
-    for i in 0..count {
-        assert!(
-            client
-                .call(&[b"SET", key(i).as_bytes(), &value(i)])
-                .unwrap()
-                .is_ok()
-        );
-    }
+    set_all(&mut server.client(), count);
     server.stop();
     // In the first entry, in the middle of the file, near its end.
     for place in [64 * 8 + 77, 31_000_003, 66_000_000] {
