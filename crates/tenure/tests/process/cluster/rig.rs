@@ -219,6 +219,9 @@ pub struct ClusterClient {
     refusal: String,
 }
 
+/// More than one for each node that could have been handed a shard meanwhile are a circle.
+const MOST_REDIRECTIONS: usize = 5;
+
 impl ClusterClient {
     /// Sends a command about `key` once, to where the key seems to be. `None`: it was redirected, or told to wait, and did not happen. An
     /// error: nobody knows.
@@ -242,6 +245,24 @@ impl ClusterClient {
                 Err(error)
             }
         }
+    }
+
+    /// As [`ClusterClient::once`], and follows redirections: there may be several where leading is handed over and over again. `None`: it was told to
+    /// wait.
+    pub fn redirected(&mut self, key: &str, words: &[&str]) -> std::io::Result<Option<Reply>> {
+        for _ in 0..MOST_REDIRECTIONS {
+            self.refusal.clear();
+            let reply = self.once(key, words)?;
+            if reply.is_some() || !self.refusal.is_empty() {
+                return Ok(reply);
+            }
+        }
+        Ok(None)
+    }
+
+    /// What it was told last when it was told to wait.
+    pub fn refusal(&self) -> &str {
+        &self.refusal
     }
 
     fn understand(&mut self, key: &str, reply: Reply) -> Option<Reply> {
