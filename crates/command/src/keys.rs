@@ -7,7 +7,7 @@ mod scan;
 pub use object::{
     MAX_LISTPACK_ENTRIES, MAX_LISTPACK_VALUE_BYTES, encoding, freq, idletime, refcount,
 };
-pub use scan::{keys, randomkey, scan, scan_cursor, scan_options, scanned_slot};
+pub use scan::{keys, randomkey, scan, scan_cursor, scan_options, scanned_slot, slot_at};
 
 use model::Db;
 use shard::Place;

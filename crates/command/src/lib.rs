@@ -44,7 +44,7 @@ pub use dispatch::{
 pub use failure::Failure;
 pub use glob::matches;
 pub use introspection::manual;
-pub use keys::scanned_slot;
+pub use keys::{scanned_slot, slot_at};
 pub use server::{CommandStats, Pause, Process, Server, Settings, Stats};
 pub use shard::Attempt;
 pub use slowlog::{SlowEntry, SlowLog};

@@ -300,11 +300,19 @@ pub fn disown(segments: &Path, segment: SegmentId) -> io::Result<()> {
     unless_missing(fs::rename(from, disowned_path(segments, segment)))
 }
 
-/// Deletes a segment file, whatever it is called.
+/// Deletes a segment file, whatever it is called. One that is not there is done with.
 pub fn delete(segments: &Path, segment: SegmentId) -> io::Result<()> {
-    unless_missing(fs::remove_file(segment_path(segments, segment)))?;
-    unless_missing(fs::remove_file(disowned_path(segments, segment)))?;
-    sync_directory(segments)
+    for path in [
+        segment_path(segments, segment),
+        disowned_path(segments, segment),
+    ] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+            Ok(()) => return sync_directory(segments),
+        }
+    }
+    Ok(())
 }
 
 /// Moves a damaged segment file aside, under a name that no other has.

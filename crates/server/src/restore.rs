@@ -200,11 +200,7 @@ fn read(mut job: Job, scanner: Scanner) -> io::Result<ScannedSegment> {
     let len = len.min(most as u64) as usize;
     file.read_exact_at(&mut job.region.bytes_mut()[..len], 0)?;
     let scanned = scanner.scan(job.of.id, job.region, len);
-    Ok(if job.of.disowned {
-        scanned.disowned()
-    } else {
-        scanned
-    })
+    Ok(scanned.disowned(job.of.disowned))
 }
 
 /// One line for what was found, and one for each thing that needs a look.

@@ -75,11 +75,7 @@ impl Image {
         let len = self.bytes.len().min(region.bytes().len());
         region.bytes_mut()[..len].copy_from_slice(&self.bytes[..len]);
         let scanned = restore.scanner().scan(self.segment, region, len);
-        restore.add(if self.disowned {
-            scanned.disowned()
-        } else {
-            scanned
-        });
+        restore.add(scanned.disowned(self.disowned));
         Ok(())
     }
 }

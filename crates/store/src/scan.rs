@@ -82,10 +82,10 @@ pub struct ScannedSegment {
 }
 
 impl ScannedSegment {
-    /// Its file bears the mark of [`crate::DiskOp::Disown`]: what was read is what the operating system has, and the disk may have less.
+    /// Whether its file bears the mark of [`crate::DiskOp::Disown`]: then what was read is what the operating system has, and the disk may have less.
     #[must_use]
-    pub fn disowned(mut self) -> Self {
-        self.disowned = true;
+    pub fn disowned(mut self, disowned: bool) -> Self {
+        self.disowned = disowned;
         self
     }
 

@@ -82,7 +82,9 @@ pub fn scan_options<'a>(
 
 const INVALID_SLOT: Failure = Failure::text("ERR Invalid or out of range slot");
 
-fn slot_at(arguments: Arguments<'_>, at: usize) -> Option<Slot> {
+/// The slot whose number stands there.
+#[must_use]
+pub fn slot_at(arguments: Arguments<'_>, at: usize) -> Option<Slot> {
     let number = arguments.integer(at).ok()?;
     u16::try_from(number).ok().and_then(Slot::new)
 }

@@ -188,8 +188,7 @@ fn slot_asked_about(prepared: Prepared, arguments: Arguments<'_>) -> Option<Slot
     if !asks || !spec.fits(arguments.len()) {
         return None;
     }
-    let number = arguments.integer(2).ok()?;
-    u16::try_from(number).ok().and_then(Slot::new)
+    command::slot_at(arguments, 2)
 }
 
 /// The slot that a `SCAN` names: whoever leads its shard goes through that one's keys.

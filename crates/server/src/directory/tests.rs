@@ -175,6 +175,8 @@ fn a_disowned_file_is_found_as_such_and_goes_as_any_other() {
     delete(&segments, SegmentId(1)).unwrap();
     delete(&segments, SegmentId(1)).unwrap();
     assert_eq!(found(), [(3, false)]);
+    // Nor is there anything left to do where the folder of a copy is gone.
+    delete(&dir.path().join("gone"), SegmentId(1)).unwrap();
     let aside = dir.path().join("quarantine");
     let aside = std::fs::read(segment_path(&aside, SegmentId(2)));
     assert_eq!(aside.unwrap(), b"bytes");

@@ -294,11 +294,7 @@ impl Disk {
                 let mut region = restore.region().expect("memory");
                 region.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
                 let scanned = scanner.scan(id, region, bytes.len());
-                restore.add(if *disowned {
-                    scanned.disowned()
-                } else {
-                    scanned
-                });
+                restore.add(scanned.disowned(*disowned));
             }
             ids = restore.put_off();
         }
