@@ -10,7 +10,8 @@
 //!   was never synced may be gone, and a deleted one may be back.
 //! - A write or a sync may fail. After a failed sync the pages count as clean, as in Linux: a later sync
 //!   that succeeds does not make them durable (research on fsync failures, ATC 2020). If the process died before it was
-//!   told, the next one is. If it was told, the file is disowned at once, as the server does it; a mark may be lost with the power.
+//!   told, the next one is. If it was told, the file is disowned at once, as the server does it; such a mark may be lost with the power, one
+//!   that was asked for is not.
 
 mod crash;
 mod file;
@@ -236,6 +237,9 @@ impl Disk {
                     return Err(IO);
                 }
                 self.disown(segment);
+                if let Some(file) = self.files.get_mut(&segment) {
+                    file.disowned_for_good = true;
+                }
                 Ok(())
             }
             DiskOp::Delete { segment } | DiskOp::Quarantine { segment } => {

@@ -162,6 +162,16 @@ impl Files {
         self.resync.push(id);
     }
 
+    /// The file is to be disowned, and the segment to be replaced then.
+    pub(crate) fn disown(&mut self, id: SegmentId, slot: usize) {
+        self.disowned.push(Disowned {
+            id,
+            slot,
+            asked: false,
+            not_before_ms: 0,
+        });
+    }
+
     /// The segment needs a fresh file.
     pub(crate) fn queue_replacement(&mut self, slot: usize) {
         self.failed.push(slot);
@@ -262,6 +272,17 @@ impl Store {
         });
     }
 
+    /// Whether every file that a restart found damaged or hollow is replaced and gone: until then the next restart finds it once more.
+    #[must_use]
+    pub fn is_repaired(&self) -> bool {
+        let files = &self.files;
+        let is_replaced = |slot: &usize| !self.segment(*slot).file.replacement;
+        files.failed.is_empty()
+            && files.disowned.is_empty()
+            && files.active.iter().all(is_replaced)
+            && !files.condemned.iter().any(|file| file.quarantine)
+    }
+
     /// Moves what the disk shall do next to `ops`. Called once at the end of each turn of the loop.
     pub fn take_disk_ops(&mut self, ops: &mut Vec<DiskOp>) {
         self.floor.mark(self.appended, self.newest);
@@ -352,7 +373,8 @@ impl Store {
         if self.files.condemned.is_empty() {
             return;
         }
-        let (synced, recorded, now_ms) = (self.synced(), self.floor.recorded, self.files.now_ms);
+        let (synced, recorded, now_ms) =
+            (self.synced_point(), self.floor.recorded, self.files.now_ms);
         for file in &mut self.files.condemned {
             let is_safe = file.after <= synced && file.newest <= recorded;
             if !file.asked && is_safe && file.not_before_ms <= now_ms {
@@ -391,7 +413,7 @@ impl Store {
     }
 
     /// Everything appended up to here survives a loss of power.
-    fn synced(&self) -> u64 {
+    pub(crate) fn synced_point(&self) -> u64 {
         if !(self.files.resync.is_empty() && self.files.resyncing.is_empty()) {
             return 0;
         }
@@ -407,7 +429,7 @@ impl Store {
     }
 
     fn update_persisted(&mut self) {
-        let synced = self.synced();
+        let synced = self.synced_point();
         self.floor.advance(synced);
         let now = match self.config.sync {
             SyncMode::Always => synced,
@@ -627,12 +649,7 @@ impl Store {
         let segment = self.segment_mut(slot);
         segment.file.stage = Stage::Failed;
         let id = segment.id;
-        self.files.disowned.push(Disowned {
-            id,
-            slot,
-            asked: false,
-            not_before_ms: 0,
-        });
+        self.files.disown(id, slot);
         self.files.broken = Some(error);
     }
 
@@ -676,6 +693,10 @@ impl Store {
         self.write_header(slot);
         self.activate(slot);
         self.condemn(old, bytes, first_position, quarantine);
+        if quarantine && let Some(old) = self.files.condemned.last_mut() {
+            // Every position that passed in it is in the new one: no floor need be told first.
+            old.newest = Position::ZERO;
+        }
     }
 
     /// Bytes of a segment in memory, as a [`DiskOp::Write`] names them. They stay where they are until the op is

@@ -23,10 +23,12 @@ use crate::entry::format::{self, Control, Header, Note, Salt, What};
 use crate::expiry::NEVER;
 use crate::index::Reference;
 use crate::pages::{Pages, Region, whole_pages};
-use crate::scan::{End, Found, Range, ScannedSegment, Scanner};
+use crate::scan::{End, Found, Range, ScannedSegment, Scanner, Trace};
 use crate::segment::{File, Segment, Stage};
 use crate::store::{Store, Tuning};
 
+/// Of how many positions up to the floor it is known whether they were found.
+const LOOKED_AT: u64 = 1 << 16;
 /// Entries whose index buckets are fetched together.
 const AHEAD: usize = 16;
 
@@ -45,6 +47,9 @@ pub struct RestoreReport {
     pub torn: Vec<Range>,
     /// Damaged pieces: their files are quarantined, what passes in them is served.
     pub damaged: Vec<Range>,
+    /// Pieces that do not pass, behind all that the log knows to be synced: a loss of power leaves such. Their files are quarantined, what
+    /// passes in them is served, as far as nothing before it is missing.
+    pub hollow: Vec<Range>,
     /// Files of another directory or under a wrong name: quarantined, nothing of them is served.
     pub foreign: Vec<SegmentId>,
     /// Segments that should be there and are not.
@@ -57,6 +62,20 @@ pub struct RestoreReport {
     pub latest_ms: u64,
 }
 
+impl RestoreReport {
+    /// Whether nothing is lost that was there when the process ended, if the machine did not end with it.
+    #[must_use]
+    pub fn is_whole(&self) -> bool {
+        self.hollow.is_empty() && self.is_beginning()
+    }
+
+    /// Whether the store is a beginning of the log that it was: nothing is lost but, with the power, what had not been synced.
+    #[must_use]
+    pub fn is_beginning(&self) -> bool {
+        self.damaged.is_empty() && self.foreign.is_empty() && self.missing.is_empty()
+    }
+}
+
 /// A store being restored.
 pub struct Restore {
     store: Store,
@@ -65,8 +84,8 @@ pub struct Restore {
     entries: Vec<usize>,
     /// What the log says of itself.
     known: Known,
-    /// Positions past the floor, as far as it was known when they were found.
-    past_floor: Positions,
+    /// Positions past the floor, as far as it was known when they were found, and some before it.
+    recent: Positions,
     /// Segments that may hold what has to be cut.
     put_off: Vec<SegmentId>,
     /// Where the log ends, once that is decided.
@@ -93,7 +112,7 @@ impl Restore {
             report: RestoreReport::default(),
             entries: Vec::new(),
             known: Known::default(),
-            past_floor: Positions::default(),
+            recent: Positions::default(),
             put_off: Vec::new(),
             end: None,
             cuts_found: BTreeSet::new(),
@@ -120,8 +139,11 @@ impl Restore {
         self.store.files.taken(scanned.id);
         self.known.learn(&scanned.known);
         self.report.newest = self.report.newest.max(scanned.newest);
-        if self.end.is_none() && scanned.newest > self.known.floor {
+        if self.end.is_none() && scanned.newest > self.low() {
             self.note_positions(&scanned);
+        }
+        let is_recent = scanned.newest > self.known.floor || scanned.may_be_hollow();
+        if self.end.is_none() && is_recent {
             self.put_off.push(scanned.id);
             return;
         }
@@ -140,27 +162,57 @@ impl Restore {
             return;
         }
         self.report.torn.extend(scanned.torn);
-        self.report.damaged.extend(&scanned.damage);
+        let is_hollow = scanned.may_be_hollow() && self.is_behind(scanned.trace);
+        let wrong = if is_hollow {
+            &mut self.report.hollow
+        } else {
+            &mut self.report.damaged
+        };
+        wrong.extend(&scanned.damage);
         self.report.entries += scanned.found.len() as u64;
-        self.adopt(scanned);
+        self.adopt(scanned, is_hollow);
         self.keep_to_limit();
     }
 
     fn note_positions(&mut self, scanned: &ScannedSegment) {
+        let low = self.low();
         for one in &scanned.found {
             let entry = &scanned.region.bytes()[one.offset..];
             let header = Header::read(entry);
-            if header.position > self.known.floor && header.shows_position(entry) {
-                self.past_floor.insert(header.position);
+            if header.position > low && header.shows_position(entry) {
+                self.recent.insert(header.position);
             }
         }
+    }
+
+    /// Positions up to here are not looked at one by one.
+    fn low(&self) -> Position {
+        Position::from_raw(self.known.floor.raw().saturating_sub(LOOKED_AT))
+    }
+
+    /// Whether what left this trace was not in the log yet when that was synced up to the floor. A segment is written from its beginning to its
+    /// end, so nothing up to the floor stood behind an entry that is not before it, nor where all positions from such an entry to the floor are
+    /// in the log anyway.
+    fn is_behind(&self, trace: Trace) -> bool {
+        let floor = self.known.floor;
+        let reaches = |before: Position| {
+            let known = Known {
+                floor: before,
+                cuts: self.known.cuts.clone(),
+            };
+            before >= floor || (before >= self.low() && known.end(&self.recent) >= floor)
+        };
+        trace.is_blank
+            || trace.there > floor
+            || trace.oldest.is_some_and(|oldest| oldest > floor)
+            || trace.before.is_some_and(reaches)
     }
 
     /// Decides where the log ends, for which every segment must have been added once, and gives the segments that could not
     /// be taken in before that was known: each is to be scanned and added again. They are few, those written in the last
     /// seconds, and this way they take no memory meanwhile.
     pub fn put_off(&mut self) -> Vec<SegmentId> {
-        self.end.get_or_insert(self.known.end(&self.past_floor));
+        self.end.get_or_insert(self.known.end(&self.recent));
         core::mem::take(&mut self.put_off)
     }
 
@@ -179,7 +231,7 @@ impl Restore {
         self.cuts_found.extend(cuts);
     }
 
-    fn adopt(&mut self, scanned: ScannedSegment) {
+    fn adopt(&mut self, scanned: ScannedSegment, is_hollow: bool) {
         let (damaged, disowned) = (!scanned.damage.is_empty(), scanned.disowned);
         let ScannedSegment {
             id,
@@ -218,8 +270,10 @@ impl Restore {
             End::Open if damaged => self.store.stand_alone(slot),
             End::Open => self.store.seal_segment(slot),
         }
-        if damaged || disowned {
-            self.store.give_up_file(slot, damaged);
+        match damaged || disowned {
+            true if is_hollow && !disowned => self.store.disown_file(slot),
+            true => self.store.give_up_file(slot, damaged),
+            false => {}
         }
     }
 
@@ -462,6 +516,16 @@ impl Store {
             format::finish(segment.entry_mut(offset), salt, true, false);
         }
         self.seal_segment(slot);
+    }
+
+    /// The power has left holes in the file: it is disowned, so that the next start does not take them for damage when the log tells that it is
+    /// synced beyond them, then replaced.
+    fn disown_file(&mut self, slot: usize) {
+        let file = &mut self.segment_mut(slot).file;
+        (file.stage, file.quarantine) = (Stage::Failed, true);
+        self.activate(slot);
+        let id = self.segment(slot).id;
+        self.files.disown(id, slot);
     }
 
     /// The file is damaged, and to be kept aside, or was disowned: it is to be replaced.

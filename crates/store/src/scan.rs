@@ -19,6 +19,8 @@ use crate::pages::Region;
 
 /// Bytes of checksums that a search for the end of damage may compute, in segments.
 const SEARCH_EFFORT: usize = 64;
+/// What a disk writes as one, in bytes.
+const SECTOR_BYTES: usize = 512;
 
 /// Reads segments back. Made by [`crate::Restore::scanner`]; goes to any thread.
 #[derive(Clone, Copy, Debug)]
@@ -79,6 +81,22 @@ pub struct ScannedSegment {
     pub(crate) end: End,
     pub(crate) torn: Option<Range>,
     pub(crate) damage: Vec<Range>,
+    /// What stands where the first damage is.
+    pub(crate) trace: Trace,
+}
+
+/// What is left where something does not pass. Whether that is damage, or was lost with the power before it was synced, shows when it is known
+/// how far the log was synced ([`crate::Restore`]).
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Trace {
+    /// The newest position in front of it; `None` where the segment's own header does not pass.
+    pub(crate) before: Option<Position>,
+    /// There: the oldest position in the file.
+    pub(crate) oldest: Option<Position>,
+    /// There are zeros, as in a file of which nothing was written there yet; or the disk has failed to take it.
+    pub(crate) is_blank: bool,
+    /// If what stands there was the header of an entry: the position of that.
+    pub(crate) there: Position,
 }
 
 impl ScannedSegment {
@@ -86,7 +104,17 @@ impl ScannedSegment {
     #[must_use]
     pub fn disowned(mut self, disowned: bool) -> Self {
         self.disowned = disowned;
+        if disowned {
+            self.trace.is_blank = true;
+        }
         self
+    }
+
+    /// Whether something is damaged that may as well have been lost with the power.
+    pub(crate) fn may_be_hollow(&self) -> bool {
+        // What a file holds is synced before it is cut.
+        let is_cut = self.file_len < self.region.bytes().len();
+        !self.damage.is_empty() && (!is_cut || self.disowned)
     }
 
     /// A whole file without a header and without anything that passes was torn in its very first write: nothing of it was
@@ -136,6 +164,7 @@ impl Scanner {
             end: End::Open,
             torn: None,
             damage: Vec::new(),
+            trace: Trace::default(),
         };
         if !empty && !foreign {
             let mut walk = Walk::new(self, &scanned);
@@ -148,11 +177,17 @@ impl Scanner {
                 torn,
                 tail,
                 end,
+                trace,
                 ..
             } = walk;
+            scanned.trace = trace;
             (scanned.found, scanned.damage, scanned.torn) = (found, damage, torn);
             (scanned.tail, scanned.end) = (tail, end);
             (scanned.newest, scanned.known) = (newest, known);
+            if scanned.header.is_none() {
+                scanned.trace.before = None;
+                scanned.trace.oldest = oldest(&scanned);
+            }
             scanned.take_for_empty();
             if !scanned.damage.is_empty() {
                 pull_together(&mut scanned);
@@ -181,6 +216,7 @@ struct Walk<'a> {
     complete: usize,
     batch: Option<usize>,
     damage: Vec<Range>,
+    trace: Trace,
     torn: Option<Range>,
     tail: usize,
     end: End,
@@ -204,6 +240,7 @@ impl<'a> Walk<'a> {
             complete: 0,
             batch: None,
             damage: Vec::new(),
+            trace: Trace::default(),
             torn: None,
             tail: SEGMENT_HEADER,
             end: End::Open,
@@ -215,11 +252,31 @@ impl<'a> Walk<'a> {
     }
 
     fn damaged(&mut self, from: usize, to: usize) {
+        if self.damage.is_empty() {
+            self.trace = self.trace_at(from);
+        }
         self.damage.push(Range {
             segment: self.id,
             offset: from,
             len: to - from,
         });
+    }
+
+    fn trace_at(&self, at: usize) -> Trace {
+        let rest = &self.bytes[at..];
+        // What a disk loses it loses by sectors.
+        let sector = (at + 1).next_multiple_of(SECTOR_BYTES) - at;
+        let header = rest.get(..HEADER_BYTES).filter(|_| at >= SEGMENT_HEADER);
+        let header = header.map(Header::read);
+        let is_likely = |header: &Header| header.position.epoch() <= self.highest_epoch;
+        Trace {
+            before: Some(self.newest),
+            oldest: None,
+            is_blank: is_zero(&rest[..rest.len().min(sector)]),
+            there: header
+                .filter(is_likely)
+                .map_or(Position::ZERO, |header| header.position),
+        }
     }
 
     fn run(&mut self) {
@@ -373,6 +430,13 @@ impl<'a> Walk<'a> {
             End::Open => self.torn = (used > 0).then_some(range),
         }
     }
+}
+
+/// The oldest position of what passed.
+fn oldest(scanned: &ScannedSegment) -> Option<Position> {
+    let entries = scanned.found.iter();
+    let positions = entries.map(|one| Header::read(&scanned.region.bytes()[one.offset..]).position);
+    positions.min()
 }
 
 /// Moves the entries that passed together, so that the region holds nothing else. They stand alone from then

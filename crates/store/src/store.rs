@@ -490,6 +490,12 @@ impl Store {
         self.tuning.files.then_some(self.config.sync)
     }
 
+    /// Everything up to here survives a loss of power.
+    #[must_use]
+    pub fn synced(&self) -> LogPoint {
+        LogPoint(self.synced_point())
+    }
+
     /// Everything that was appended so far, by whoever wrote the files that the store was restored from, too.
     #[must_use]
     pub fn appended(&self) -> LogPoint {

@@ -112,7 +112,7 @@ fn every_flipped_bit_of_a_segment_is_found() {
             disk.files.get_mut(&id).expect("there").bytes[bit / 8] ^= 1 << (bit % 8);
             let (mut store, report) = restore(&mut disk);
             store.check();
-            let wrong = !report.damaged.is_empty() || !report.torn.is_empty();
+            let wrong = !report.is_whole() || !report.torn.is_empty();
             assert!(
                 wrong,
                 "bit {bit} of byte {} of {used}, sealed: {seal}",
@@ -125,7 +125,7 @@ fn every_flipped_bit_of_a_segment_is_found() {
                 "bit {bit}: one batch at most is lost: {keys:?}"
             );
             if bit % 97 == 0 {
-                heals(&mut disk, &mut store, &keys, report.damaged.is_empty());
+                heals(&mut disk, &mut store, &keys, report.is_whole());
             }
         }
     }
@@ -141,7 +141,7 @@ fn heals(disk: &mut Disk, store: &mut Store, keys: &[u8], torn_only: bool) {
     }
     assert_eq!(disk.quarantined.is_empty(), torn_only);
     let (store, report) = restore(disk);
-    assert_eq!((&report.damaged, &report.torn), (&vec![], &vec![]));
+    assert!(report.is_whole() && report.torn.is_empty(), "{report:?}");
     assert_eq!(served(&store), keys);
 }
 
@@ -168,7 +168,7 @@ fn a_first_write_that_was_torn_is_told_once() {
     bytes.fill(0);
     bytes[100] = 1;
     let (_, report) = restore(&mut disk);
-    assert!(report.damaged.is_empty(), "{report:?}");
+    assert!(report.is_whole(), "{report:?}");
     assert_eq!(report.torn.len(), 1, "{report:?}");
 }
 

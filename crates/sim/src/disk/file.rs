@@ -21,6 +21,8 @@ pub struct File {
     pub closed: bool,
     /// It bears the mark of a file that has failed.
     pub(super) disowned: bool,
+    /// And the power cannot take that.
+    pub(super) disowned_for_good: bool,
 }
 
 impl File {
@@ -36,6 +38,7 @@ impl File {
             owes_error: false,
             closed: false,
             disowned: false,
+            disowned_for_good: false,
         }
     }
 
@@ -111,7 +114,7 @@ impl File {
         self.durable_len = self.len;
         self.cached.clone_from(&self.durable);
         self.entered = true;
-        self.disowned &= random.chance(5_000);
+        self.disowned &= self.disowned_for_good || random.chance(5_000);
         lost
     }
 

@@ -135,8 +135,7 @@ impl World {
         damaged: Option<(SegmentId, usize)>,
         how: Crash,
     ) -> Result<(), String> {
-        let whole =
-            report.damaged.is_empty() && report.missing.is_empty() && report.foreign.is_empty();
+        let whole = report.is_whole();
         // A loss of power may have torn that very piece.
         let torn = |(segment, at): (SegmentId, usize)| {
             let mut torn = report.torn.iter();
