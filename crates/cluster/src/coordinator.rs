@@ -4,9 +4,12 @@
 //! again within a second by whoever comes next, everything else stands in the map. It never writes; it proposes, and the
 //! [`crate::agent`] makes each proposal a transaction that compares the role's record and all that it was made from.
 
-use alloc::{collections::BTreeSet, vec::Vec};
+use alloc::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
-use model::{CopySet, NodeId, Phase, ServedSet, ShardConfig, ShardId, limits};
+use model::{CopySet, NodeId, Phase, ShardConfig, ShardId, limits};
 
 use crate::{
     balance,
@@ -27,6 +30,7 @@ use crate::{
 pub use operate::{Command, Refusal};
 
 mod operate;
+mod revive;
 
 /// What the coordinator remembers.
 #[derive(Clone, Debug, Default)]
@@ -36,6 +40,8 @@ pub struct Coordinator {
     /// Places with a transaction under way: nothing else is proposed for them.
     pending: BTreeSet<Place>,
     balanced_ms: u64,
+    /// Since when too few members of a shard are left to prove what was acknowledged.
+    unproved: BTreeMap<ShardId, u64>,
 }
 
 /// A record that should change, and why. The request is filled in by who makes it a transaction.
@@ -43,8 +49,8 @@ pub struct Coordinator {
 pub enum Proposal {
     /// A shard's configuration.
     Shard(ShardId, ShardRecord, Reason),
-    /// A forced recovery, with what it may lose.
-    Forced(ShardId, ShardRecord, LossRecord),
+    /// The recovery of a shard of which too few members are left, with what it may lose.
+    Revival(ShardId, ShardRecord, LossRecord, Reason),
     /// A node's state.
     Node(NodeId, NodeRecord),
     /// A node is to be forgotten.
@@ -66,7 +72,7 @@ impl Proposal {
     pub fn places(&self) -> Vec<Place> {
         match self {
             Self::Shard(shard, ..) => alloc::vec![Place::Shard(*shard)],
-            Self::Forced(shard, _, loss) => {
+            Self::Revival(shard, _, loss, _) => {
                 alloc::vec![Place::Shard(*shard), Place::Loss(*shard, loss.epoch)]
             }
             Self::Node(node, _) | Self::Forget(node) => alloc::vec![Place::Node(*node)],
@@ -77,7 +83,7 @@ impl Proposal {
     fn is_urgent(&self) -> bool {
         match self {
             Self::Shard(_, _, reason) => matches!(reason, Reason::Failover | Reason::Reform),
-            Self::Forced(..) => true,
+            Self::Revival(..) => true,
             Self::Node(..) | Self::Forget(_) => false,
         }
     }
@@ -161,7 +167,12 @@ impl Coordinator {
                 .is_some_and(|record| record.config.copies().contains(member))
         });
         if let Some(situation) = Situation::new(map, court, &self.brake, &self.reports, now_ms) {
-            wishes.proposals = propose(&situation, detector, me, self.balanced_ms <= now_ms);
+            self.unproved = unproved(&situation, &self.unproved);
+            wishes.proposals = revivals(&situation, &self.unproved);
+            let may_balance = self.balanced_ms <= now_ms && wishes.proposals.is_empty();
+            wishes
+                .proposals
+                .extend(propose(&situation, detector, me, may_balance));
         }
         wishes.proposals.retain(|proposal| {
             !proposal
@@ -222,6 +233,22 @@ fn propose(
     proposals
 }
 
+/// The shards that cannot be proved, each since when.
+fn unproved(situation: &Situation<'_>, before: &BTreeMap<ShardId, u64>) -> BTreeMap<ShardId, u64> {
+    let shards = situation.map.shards().iter();
+    let shards = shards.filter(|(_, record)| !situation.is_provable(record));
+    let since = |shard: &ShardId| before.get(shard).copied().unwrap_or(situation.now_ms);
+    shards.map(|(shard, _)| (*shard, since(shard))).collect()
+}
+
+fn revivals(situation: &Situation<'_>, unproved: &BTreeMap<ShardId, u64>) -> Vec<Proposal> {
+    let revivals = unproved.iter().filter_map(|(&shard, since_ms)| {
+        let record = &situation.map.shards()[&shard];
+        revive::from_relics(situation, shard, record, situation.now_ms - since_ms)
+    });
+    revivals.collect()
+}
+
 fn shard_proposal(record: &ShardRecord, decision: &Decision) -> Proposal {
     let record = ShardRecord {
         config: decision.config,
@@ -247,7 +274,7 @@ fn is_calm(situation: &Situation<'_>) -> bool {
 /// Copies that decisions of one look around have given to nodes, which the situation does not show yet.
 #[derive(Debug, Default)]
 struct Budget {
-    given: alloc::collections::BTreeMap<NodeId, usize>,
+    given: BTreeMap<NodeId, usize>,
 }
 
 impl Budget {
@@ -363,16 +390,4 @@ fn place(shard: ShardId, sites: &mut [Site], copies: usize) -> Vec<Site> {
         held.push(site);
     }
     held
-}
-
-/// The set that a forced recovery takes everything from.
-fn served_by(record: &ShardRecord, survivor: model::Member) -> ServedSet {
-    let epoch = match record.config.phase() {
-        Phase::Recovering { from } => from.map_or(0, |from| from.epoch),
-        Phase::Serving => record.config.epoch(),
-    };
-    ServedSet {
-        epoch,
-        copies: CopySet::new(&[survivor], 1),
-    }
 }

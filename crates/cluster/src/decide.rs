@@ -17,7 +17,8 @@
 //!
 //! Replacing and growing give nothing to a node that is being drained; re-forming does, if there is no other.
 //!
-//! Every one of them waits unless enough members of the set that last served are alive to prove what was acknowledged.
+//! Every one of them waits unless enough members of the set that last served are alive to prove what was acknowledged. Where their lives are
+//! over, as after a loss of power, and too few are left: `coordinator::revive`.
 
 use alloc::vec::Vec;
 
@@ -48,6 +49,8 @@ pub enum Reason {
     HandOver,
     /// An operator said so.
     Forced,
+    /// Too few lives of the set that last served go on; it is recovered from what they have left.
+    Relics,
 }
 
 /// A shard's next configuration.

@@ -407,7 +407,7 @@ const fn crc32c_table() -> [u32; 256] {
 static CRC32C: [u32; 256] = crc32c_table();
 
 /// Records are short and rare: a table does.
-fn crc32c(bytes: &[u8]) -> u32 {
+pub fn crc32c(bytes: &[u8]) -> u32 {
     let crc = bytes.iter().fold(!0u32, |crc, &byte| {
         (crc >> 8) ^ CRC32C[usize::from(crc as u8 ^ byte)]
     });

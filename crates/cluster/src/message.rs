@@ -3,7 +3,8 @@
 //! ```text
 //!  16 heartbeat  from member, term u64, map u64, flags u8, listens to u16, suspect count u16, named u8, members
 //!  17 report     from member, count u16, (shard u16, epoch u32, position u64, bytes u64, writes/s u32, complete u8, unreachable u8,
-//!                resigned u8 (0 no, 1 yes, 2 in favour of; 128 more where the disk fails), favoured u32)...
+//!                resigned u8 (0 no, 1 yes, 2 in favour of; 128 more where the disk fails, 64 of a relic, 32 if that is damaged),
+//!                favoured u32, [life u128 of a relic])...
 //!  18 question   from member
 //! ```
 //!
@@ -80,6 +81,18 @@ pub struct CopyStatus {
     pub resigned: Resigned,
     /// Whether the disk of its node takes no more of the log, or did not until a short while ago.
     pub disk_fails: bool,
+    /// Set if this is no copy of the node's present life, but what an earlier one has left.
+    pub relic: Option<Relic>,
+}
+
+/// What an earlier life of a node has left of its copy of a shard: a beginning of the log that it had. Where too few lives of a set go on, as
+/// when all machines have lost their power, the shard is recovered from relics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Relic {
+    /// Whose copy it was.
+    pub life: Incarnation,
+    /// Whether something in the middle of it may be missing: then only an operator may have recourse to it.
+    pub damaged: bool,
 }
 
 /// Whether a primary has given up: it started again and does not know what it had served, or it cannot get at the longest log.
@@ -133,6 +146,10 @@ const IS_ANSWER: u8 = 2;
 const IS_LEAVING: u8 = 4;
 /// Beside what a copy has resigned.
 const DISK_FAILS: u8 = 128;
+/// Beside that: a life follows.
+const IS_RELIC: u8 = 64;
+/// Beside that.
+const IS_DAMAGED: u8 = 32;
 
 fn flag(is_set: bool, bit: u8) -> u8 {
     u8::from(is_set) * bit
@@ -198,8 +215,14 @@ impl Record for Report {
             out.u8(copy.complete);
             out.u8(copy.unreachable);
             let (code, favoured) = copy.resigned.code();
-            out.u8(code | flag(copy.disk_fails, DISK_FAILS));
+            let relic = copy
+                .relic
+                .map_or(0, |relic| IS_RELIC | flag(relic.damaged, IS_DAMAGED));
+            out.u8(code | flag(copy.disk_fails, DISK_FAILS) | relic);
             out.u32(favoured);
+            if let Some(relic) = copy.relic {
+                out.u128(relic.life.0);
+            }
         }
     }
 
@@ -223,7 +246,17 @@ impl CopyStatus {
         let writes_per_s = from.u32()?;
         let (complete, unreachable) = (from.u8()?, from.u8()?);
         let (code, favoured) = (from.u8()?, from.u32()?);
-        let resigned = Resigned::of(code & !DISK_FAILS, favoured).ok_or(Damage::Value)?;
+        let flags = DISK_FAILS | IS_RELIC | IS_DAMAGED;
+        let resigned = Resigned::of(code & !flags, favoured).ok_or(Damage::Value)?;
+        let damaged = code & IS_DAMAGED != 0;
+        let relic = match code & IS_RELIC {
+            0 if damaged => return Err(Damage::Value),
+            0 => None,
+            _ => Some(Relic {
+                life: Incarnation(from.u128()?),
+                damaged,
+            }),
+        };
         Ok(Self {
             shard,
             epoch,
@@ -234,6 +267,7 @@ impl CopyStatus {
             unreachable,
             resigned,
             disk_fails: code & DISK_FAILS != 0,
+            relic,
         })
     }
 }

@@ -94,19 +94,19 @@ pub struct ShardRecord {
     pub request: RequestId,
 }
 
-/// What a forced recovery went without, and may therefore have lost.
+/// What a recovery went without for which too few members were left, and may therefore have lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LossRecord {
     /// The shard.
     pub shard: ShardId,
     /// The epoch that began without them.
     pub epoch: u32,
-    /// The copy that everything was taken from.
+    /// The copy that was known to go furthest.
     pub survivor: Member,
     /// How far it went.
     pub position: Position,
-    /// The members that were not asked, and how far each was last known to go. What they acknowledged together, without the
-    /// survivor and after its position, is lost.
+    /// The members that were not asked, or whose lives were over, and how far each was last known to go. What they acknowledged together
+    /// after the survivor's position, and what lives that are over had not synced, is lost.
     pub missing: Vec<(Member, Option<Position>)>,
     /// The transaction that wrote this.
     pub request: RequestId,

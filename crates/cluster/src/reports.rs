@@ -109,6 +109,18 @@ impl Reports {
             })
     }
 
+    /// Who lately reported what this member, whose life is over, has left of its copy of this shard, if that is a whole beginning of it.
+    #[must_use]
+    pub fn heir(&self, shard: ShardId, member: Member, now_ms: u64) -> Option<Member> {
+        let reported = self.copies.get(&(shard, member.node))?;
+        let fresh = now_ms < reported.at_ms + REPORT_FRESH_MS;
+        let relic = reported.status.relic.filter(|_| fresh)?;
+        (relic.life == member.incarnation && !relic.damaged).then_some(Member {
+            incarnation: reported.incarnation,
+            ..member
+        })
+    }
+
     /// How far this copy was last known to go, however long ago.
     #[must_use]
     pub fn position(&self, shard: ShardId, member: Member) -> Option<Position> {
@@ -130,12 +142,12 @@ impl Reports {
         })
     }
 
-    /// Those who lately reported a copy of this shard, whether they are members or not, with how far it goes.
+    /// Those who lately reported a copy of this shard, whether they are members or not, with whether it is undamaged, and how far it goes.
     pub fn survivors(
         &self,
         shard: ShardId,
         now_ms: u64,
-    ) -> impl Iterator<Item = (Member, Position)> {
+    ) -> impl Iterator<Item = (Member, (bool, Position))> {
         let copies = self
             .copies
             .range((shard, NodeId(0))..=(shard, NodeId(u32::MAX)));
@@ -145,7 +157,8 @@ impl Reports {
                 node,
                 incarnation: reported.incarnation,
             };
-            (member, reported.status.position)
+            let undamaged = reported.status.relic.is_none_or(|relic| !relic.damaged);
+            (member, (undamaged, reported.status.position))
         })
     }
 }

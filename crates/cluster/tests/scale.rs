@@ -184,6 +184,7 @@ fn the_documents_figures_are_what_the_code_gives() {
         unreachable: 0,
         resigned: Resigned::No,
         disk_fails: false,
+        relic: None,
     };
     let report = |copies: u64| {
         let copies = vec![status; copies as usize];

@@ -520,6 +520,8 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
         }
         Ask::Create(_) | Ask::Bear(..) | Ask::Read | Ask::ReadOld | Ask::Open(..) => state(reply),
         Ask::Destroy | Ask::Revoke(_) => number.map(Answer::Ended).ok_or_else(wrong),
+        // A blackout may have taken it.
+        Ask::Rotate(_) if *reply == Reply::Null => state(reply),
         Ask::Rotate(_) => {
             let id = reply.bulk().map(String::from_utf8_lossy);
             id.map(|id| Answer::Renamed(id.into_owned()))

@@ -1,7 +1,7 @@
 //! A machine with one member of the cluster: its clocks, its data directory, and its process, if that runs.
 //!
 //! Which life a start goes on with is decided as the server decides it (`server::identity`): what a process that died had written is there;
-//! after a loss of power only with `sync = always`; and any damage begins a new one.
+//! after a loss of power only with `sync = always`; and any damage begins a new one. What a life that is over has left stays there.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -9,16 +9,16 @@ use cluster::agent::{self, Agent, Effect};
 use cluster::record::Addresses;
 use command::Settings as CommandSettings;
 use model::{ConnectionId, Incarnation, Member, NodeId, Now, Position, ShardId, Zone};
-use node::{Membership, Node, Outbox, RestoredCopy};
+use node::{CopyId, Membership, Node, Noted, Outbox, RestoredCopy};
 use shard::ShardSettings;
 use sim::disk::Crash;
 use sim::random::Random;
-use store::{HeapPages, SyncMode};
+use store::{HeapPages, LogPoint, SyncMode};
 
 use crate::clock::Clock;
 use crate::plan::Plan;
 use crate::rare::{Counts, Rare};
-use crate::storage::{Found, Storage};
+use crate::storage::Storage;
 use crate::world::Arrival;
 
 /// Bytes that all copies of a node may keep in memory: more than any run writes.
@@ -92,6 +92,8 @@ pub struct Host {
     /// Turns in a row after which a copy wanted another at once.
     pub spins: u32,
     lives: u32,
+    /// Of each copy, since when everything was synced that had been appended by then.
+    synced: BTreeMap<CopyId, Synced>,
     /// What it had given up when its process ended.
     given_up: BTreeMap<ShardId, Position>,
     /// How the last process ended; `None`: with nothing to be lost.
@@ -99,6 +101,14 @@ pub struct Host {
     terms: Membership,
     settings: cluster::record::Settings,
     random: Random,
+}
+
+/// What was appended to the log of a copy by some time, and what is known to be synced.
+struct Synced {
+    /// Looked at when, and what had been appended by then; `None`: nothing since it was last known to be synced.
+    looked: Option<(u64, LogPoint)>,
+    /// All that was appended before this is synced.
+    since_us: u64,
 }
 
 /// What a start was like.
@@ -146,6 +156,7 @@ impl Host {
             disk_us: u64::MAX,
             spins: 0,
             lives: 0,
+            synced: BTreeMap::new(),
             given_up: BTreeMap::new(),
             crashed: None,
             terms,
@@ -204,6 +215,44 @@ impl Host {
         self.given_up = given_up.collect();
     }
 
+    /// Looks at what is synced by now.
+    pub fn look_at_sync(&mut self, at_us: u64) {
+        let Some(process) = &self.process else {
+            return;
+        };
+        let ids = process.node.copy_ids();
+        self.synced.retain(|copy, _| ids.contains(copy));
+        for (copy, (_, shard)) in ids.into_iter().zip(process.node.shards()) {
+            let (store, new) = (shard.store(), Synced::at(at_us));
+            self.synced
+                .entry(copy)
+                .or_insert(new)
+                .look(at_us, store.appended(), store.synced());
+        }
+    }
+
+    /// Everything that was acknowledged before this, this machine has synced as far as it has it.
+    #[must_use]
+    pub fn synced_us(&self, at_us: u64) -> u64 {
+        let copies = self.synced.values().map(|synced| synced.since_us);
+        copies.min().unwrap_or(at_us)
+    }
+
+    /// Whether a loss of power leaves enough of this copy for the shard to be recovered from.
+    #[must_use]
+    pub fn leaves(&mut self, shard: ShardId, at_us: u64) -> bool {
+        let Some(process) = &self.process else {
+            return false;
+        };
+        let copies = process.node.copy_ids().into_iter();
+        let mut copies = copies.zip(process.node.shards());
+        let Some((copy, _)) = copies.find(|(_, (id, _))| *id == shard) else {
+            return false;
+        };
+        let whose = self.member.incarnation;
+        self.storage.is_whole_without_power(copy, whose, at_us) && !self.storage.is_suspect()
+    }
+
     /// The process ends.
     pub fn crash(&mut self, how: Crash, at_us: u64) {
         self.note_given_up();
@@ -211,7 +260,7 @@ impl Host {
         self.held.clear();
         self.paused_until_us = 0;
         self.crashed = Some(how);
-        self.storage.crash(how);
+        self.storage.crash(how, at_us);
         if how == Crash::Power {
             self.clock.boot(at_us);
         }
@@ -230,47 +279,49 @@ impl Host {
     /// # Errors
     /// Something is damaged, and no fault explains it.
     pub fn start(&mut self, at_us: u64, counts: &mut Counts) -> Result<Started, String> {
-        let is_there = match self.crashed {
-            None | Some(Crash::Process) => self.terms.directory.is_some(),
+        let has_files = self.terms.directory.is_some();
+        let goes_on = match self.crashed {
+            None | Some(Crash::Process) => has_files,
             Some(Crash::Power) => self.terms.sync == SyncMode::Always,
         };
-        let found = if self.lives > 0 && is_there {
-            self.find(at_us, counts)?
+        self.terms.me = self.member;
+        let copies = if has_files && self.lives > 0 {
+            self.storage.restore(&self.terms, self.now(at_us))
         } else {
-            None
+            Vec::new()
         };
-        let started = if found.is_some() {
+        let is_damaged = copies.iter().any(|(copy, is_whole)| {
+            let note = Noted::read(&copy.note);
+            !is_whole && note.is_some_and(|note| note.life == self.member.incarnation)
+        });
+        let is_hollow = copies
+            .iter()
+            .any(|(copy, is_whole)| !is_whole && !copy.damaged);
+        let goes_on = goes_on && self.lives > 0;
+        let without_power = self.crashed == Some(Crash::Power);
+        let is_explained = self.storage.is_suspect() || (without_power && is_hollow);
+        if goes_on && is_damaged && !is_explained {
+            return Err(format!("node {} is damaged", self.member.node.0));
+        }
+        if goes_on && is_damaged {
+            counts.note(Rare::RestartDamaged);
+        }
+        if is_hollow {
+            counts.note(Rare::Hollow);
+        }
+        let copies = copies.into_iter().map(|(copy, _)| copy).collect();
+        let started = if goes_on && !is_damaged {
             Started::Again
         } else {
+            self.begin_life();
             Started::Anew
         };
-        let copies = found.unwrap_or_else(|| {
-            self.begin_life();
-            Vec::new()
-        });
         self.begin(copies, at_us);
         Ok(started)
     }
 
-    /// The copies that the data directory has; `None` if any of them is damaged: then a new life begins.
-    fn find(
-        &mut self,
-        at_us: u64,
-        counts: &mut Counts,
-    ) -> Result<Option<Vec<RestoredCopy>>, String> {
-        self.terms.me = self.member;
-        match self.storage.restore(&self.terms, self.now(at_us)) {
-            Found::Whole(copies) => Ok(Some(copies)),
-            Found::Damaged(_) if self.storage.is_suspect() => {
-                counts.note(Rare::RestartDamaged);
-                Ok(None)
-            }
-            Found::Damaged(what) => Err(format!("node {} is damaged: {what}", self.member.node.0)),
-        }
-    }
-
     fn begin_life(&mut self) {
-        self.storage.clear();
+        self.storage.trust();
         self.lives += 1;
         let life = u128::from(self.member.node.0 + 1) << 96 | u128::from(self.lives) << 64;
         self.member.incarnation = Incarnation(life);
@@ -279,6 +330,10 @@ impl Host {
 
     fn begin(&mut self, copies: Vec<RestoredCopy>, at_us: u64) {
         self.run += 1;
+        // What was appended counts from another point now.
+        for synced in self.synced.values_mut() {
+            synced.looked = None;
+        }
         (self.turn_us, self.disk_us) = (u64::MAX, u64::MAX);
         let now = self.now(at_us);
         let identity = agent::Identity {
@@ -310,6 +365,26 @@ impl Host {
             is_relieved: false,
             served: BTreeMap::new(),
         });
+    }
+}
+
+impl Synced {
+    const fn at(at_us: u64) -> Self {
+        Self {
+            looked: None,
+            since_us: at_us,
+        }
+    }
+
+    fn look(&mut self, at_us: u64, appended: LogPoint, synced: LogPoint) {
+        if let Some((looked_us, _)) = self.looked.take_if(|(_, point)| *point <= synced) {
+            self.since_us = looked_us;
+        }
+        if appended <= synced {
+            (self.since_us, self.looked) = (at_us, None);
+        } else {
+            self.looked.get_or_insert((at_us, appended));
+        }
     }
 }
 

@@ -7,6 +7,8 @@
 //! - A session that one client alone knows is as that client left it, under whatever id (see [`own`]).
 //! - What was given a time to live is there until its end, and gone after it.
 //!
+//! Where all machines lose their power at once, what had not been synced by then may be lost, but nothing older ([`ages`]).
+//!
 //! Clocks of nodes differ: where a deadline is judged, it may come earlier or later by the [`Slack`] that the run's clocks, failovers and restarts explain.
 
 use std::collections::BTreeMap;
@@ -16,6 +18,7 @@ use history::versions::{self, Request, What};
 
 use crate::record::{Answer, Ask, Operation};
 
+mod ages;
 mod own;
 #[cfg(test)]
 mod tests;
@@ -29,45 +32,68 @@ pub struct Slack {
     pub late_us: u64,
 }
 
-/// Judges everything.
+/// All machines lost their power at once. Times are those of the world, in microseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Blackout {
+    /// When.
+    pub at_us: u64,
+    /// What was told before this had been synced by all who had it.
+    pub synced_us: u64,
+}
+
+impl Blackout {
+    /// Whether what was told then may be lost.
+    const fn may_take(self, told_us: u64) -> bool {
+        told_us >= self.synced_us
+    }
+}
+
+/// Judges everything. Blackouts are in the order in which they came.
 ///
 /// # Errors
 /// The first contradiction.
-pub fn judge(operations: &[Operation], slack: Slack) -> Result<(), String> {
+pub fn judge(operations: &[Operation], slack: Slack, blackouts: &[Blackout]) -> Result<(), String> {
     let mut keys: BTreeMap<&str, Vec<&Operation>> = BTreeMap::new();
     for operation in operations {
         keys.entry(&operation.key).or_default().push(operation);
     }
     for (key, operations) in keys {
         let judged = if key.starts_with("mortal") {
-            mortal(&operations, slack)
+            mortal(&operations, slack, blackouts)
         } else if key.starts_with("own") {
-            own::judge(&operations, slack)
+            own::judge(&operations, slack, blackouts)
         } else {
-            line(&operations)
-                .and_then(|()| values(&operations))
-                .and_then(|()| successors(&operations))
-                .and_then(|()| exclusion(&operations, slack))
+            ages::judge(&operations, blackouts)
+                .and_then(|()| exclusion(&operations, slack, blackouts))
         };
         judged.map_err(|wrong| format!("{key}: {wrong}"))?;
     }
     Ok(())
 }
 
-/// Versions form one line that explains every answer.
-fn line(operations: &[&Operation]) -> Result<(), String> {
-    let (of, line): (Vec<&Operation>, Vec<Request>) = operations
+/// Versions form one line that explains every answer, behind those up to `base`, which are there at the beginning.
+fn line(operations: &[&Operation], base: u64) -> Result<(), String> {
+    let (of, mut line): (Vec<&Operation>, Vec<Request>) = operations
         .iter()
         .filter_map(|o| Some((*o, request(o)?)))
         .unzip();
+    line.extend((1..=base).map(|version| Request {
+        sent: 0,
+        told: Some(0),
+        what: What::Made(version),
+    }));
     let Some(fault) = versions::check(&line).into_iter().next() else {
         return Ok(());
     };
+    let about = |request: usize| match of.get(request) {
+        Some(operation) => format!("{operation:?}"),
+        None => "what a blackout has left".to_owned(),
+    };
     let about = match fault {
         versions::Fault::WentBack { request, .. }
-        | versions::Fault::FromTheFuture { request, .. } => format!("{:?}", of[request]),
+        | versions::Fault::FromTheFuture { request, .. } => about(request),
         versions::Fault::MadeTwice { first, second, .. } => {
-            format!("{:?} and {:?}", of[first], of[second])
+            format!("{} and {}", about(first), about(second))
         }
         versions::Fault::FromNowhere { .. } => String::new(),
     };
@@ -126,22 +152,6 @@ fn value_of(operation: &Operation) -> Option<(u64, &str)> {
     }
 }
 
-fn values(operations: &[&Operation]) -> Result<(), String> {
-    let mut known: BTreeMap<u64, &str> = BTreeMap::new();
-    for operation in operations {
-        let Some((version, value)) = value_of(operation) else {
-            continue;
-        };
-        let first = known.entry(version).or_insert(value);
-        if *first != value {
-            return Err(format!(
-                "version {version} is '{first}' and '{value}': {operation:?}"
-            ));
-        }
-    }
-    Ok(())
-}
-
 fn successors(operations: &[&Operation]) -> Result<(), String> {
     for operation in operations {
         let (Ask::Write(expected, _) | Ask::Commit(_, expected, _), Answer::Version(version)) =
@@ -156,8 +166,17 @@ fn successors(operations: &[&Operation]) -> Result<(), String> {
     Ok(())
 }
 
-fn exclusion(operations: &[&Operation], slack: Slack) -> Result<(), String> {
-    let holds = holds_of(operations, slack);
+fn exclusion(
+    operations: &[&Operation],
+    slack: Slack,
+    blackouts: &[Blackout],
+) -> Result<(), String> {
+    let mut holds = holds_of(operations, slack);
+    for hold in &mut holds {
+        // Its grant may be lost.
+        let next = blackouts.iter().find(|b| b.at_us >= hold.asked);
+        hold.sure_until = hold.sure_until.min(next.map_or(u64::MAX, |b| b.at_us));
+    }
     let Some(fault) = holds::check(&holds).into_iter().next() else {
         return Ok(());
     };
@@ -215,7 +234,7 @@ fn hold(operation: &Operation, slack: Slack) -> Option<Hold> {
 }
 
 /// A key that one client wrote once, to live for a time.
-fn mortal(operations: &[&Operation], slack: Slack) -> Result<(), String> {
+fn mortal(operations: &[&Operation], slack: Slack, blackouts: &[Blackout]) -> Result<(), String> {
     let put = operations.iter().find_map(|operation| {
         let Ask::Put(value, ttl_ms) = &operation.ask else {
             return None;
@@ -233,6 +252,10 @@ fn mortal(operations: &[&Operation], slack: Slack) -> Result<(), String> {
             return Err(format!("not what was written: {operation:?}"));
         }
         let too_early = operation.ended_us + slack.early_us < put.sent_us + ttl_us;
+        let may_be_lost = blackouts
+            .iter()
+            .any(|b| b.may_take(put.ended_us) && operation.ended_us > b.at_us);
+        let too_early = too_early && !may_be_lost;
         if found.is_none() && too_early && operation.sent_us >= put.ended_us {
             return Err(format!("gone too early: {put:?}, {operation:?}"));
         }

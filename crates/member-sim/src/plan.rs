@@ -66,6 +66,8 @@ const WILD_MESSAGE_BYTES: usize = 16 << 10;
 const HURRIED: u32 = 1_500;
 /// For the others: how long a client thinks at most, for each request of each client that is asked meanwhile, in microseconds.
 const PACE_US: u64 = 5_000;
+/// Of those runs that could, how many have blackouts, in parts of ten thousand.
+const BLACKOUTS: u32 = 5_000;
 /// Kinds of requests: see [`crate::client`].
 pub const KINDS: usize = 6;
 
@@ -76,6 +78,8 @@ pub struct Faults {
     pub kill: bool,
     /// Machines lose their power.
     pub power: bool,
+    /// All machines lose their power at once.
+    pub blackout: bool,
     /// Processes stand still.
     pub pause: bool,
     /// Nodes are slow.
@@ -163,6 +167,7 @@ impl Plan {
         }
         .with_clocks(r)
         .with_pace(r)
+        .with_blackouts(seed)
         .consistent()
     }
 
@@ -185,6 +190,16 @@ impl Plan {
             let pace_us = PACE_US * self.clients as u64 * self.pipeline;
             self.think_us = self.think_us.max(pace_us);
         }
+        self
+    }
+
+    /// Of those that promise something about them.
+    fn with_blackouts(mut self, seed: u64) -> Self {
+        let is_promised = match self.files {
+            Some(SyncMode::Always | SyncMode::EverySecond) => true,
+            Some(SyncMode::None) | None => false,
+        };
+        self.faults.blackout = is_promised && Random::new(seed, "blackouts").chance(BLACKOUTS);
         self
     }
 
@@ -233,6 +248,7 @@ fn draw_faults(random: &mut Random) -> Faults {
     Faults {
         kill: kind(),
         power: kind(),
+        blackout: false,
         pause: kind(),
         limp: kind(),
         cut: kind(),

@@ -3,6 +3,8 @@
 sim::rare! {
     Killed = "a process was killed",
     PowerLost = "a machine lost its power",
+    Blackout = "all machines lost their power at once",
+    Revived = "a shard was recovered from what lives that are over have left",
     Paused = "a process stood still",
     Limped = "a node was slow for a while",
     CutOneWay = "a link was cut one way",
@@ -26,6 +28,7 @@ sim::rare! {
     RestartSameLife = "a node went on with the life that it had",
     RestartNewLife = "a node began a new life",
     RestartDamaged = "a node found damage and began a new life",
+    Hollow = "a loss of power left holes in what was not synced",
     KeptThoughFull = "vows were kept on a full disk",
     NewThoughFull = "the vows of an emptied or new copy were kept on a full disk",
     FolderReturned = "a removed copy's folder was back after a loss of power",

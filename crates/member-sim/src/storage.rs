@@ -1,21 +1,69 @@
 //! The data directory of one member: a folder for each copy, with its note and a disk of its own for its segments.
 //!
 //! What is done to folders is done in order, by one thread, each after a time of its own; a crash cuts that off anywhere. A note is replaced
-//! whole or not at all, on a full disk too; but a full disk has room for one more folder only if that was made ahead (`docs/replication.md`,
+//! whole or not at all, on a full disk too; one that need not be synced at once may be lost with the power for a while. But a full disk has room for one more folder only if that was made ahead (`docs/replication.md`,
 //! "Room for vows"). A folder that was removed without the directory's being synced may be back after a loss of power.
 
 use std::collections::{BTreeMap, VecDeque};
 
-use model::Now;
-use node::{CopyId, DiskTask, FileTask, Input, Membership, RestoredCopy};
+use model::{Incarnation, Now};
+use node::{CopyId, DiskTask, FileTask, Input, Membership, Noted, RestoredCopy};
 use sim::disk::{Crash, Disk, DiskFaults, Image};
 use sim::random::Random;
-use store::{Restore, SegmentId, Store};
+use store::{Restore, RestoreReport, SegmentId, Store};
 
 /// What is on the disk of one copy.
 struct Folder {
-    note: Option<Vec<u8>>,
+    notes: Notes,
     disk: Disk,
+}
+
+/// The note of a copy: the one that survives a loss of power, and later ones that may not, each with when it was kept.
+#[derive(Default)]
+struct Notes {
+    synced: Option<Vec<u8>>,
+    later: VecDeque<(u64, Vec<u8>)>,
+}
+
+/// A note is synced so long after it was kept, in microseconds.
+const NOTE_SYNCED_US: u64 = 500_000;
+
+impl Notes {
+    fn last(&self) -> Option<&Vec<u8>> {
+        self.later
+            .back()
+            .map(|(_, note)| note)
+            .or(self.synced.as_ref())
+    }
+
+    /// What survives a loss of power by now.
+    fn settle(&mut self, at_us: u64) {
+        while let Some((_, note)) = self
+            .later
+            .pop_front_if(|(kept_us, _)| *kept_us + NOTE_SYNCED_US <= at_us)
+        {
+            self.synced = Some(note);
+        }
+    }
+
+    fn keep(&mut self, note: Vec<u8>, at_once: bool, at_us: u64) {
+        self.settle(at_us);
+        if at_once {
+            self.later.clear();
+            self.synced = Some(note);
+        } else {
+            self.later.push_back((at_us, note));
+        }
+    }
+
+    /// A loss of power leaves one of those that may be left.
+    fn lose_power(&mut self, at_us: u64, random: &mut Random) {
+        self.settle(at_us);
+        let left = random.index(self.later.len() + 1);
+        for (_, note) in std::mem::take(&mut self.later).into_iter().take(left) {
+            self.synced = Some(note);
+        }
+    }
 }
 
 /// See the module.
@@ -46,14 +94,6 @@ pub struct Storage {
 
 /// How often, in ten thousand, a disk that has failed has changed something that was on it when the process ends.
 const ROT: u32 = 5_000;
-
-/// What a start finds.
-pub enum Found {
-    /// Every copy is whole.
-    Whole(Vec<RestoredCopy>),
-    /// Something is not as it was written: what, in words.
-    Damaged(String),
-}
 
 impl Storage {
     /// An empty directory.
@@ -101,7 +141,8 @@ impl Storage {
         let random = Random::new(self.random.bits(), "disk of a copy");
         let mut disk = Disk::new(self.segment_bytes, self.faults.clone(), random);
         disk.full = self.full;
-        self.folders.insert(copy, Folder { note: None, disk });
+        let notes = Notes::default();
+        self.folders.insert(copy, Folder { notes, disk });
     }
 
     /// Takes an op on a segment file, with the bytes of a write.
@@ -113,8 +154,8 @@ impl Storage {
 
     /// What is done by now, for the node to hear of, one after the other; `None` when that is all.
     pub fn next_done(&mut self, at_us: u64) -> Option<Input<'static>> {
-        while let Some((_, task)) = self.jobs.pop_front_if(|(due_us, _)| *due_us <= at_us) {
-            if let Some(kept) = self.attempt(task) {
+        while let Some((due_us, task)) = self.jobs.pop_front_if(|(due_us, _)| *due_us <= at_us) {
+            if let Some(kept) = self.attempt(task, due_us) {
                 return Some(kept);
             }
         }
@@ -133,7 +174,7 @@ impl Storage {
     }
 
     /// Does a task, or puts it off: what has no room, what is about the same copy, and the removal of what a note that waits may replace.
-    fn attempt(&mut self, task: FileTask) -> Option<Input<'static>> {
+    fn attempt(&mut self, task: FileTask, at_us: u64) -> Option<Input<'static>> {
         let waits = match &task {
             FileTask::Keep { copy, .. } => {
                 let before =
@@ -146,25 +187,31 @@ impl Storage {
             self.put_off.push(task);
             return None;
         }
-        self.finish(task)
+        self.finish(task, at_us)
     }
 
     fn is_new(&self, copy: CopyId) -> bool {
         let folder = self.folders.get(&copy);
-        folder.is_some_and(|folder| folder.note.is_none())
+        folder.is_some_and(|folder| folder.notes.last().is_none())
     }
 
     fn has_room(&self, copy: CopyId) -> bool {
         !self.full || self.spare || !self.is_new(copy)
     }
 
-    fn finish(&mut self, task: FileTask) -> Option<Input<'static>> {
+    fn finish(&mut self, task: FileTask, at_us: u64) -> Option<Input<'static>> {
         match task {
-            FileTask::Keep { copy, ticket, note } => {
+            FileTask::Keep {
+                copy,
+                ticket,
+                note,
+                at_once,
+            } => {
                 let is_new = self.is_new(copy);
                 self.kept_though_full[usize::from(is_new)] += u64::from(self.full);
                 self.spare = !self.full || self.spare && !is_new;
-                self.folders.get_mut(&copy)?.note = Some(note);
+                let notes = &mut self.folders.get_mut(&copy)?.notes;
+                notes.keep(note, at_once, at_us);
                 Some(Input::Kept { copy, ticket })
             }
             FileTask::Remove { copy } => {
@@ -187,11 +234,11 @@ impl Storage {
     }
 
     /// The process ends, or the power.
-    pub fn crash(&mut self, how: Crash) {
+    pub fn crash(&mut self, how: Crash, at_us: u64) {
         let done = self.random.index(self.jobs.len() + 1);
         for (_, task) in std::mem::take(&mut self.jobs).into_iter().take(done) {
             // Nobody is there to be told.
-            let _ = self.attempt(task);
+            let _ = self.attempt(task, at_us);
         }
         self.put_off.clear();
         let ghost = self.ghost.take();
@@ -204,6 +251,9 @@ impl Storage {
         }
         for folder in self.folders.values_mut() {
             folder.disk.crash(how, &mut self.counts);
+            if how == Crash::Power {
+                folder.notes.lose_power(at_us, &mut self.random);
+            }
         }
         if self.is_suspect && self.random.chance(ROT) {
             self.rot();
@@ -263,36 +313,47 @@ impl Storage {
         self.ghost.is_some()
     }
 
-    /// Everything goes.
-    pub fn clear(&mut self) {
-        self.folders.clear();
-        self.jobs.clear();
-        self.put_off.clear();
-        self.spare = false;
-        self.ghost = None;
+    /// What it holds from now on is none of what was there when the disk failed.
+    pub const fn trust(&mut self) {
         self.is_suspect = false;
     }
 
-    /// What the copies are after a start, as the server takes them in: the newest folder first.
+    /// Whether a loss of power leaves of this copy what its note says, whichever note it leaves.
     #[must_use]
-    pub fn restore(&mut self, terms: &Membership, now: Now) -> Found {
-        self.folders.retain(|_, folder| folder.note.is_some());
-        let mut copies = Vec::new();
-        for (copy, folder) in self.folders.iter().rev() {
-            match restored(terms, &folder.disk, now) {
-                Ok(store) => copies.push(RestoredCopy {
-                    copy: *copy,
-                    note: folder.note.clone().unwrap_or_default(),
-                    store,
-                }),
-                Err(damage) => return Found::Damaged(format!("{copy:?}: {damage}")),
-            }
-        }
-        Found::Whole(copies)
+    pub fn is_whole_without_power(&mut self, copy: CopyId, whose: Incarnation, at_us: u64) -> bool {
+        let Some(Folder { notes, .. }) = self.folders.get_mut(&copy) else {
+            return false;
+        };
+        notes.settle(at_us);
+        let later = notes.later.iter().map(|(_, note)| Some(note));
+        let mut all = later.chain([notes.synced.as_ref()]);
+        all.all(|note| {
+            let note = note.and_then(|note| Noted::read(note));
+            note.is_some_and(|note| note.is_whole && note.life == whose)
+        })
+    }
+
+    /// What the copies are after a start, as the server takes them in: the newest folder first; and whether each has all that was written.
+    #[must_use]
+    pub fn restore(&mut self, terms: &Membership, now: Now) -> Vec<(RestoredCopy, bool)> {
+        self.folders
+            .retain(|_, folder| folder.notes.last().is_some());
+        let folders = self.folders.iter().rev();
+        let copies = folders.map(|(copy, folder)| {
+            let (store, report) = restored(terms, &folder.disk, now);
+            let copy = RestoredCopy {
+                copy: *copy,
+                note: folder.notes.last().cloned().unwrap_or_default(),
+                store,
+                damaged: !report.is_beginning(),
+            };
+            (copy, report.is_whole())
+        });
+        copies.collect()
     }
 }
 
-fn restored(terms: &Membership, disk: &Disk, now: Now) -> Result<Store, String> {
+fn restored(terms: &Membership, disk: &Disk, now: Now) -> (Store, RestoreReport) {
     const MEMORY: &str = "the heap's pages do not end";
     let images: BTreeMap<SegmentId, Image> = disk.images().map(|i| (i.segment, i)).collect();
     let mut restore = Restore::new(terms.store(), terms.tuning(), (terms.pages)());
@@ -302,11 +363,5 @@ fn restored(terms: &Membership, disk: &Disk, now: Now) -> Result<Store, String> 
     for segment in restore.put_off() {
         images[&segment].read(&mut restore).expect(MEMORY);
     }
-    let (store, report) = restore.finish(now.unix_ms);
-    let whole = report.damaged.is_empty() && report.foreign.is_empty() && report.missing.is_empty();
-    if whole {
-        Ok(store)
-    } else {
-        Err(format!("{report:?}"))
-    }
+    restore.finish(now.unix_ms)
 }

@@ -19,7 +19,7 @@ use sim::trace::Trace;
 
 use crate::client::Client;
 use crate::host::{Host, Line, Started};
-use crate::judge::{Slack, judge};
+use crate::judge::{Blackout, Slack, judge};
 use crate::network::Links;
 use crate::plan::Plan;
 use crate::rare::{Counts, Rare};
@@ -103,6 +103,7 @@ pub struct World {
     service: Service,
     clients: Vec<Client>,
     operations: Vec<Operation>,
+    blackouts: Vec<Blackout>,
     random: Random,
     faults: Random,
     trace: Trace,
@@ -141,6 +142,7 @@ impl World {
             service: Service::default(),
             clients: (0..plan.clients).map(|n| Client::new(seed, n)).collect(),
             operations: Vec::new(),
+            blackouts: Vec::new(),
             random: Random::new(seed, "world"),
             faults: Random::new(seed, "faults"),
             trace,
@@ -198,7 +200,7 @@ impl World {
             self.run_for(self.faulty_until_us - self.now_us)?;
         }
         self.finish()?;
-        judge(&self.operations, self.slack())
+        judge(&self.operations, self.slack(), &self.blackouts)
     }
 
     /// Until all shards are served for the first time.
@@ -316,6 +318,16 @@ impl World {
         let (now_us, host) = (self.now_us, &mut self.hosts[number as usize]);
         host.crash(how, now_us);
         self.service.forget(host.member);
+    }
+
+    /// A machine loses its power, whether its process runs or not.
+    fn lose_power(&mut self, number: u32) {
+        if self.hosts[number as usize].is_up() {
+            return self.crash(number, Crash::Power);
+        }
+        self.trace
+            .line(|| format!("node {number} is without power"));
+        self.hosts[number as usize].crash(Crash::Power, self.now_us);
     }
 
     /// A process is about to end: its connections and links are closed.

@@ -118,7 +118,7 @@ impl CopySet {
 /// A set that served, under its epoch: what the next one is recovered from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ServedSet {
-    /// The epoch that it served under.
+    /// The epoch that it served under; 0 where lives of its members are over, and what they have left is all there is.
     pub epoch: u32,
     /// The set.
     pub copies: CopySet,
@@ -157,7 +157,7 @@ impl ShardConfig {
     pub fn checked(epoch: u32, copies: CopySet, primary: NodeId, phase: Phase) -> Option<Self> {
         let primary = copies.members().iter().find(|m| m.node == primary)?;
         let later = match phase {
-            Phase::Recovering { from: Some(from) } => from.epoch >= 1 && from.epoch < epoch,
+            Phase::Recovering { from: Some(from) } => from.epoch < epoch,
             Phase::Recovering { from: None } | Phase::Serving => true,
         };
         (later && (1..=MAX_EPOCH).contains(&epoch)).then_some(Self {

@@ -38,7 +38,7 @@ use model::{ConnectionId, NodeId, Now, ShardId};
 use shard::Shard;
 use store::{DiskEvent, DiskOp};
 
-pub use crate::member::{CopyId, DiskTask, FileTask, Membership, RestoredCopy};
+pub use crate::member::{CopyId, DiskTask, FileTask, Membership, Noted, RestoredCopy};
 
 use crate::ahead::Ahead;
 pub use crate::execute::BATCH;

@@ -23,16 +23,19 @@ use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use cluster::map::ClusterMap;
-use cluster::message::Resigned;
+use cluster::message::{Relic, Resigned};
 use cluster::view;
 use command::{Other, Settings};
 use model::{ConnectionId, NodeId, Now, Position, ShardConfig, ShardId};
 use replica::{How, Ticket};
 use shard::{Shard, ShardSettings};
-use store::{DiskError, DiskEvent, DiskOp, Pages, Store, StoreConfig, SyncMode, Tuning, Usage};
+use store::{
+    DiskError, DiskEvent, DiskOp, LogPoint, Pages, Store, StoreConfig, SyncMode, Tuning, Usage,
+};
 
 use crate::{Input, Node};
 use aim::Route;
+pub use note::Noted;
 
 /// Names a copy within its node, and its folder in the data directory. A copy that is filled anew is another one: a number is not
 /// given twice in the life of a data directory.
@@ -70,7 +73,8 @@ impl DiskTask {
 /// What the disk shall do to the folder of a copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileTask {
-    /// Make the folder if it is not there, replace its note by this text, and say [`crate::Input::Kept`] when it is synced.
+    /// Make the folder if it is not there, replace its note by this text, and say [`crate::Input::Kept`]. Within a second it must
+    /// survive a loss of power; until then the one of before is left, if it does not.
     Keep {
         /// Whose.
         copy: CopyId,
@@ -78,6 +82,8 @@ pub enum FileTask {
         ticket: u64,
         /// The note: what a restart must know of the copy.
         note: Vec<u8>,
+        /// It must survive a loss of power before it is said to be kept.
+        at_once: bool,
     },
     /// Delete the folder and all that is in it, when everything that was asked before is done. Nothing is said.
     Remove {
@@ -108,7 +114,7 @@ pub struct Membership {
     pub seed: u64,
 }
 
-/// A copy that was found in the data directory, of this life of the node.
+/// A copy that was found in the data directory, of this life of the node or an earlier one.
 pub struct RestoredCopy {
     /// Its folder.
     pub copy: CopyId,
@@ -116,6 +122,8 @@ pub struct RestoredCopy {
     pub note: Vec<u8>,
     /// Its segments.
     pub store: Store,
+    /// Something in them is lost that was there. Then it is of an earlier life: the one that had it is over.
+    pub damaged: bool,
 }
 
 /// One copy, besides its shard.
@@ -128,6 +136,12 @@ struct Copy {
     saving: VecDeque<(u64, Ticket)>,
     /// What was committed when its status was last told, what was written up to then, and when that was.
     told: Told,
+    /// Set until it is a member of this life of the node: an earlier one has left it.
+    relic: Option<Relic>,
+    /// Whether its note says that it is being filled or mended.
+    given_up: bool,
+    /// Set if it was, and what made it whole is not synced up to there.
+    unsynced: Option<LogPoint>,
 }
 
 /// What was true when the status of a copy was last told.

@@ -15,13 +15,15 @@
 //!   quarantine/ damaged segment files that were replaced: for the operator to look at, never read again
 //! ```
 //!
-//! What has to be written when the disk is full has its room already (`twins`; `docs/replication.md`, "Room for vows").
+//! What has to be written when the disk is full has its room already (`twins`, `slots`; `docs/replication.md`, "Room for vows").
 
 mod file_list;
+mod slots;
 mod twins;
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
 use node::CopyId;
@@ -29,8 +31,9 @@ use store::SegmentId;
 use tracing::warn;
 
 pub use self::file_list::FileList;
+pub use self::slots::MOST_UNSYNCED;
 pub use self::twins::replace;
-use self::twins::{TWIN, replace_bytes, write_once};
+use self::twins::write_once;
 
 /// How `FORMAT` begins. A newer server that changes the layout changes the number.
 const FORMAT: &str = "tenure data directory, format 1\nid ";
@@ -132,8 +135,6 @@ pub struct Folders {
 const NOTE: &str = "NOTE";
 /// The folder that the next copy gets.
 const SPARE: &str = "spare";
-/// More than any note is long.
-const NOTE_ROOM: usize = 256;
 
 impl Folders {
     /// Those of a data directory.
@@ -160,15 +161,21 @@ impl Folders {
         self.folder(copy).join("segments")
     }
 
-    /// Replaces the note of a copy. The folder of a new one is the spare one: on a full disk none could be made.
-    pub fn keep_note(&self, copy: CopyId, note: &[u8], syncs: bool) -> io::Result<()> {
+    /// Replaces the note of a copy: if `at_once`, so that it survives a loss of power; otherwise [`Folders::sync_note`] makes that so, which has
+    /// to be before [`MOST_UNSYNCED`] more. The folder of a new one is the spare one: on a full disk none could be made.
+    pub fn keep_note(&self, copy: CopyId, note: &[u8], at_once: bool) -> io::Result<()> {
         let folder = self.folder(copy);
         if !folder.join("segments").exists() {
             self.make_spare()?;
             fs::rename(self.all().join(SPARE), &folder)?;
             sync_directory(&self.all())?;
         }
-        replace_bytes(&folder, NOTE, note, syncs)
+        slots::write(&folder, NOTE, note, at_once)
+    }
+
+    /// Makes the note of a copy survive a loss of power.
+    pub fn sync_note(&self, copy: CopyId) -> io::Result<()> {
+        slots::sync(&self.folder(copy), NOTE)
     }
 
     /// Makes the folder of the next copy, unless it is there: with room for its note, and for what will replace that.
@@ -179,12 +186,14 @@ impl Folders {
             fs::create_dir_all(&segments)?;
             sync_directory(&self.directory)?;
         }
-        for name in [NOTE.to_owned(), format!("{NOTE}{TWIN}")] {
-            let path = spare.join(name);
-            let has_room = fs::metadata(&path).is_ok_and(|m| m.len() >= NOTE_ROOM as u64);
-            if !has_room {
-                fs::write(&path, [0; NOTE_ROOM])?;
-            }
+        let note = spare.join(NOTE);
+        let has_room = fs::metadata(&note).is_ok_and(|m| m.len() == slots::FILE_BYTES as u64);
+        if !has_room {
+            let file = File::create(&note)?;
+            file.write_all_at(&[0; slots::FILE_BYTES], 0)?;
+            // Its length, and that it is empty: what is written then is all there is.
+            file.sync_all()?;
+            sync_directory(&spare)?;
         }
         Ok(())
     }
@@ -213,14 +222,6 @@ impl Folders {
         Ok(())
     }
 
-    /// Removes the folders of all copies: what they had is none of this life of the node.
-    pub fn remove_all(&self) -> io::Result<()> {
-        for (copy, _) in self.notes()? {
-            self.remove(copy)?;
-        }
-        Ok(())
-    }
-
     /// All copies that have a folder, with their notes; `None` for one that has none. The newest first.
     pub fn notes(&self) -> io::Result<Vec<(CopyId, Option<Vec<u8>>)>> {
         let mut found = Vec::new();
@@ -240,8 +241,8 @@ impl Folders {
                 warn!(name = %name.display(), "not the folder of a copy; it is left alone");
                 continue;
             };
-            let note = fs::read(self.folder(copy).join(NOTE));
-            found.push((copy, note.ok()));
+            let note = slots::read(&self.folder(copy).join(NOTE)).ok().flatten();
+            found.push((copy, note.map(|(_, text)| text)));
         }
         found.sort_unstable_by_key(|(copy, _)| std::cmp::Reverse(*copy));
         Ok(found)
@@ -398,12 +399,15 @@ fn read_format(path: &Path) -> Result<u64, DirectoryError> {
     }
 }
 
+/// Whether no server has used it yet: one that serves alone leaves an epoch, a member of a cluster says who it is.
 fn is_new(path: &Path) -> bool {
-    !path.join("EPOCH").exists()
+    !["EPOCH", "NODE"]
+        .iter()
+        .any(|name| path.join(name).exists())
 }
 
 fn read_epoch(path: &Path) -> Result<u32, DirectoryError> {
-    if is_new(path) {
+    if !path.join("EPOCH").exists() {
         return Ok(0);
     }
     let text = fs::read_to_string(path.join("EPOCH")).unwrap_or_default();

@@ -160,22 +160,20 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// A disk whose files lie in `folders`, each created with `segment_bytes` of space, and whose events go to `mailbox`. `syncs_notes` is
-    /// whether a note must survive a loss of power to be kept.
+    /// A disk whose files lie in `folders`, each created with `segment_bytes` of space, and whose events go to `mailbox`.
     ///
     /// # Errors
     /// The thread cannot be started.
     pub fn start(
         folders: Folders,
         segment_bytes: usize,
-        syncs_notes: bool,
         mailbox: Mailbox,
         clock: Clock,
     ) -> io::Result<Self> {
         let (jobs, queue) = channel();
         let mut worker = Worker {
             folders: folders.clone(),
-            tending: Tending::new(folders.clone(), syncs_notes),
+            tending: Tending::new(folders.clone()),
             lists: BTreeMap::new(),
             segment_bytes,
             mailbox,
@@ -383,7 +381,7 @@ impl Worker {
         while let Some(job) = self.next_job(queue) {
             let (began, what) = (
                 self.clock.elapsed(),
-                job.as_ref().map_or("try again", Job::name),
+                job.as_ref().map_or("what was put off", Job::name),
             );
             let done = match job {
                 Some(Job::Segment(job)) => vec![Done::Segment(self.segment(job))],
@@ -394,7 +392,7 @@ impl Worker {
                     let done = self.tending.tend(task, self.clock.elapsed());
                     done.into_iter().collect()
                 }
-                None => self.tending.try_again(self.clock.elapsed()),
+                None => self.tending.catch_up(self.clock.elapsed()),
             };
             let took = self.clock.elapsed() - began;
             if took >= SLOW {
@@ -412,7 +410,7 @@ impl Worker {
         }
     }
 
-    /// The next job; `Some(None)` if what was put off is to be tried again; `None` at the end.
+    /// The next job; `Some(None)` if something that was put off is due; `None` at the end.
     fn next_job(&self, queue: &Receiver<Job>) -> Option<Option<Job>> {
         match self.tending.wait(self.clock.elapsed()) {
             None => queue.recv().ok().map(Some),
@@ -474,7 +472,11 @@ impl Worker {
             }
             DiskOp::Write { offset, .. } => file()?.write_all_at(&job.bytes, u64::from(offset))?,
             DiskOp::Sync { .. } => file()?.sync_data()?,
-            DiskOp::Disown { segment } => disown(&segments, segment)?,
+            DiskOp::Disown { segment } => {
+                disown(&segments, segment)?;
+                // So that the power does not take the mark; but a disk that fails may not do that either, and the mark is there.
+                let _ = sync_directory(&segments);
+            }
             DiskOp::Close { len, .. } => {
                 let file = file()?;
                 // Synced before it is cut: whatever the power leaves, a file that is cut has its seal.

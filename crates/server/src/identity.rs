@@ -8,7 +8,8 @@
 //!
 //! A life goes on as long as everything that the node ever acknowledged is still there: after a clean end, with `sync = always`, and
 //! when only the process died, since what it had written is then the operating system's. In any other case, a loss of power above
-//! all, a new life begins, and what the old one was a member of the new one is not (`docs/replication.md`, "Who one is").
+//! all, a new life begins, and what the old one was a member of the new one is not (`docs/replication.md`, "Who one is"). What it had may still be
+//! needed ("Relics").
 
 use std::fs;
 use std::io;
@@ -40,8 +41,6 @@ pub struct Identity {
     pub node: Option<NodeId>,
     /// The life.
     pub life: Incarnation,
-    /// Whether it goes on: the copies in the data directory are its own.
-    pub goes_on: bool,
 }
 
 impl Identity {
@@ -57,13 +56,10 @@ impl Identity {
             Some((known, boot)) => {
                 let kept = directory.was_clean || sync == SyncMode::Always || boot == boot_id();
                 if kept {
-                    Self {
-                        goes_on: true,
-                        ..known
-                    }
+                    known
                 } else {
                     warn!(
-                        "the machine stopped before everything was on disk: this node begins a new life, and is filled by the others"
+                        "the machine stopped before everything was on disk: this node begins a new life; what it has serves the others if too few of them have more"
                     );
                     Self::new_life(known.node)?
                 }
@@ -90,7 +86,6 @@ impl Identity {
         Ok(Self {
             node,
             life: Incarnation(u128::from_le_bytes(bytes)),
-            goes_on: false,
         })
     }
 
@@ -213,11 +208,7 @@ fn parse(text: &str) -> Option<(Identity, String)> {
         None => None,
     };
     let life = Incarnation(u128::from_str_radix(find("life")?, 16).ok()?);
-    let identity = Identity {
-        node,
-        life,
-        goes_on: false,
-    };
+    let identity = Identity { node, life };
     Some((identity, find("boot")?.to_owned()))
 }
 

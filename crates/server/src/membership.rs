@@ -7,7 +7,7 @@ use std::sync::Arc;
 use cluster::agent;
 use cluster::record::Addresses;
 use model::{Incarnation, Member, NodeId, Now, Zone};
-use node::{Membership, Node, RestoredCopy};
+use node::{Membership, Node, Noted, RestoredCopy};
 use store::{StoreConfig, Tuning};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
@@ -39,7 +39,7 @@ pub struct Candidate {
     listener: Listener,
     store: metadata::Store,
     identity: Identity,
-    /// What the data directory has of this life.
+    /// What the data directory has, of this life or an earlier one.
     copies: Vec<RestoredCopy>,
     addresses: Addresses,
     process: u64,
@@ -174,7 +174,8 @@ impl Candidate {
     }
 }
 
-/// Who this node is, and the copies that it still has. If any of them has lost something, a new life begins, and all are given up.
+/// Who this node is, and what it has of copies. If any copy of its life has lost something, that life is over: nothing that it has said can
+/// be relied on any more, and what there is is left by an earlier life.
 fn who_and_what(
     config: &Config,
     directory: Option<&Directory>,
@@ -184,23 +185,21 @@ fn who_and_what(
     let Some(directory) = directory else {
         return Ok((identity, Vec::new()));
     };
-    let folders = Folders::of(directory);
-    if identity.goes_on {
-        let terms = terms_of_stores(config, Some(directory));
-        let threads = restore::threads(config);
-        if let Some(copies) = restore::restore_copies(terms, &folders, threads, clock)? {
-            return Ok((identity, copies));
-        }
-    }
-    // The new life is written down before the old one's copies go: a life without its copies would speak for what it has not.
-    let identity = if identity.goes_on {
-        warn!("this node begins a new life, and is filled by the others");
+    let terms = terms_of_stores(config, Some(directory));
+    let threads = restore::threads(config);
+    let copies = restore::restore_copies(terms, &Folders::of(directory), threads, clock)?;
+    let is_own = |note: &[u8]| Noted::read(note).is_some_and(|note| note.life == identity.life);
+    let has_lost = |(copy, is_whole): &(RestoredCopy, bool)| !is_whole && is_own(&copy.note);
+    let identity = if copies.iter().any(has_lost) {
+        warn!(
+            "this node begins a new life: what it has serves the others if too few of them have more"
+        );
         identity.renewed(directory)?
     } else {
         identity
     };
-    folders.remove_all()?;
-    Ok((identity, Vec::new()))
+    let copies = copies.into_iter().map(|(copy, _)| copy);
+    Ok((identity, copies.collect()))
 }
 
 /// How the stores of copies are made.

@@ -109,8 +109,7 @@ pub fn threads(config: &Config) -> usize {
     }
 }
 
-/// The copies of a member that are whole; `None` if any has lost something: then nothing that this life of the node has said can be
-/// relied on any more.
+/// What the data directory has of copies, of whatever life of the node, the newest first; and whether each has all that was written.
 ///
 /// # Errors
 /// A file cannot be read, or there is no memory.
@@ -119,7 +118,7 @@ pub fn restore_copies(
     folders: &Folders,
     threads: usize,
     clock: Clock,
-) -> io::Result<Option<Vec<RestoredCopy>>> {
+) -> io::Result<Vec<(RestoredCopy, bool)>> {
     let mut copies = Vec::new();
     for (copy, note) in folders.notes()? {
         let Some(note) = note else {
@@ -128,13 +127,21 @@ pub fn restore_copies(
         };
         let begun = Restore::new(config, tuning, Box::new(MappedPages));
         let (store, report) = restore(begun, &folders.segments(copy), threads, clock)?;
-        if !(report.damaged.is_empty() && report.foreign.is_empty() && report.missing.is_empty()) {
-            error!(copy = copy.0, "a copy has lost something");
-            return Ok(None);
+        let (is_whole, damaged) = (report.is_whole(), !report.is_beginning());
+        match (is_whole, damaged) {
+            (_, true) => error!(copy = copy.0, "a copy has lost something"),
+            (false, false) => info!(copy = copy.0, "a copy has lost the end of its log"),
+            (true, false) => {}
         }
-        copies.push(RestoredCopy { copy, note, store });
+        let copy = RestoredCopy {
+            copy,
+            note,
+            store,
+            damaged,
+        };
+        copies.push((copy, is_whole));
     }
-    Ok(Some(copies))
+    Ok(copies)
 }
 
 /// Keeps the threads busy, and takes in what they found.
@@ -224,6 +231,12 @@ fn tell(report: &RestoreReport, took: Duration) {
             "damage in a segment file: the file goes to quarantine, whatever is readable in it is served"
         );
     }
+    for range in &report.hollow {
+        warn!(
+            at = place(range),
+            "a piece of a segment file does not pass that had perhaps not been synced: lost with the machine's power, or else damage; the file goes to quarantine, whatever is readable in it is served"
+        );
+    }
     for segment in &report.foreign {
         error!(
             segment = format!("{:016x}", segment.0),
@@ -244,6 +257,7 @@ fn tell(report: &RestoreReport, took: Duration) {
         ms = took.as_millis() as u64,
         mb_per_s = (report.bytes as f64 / 1e6 / took.as_secs_f64().max(1e-6)) as u64,
         torn = report.torn.len(),
+        hollow = report.hollow.len(),
         damaged = report.damaged.len() + report.foreign.len() + report.missing.len(),
         "restored"
     );

@@ -9,7 +9,7 @@ use model::position::{MAX_EPOCH, MAX_SEQUENCE};
 use model::{Now, Position};
 use node::{Node, Outbox};
 use shard::Shard;
-use store::{Restore, Store, StoreConfig, SyncMode, Tuning};
+use store::{Restore, Store, StoreConfig, Tuning};
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
@@ -147,8 +147,8 @@ fn start_disk(
     } else {
         SEGMENT_BYTES
     };
-    let (folders, syncs) = (Folders::of(directory), config.sync == SyncMode::Always);
-    Disk::start(folders, segment_bytes, syncs, mailbox.clone(), clock)
+    let folders = Folders::of(directory);
+    Disk::start(folders, segment_bytes, mailbox.clone(), clock)
         .map_err(|error| system("start the disk thread", &error))
 }
 

@@ -102,16 +102,18 @@ pub struct MemberRow {
     pub complete: Option<bool>,
 }
 
-/// What a forced recovery may have lost.
+/// What a recovery may have lost for which too few members were left.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LossRow {
     /// The shard.
     pub shard: u16,
     /// The epoch that began so.
     pub epoch: u32,
-    /// The node that everything was taken from.
+    /// The node whose log went furthest.
     pub survivor: u32,
-    /// The nodes that were not asked.
+    /// Whether that was left by an earlier life of the node, which ended before all of its log was synced.
+    pub relic: bool,
+    /// The nodes that were not asked, or whose lives were over.
     pub missing: Vec<u32>,
 }
 
@@ -228,6 +230,10 @@ fn loss_row(loss: &LossRecord) -> LossRow {
         shard: loss.shard.0,
         epoch: loss.epoch,
         survivor: loss.survivor.node.0,
+        relic: loss
+            .missing
+            .iter()
+            .any(|(missing, _)| missing.node == loss.survivor.node),
         missing: loss.missing.iter().map(|(m, _)| m.node.0).collect(),
     }
 }

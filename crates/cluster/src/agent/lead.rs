@@ -173,7 +173,7 @@ impl Agent {
 fn announce(proposal: &Proposal, out: &mut Vec<Effect>) {
     let (shard, record, reason) = match proposal {
         Proposal::Shard(shard, record, reason) => (*shard, record, *reason),
-        Proposal::Forced(shard, record, _) => (*shard, record, crate::decide::Reason::Forced),
+        Proposal::Revival(shard, record, _, reason) => (*shard, record, *reason),
         Proposal::Node(..) | Proposal::Forget(_) => return,
     };
     let epoch = record.config.epoch();
@@ -190,7 +190,7 @@ fn write(transaction: Transaction, proposal: Proposal, request: RequestId) -> Tr
             let record = ShardRecord { request, ..record };
             transaction.put(Place::Shard(shard).key(), record.encode())
         }
-        Proposal::Forced(shard, record, loss) => {
+        Proposal::Revival(shard, record, loss, _) => {
             let place = Place::Loss(shard, loss.epoch);
             let loss = LossRecord { request, ..loss };
             let record = ShardRecord { request, ..record };

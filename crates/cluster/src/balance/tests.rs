@@ -84,6 +84,7 @@ fn moved(size: impl Fn(u16) -> (u64, u32)) -> Option<(u32, u32)> {
                     unreachable: 0,
                     resigned: Resigned::No,
                     disk_fails: false,
+                    relic: None,
                 }
             })
             .collect();

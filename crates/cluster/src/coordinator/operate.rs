@@ -1,14 +1,11 @@
 //! What an operator may ask the coordinator for.
 
-use alloc::vec::Vec;
+use model::{NodeId, ShardId};
 
-use model::{CopySet, Member, NodeId, Phase, Position, ShardConfig, ShardId};
-
-use super::{Proposal, holds_anything, served_by};
+use super::{Proposal, holds_anything, revive};
 use crate::{
-    placement::{self, Site},
-    record::{LossRecord, NodeRecord, NodeState, ShardRecord},
-    situation::{Health, Situation},
+    record::{NodeRecord, NodeState},
+    situation::Situation,
 };
 
 /// An operator's command.
@@ -59,7 +56,7 @@ pub(super) fn propose(situation: &Situation<'_>, command: Command) -> Result<Pro
             matches!(s, NodeState::Draining | NodeState::Gone)
         }),
         Command::Forget(node) => forget(situation, node),
-        Command::RecoverLongest(shard) => recover_longest(situation, shard),
+        Command::RecoverLongest(shard) => revive::from_longest(situation, shard),
     }
 }
 
@@ -99,80 +96,4 @@ fn forget(situation: &Situation<'_>, node: NodeId) -> Result<Proposal, Refusal> 
         return Err(Refusal::HoldsCopies);
     }
     Ok(Proposal::Forget(node))
-}
-
-fn recover_longest(situation: &Situation<'_>, shard: ShardId) -> Result<Proposal, Refusal> {
-    let record = situation
-        .map
-        .shards()
-        .get(&shard)
-        .ok_or(Refusal::NoSuchShard)?;
-    if situation.is_provable(record) {
-        return Err(Refusal::NotNeeded);
-    }
-    let survivors = situation.reports.survivors(shard, situation.now_ms);
-    let alive = survivors.filter(|(member, _)| situation.is_alive(*member));
-    let longest = alive.max_by_key(|&(member, position)| (position, core::cmp::Reverse(member)));
-    let (survivor, position) = longest.ok_or(Refusal::NobodyHasIt)?;
-    let config = forced(situation, shard, record, survivor).ok_or(Refusal::NotNeeded)?;
-    let loss = loss(situation, shard, record, survivor, position, config.epoch());
-    let record = ShardRecord { config, ..*record };
-    Ok(Proposal::Forced(shard, record, loss))
-}
-
-/// The survivor leads; whoever else is alive of the old set stays, and others fill it up.
-fn forced(
-    situation: &Situation<'_>,
-    shard: ShardId,
-    record: &ShardRecord,
-    survivor: Member,
-) -> Option<ShardConfig> {
-    let target = usize::from(situation.settings.copies);
-    let mut members = alloc::vec![survivor];
-    let old = record.config.copies().members().iter().copied();
-    members.extend(
-        old.filter(|m| m.node != survivor.node && situation.is_alive(*m))
-            .take(target - 1),
-    );
-    while members.len() < target {
-        let held: Vec<Site> = members
-            .iter()
-            .filter_map(|m| situation.site(m.node))
-            .collect();
-        let Some(site) = placement::choose(shard, &situation.steady_sites(), &held) else {
-            break;
-        };
-        members.push(situation.map.nodes()[&site.node].member(site.node));
-    }
-    let copies = CopySet::checked(&members, situation.settings.quorum_of(members.len()))?;
-    let phase = Phase::Recovering {
-        from: Some(served_by(record, survivor)),
-    };
-    ShardConfig::checked(record.config.epoch() + 1, copies, survivor.node, phase)
-}
-
-fn loss(
-    situation: &Situation<'_>,
-    shard: ShardId,
-    record: &ShardRecord,
-    survivor: Member,
-    position: Position,
-    epoch: u32,
-) -> LossRecord {
-    let source = Situation::source(record).unwrap_or(*record.config.copies());
-    let missing = source
-        .members()
-        .iter()
-        .filter(|m| **m != survivor && situation.health(**m) != Health::Well);
-    let missing = missing
-        .map(|&m| (m, situation.reports.position(shard, m)))
-        .collect();
-    LossRecord {
-        shard,
-        epoch,
-        survivor,
-        position,
-        missing,
-        request: Default::default(),
-    }
 }

@@ -108,6 +108,7 @@ const COMPLETE: CopyStatus = CopyStatus {
     unreachable: 0,
     resigned: Resigned::No,
     disk_fails: false,
+    relic: None,
 };
 
 fn tell(reports: &mut Reports, node: u32, status: CopyStatus) {

@@ -103,6 +103,7 @@ fn report() -> Message {
         unreachable: 0b010,
         resigned: Resigned::InFavourOf(NodeId(6)),
         disk_fails: false,
+        relic: None,
     };
     Message::Report(Report {
         from: member(1),

@@ -1,7 +1,7 @@
 //! A session that one client alone knows. It asks one thing after the other, so it knows exactly what must be there, until an outcome is unknown:
 //! whatever that was may still happen.
 
-use super::Slack;
+use super::{Blackout, Slack};
 use crate::record::{Answer, Ask, Operation};
 
 /// What is there, and since when its last id leads nowhere.
@@ -13,10 +13,23 @@ struct State {
     old_ends: Option<(u64, u64)>,
 }
 
-/// Judges one such session.
-pub(super) fn judge(operations: &[&Operation], slack: Slack) -> Result<(), String> {
+/// Judges one such session, until a blackout may have taken something of it.
+pub(super) fn judge(
+    operations: &[&Operation],
+    slack: Slack,
+    blackouts: &[Blackout],
+) -> Result<(), String> {
     let mut state = State::default();
+    let mut told_us = 0;
     for operation in operations {
+        let is_lost = blackouts
+            .iter()
+            .any(|b| operation.ended_us >= b.at_us && told_us < b.at_us && b.may_take(told_us));
+        let spans = |b: &Blackout| operation.sent_us < b.at_us && operation.ended_us >= b.at_us;
+        if is_lost || blackouts.iter().any(spans) {
+            return Ok(());
+        }
+        told_us = operation.ended_us;
         match operation.answer {
             Answer::Unknown => return Ok(()),
             Answer::Refused => return Err(format!("nobody else has touched it: {operation:?}")),

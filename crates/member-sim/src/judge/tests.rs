@@ -13,7 +13,7 @@ fn told(key: &str, ask: Ask, answer: Answer, sent_us: u64, ended_us: u64) -> Ope
 }
 
 fn is_good(operations: &[Operation]) -> bool {
-    judge(operations, Slack::default()).is_ok()
+    judge(operations, Slack::default(), &[]).is_ok()
 }
 
 fn counted(sent_us: u64, count: u64) -> Operation {
@@ -74,7 +74,7 @@ fn two_holders_are_found_and_what_clocks_explain_is_not() {
         early_us: 3_000,
         late_us: 0,
     };
-    assert!(judge(&overlap, slack).is_ok());
+    assert!(judge(&overlap, slack, &[]).is_ok());
     assert!(
         !is_good(&[opened(6, 0), opened(5, 20_000)]),
         "a fence went back"

@@ -25,6 +25,7 @@ enum Kind {
     Astray,
     Tear,
     Power,
+    Blackout,
     Pause,
     PauseLeader,
     Limp,
@@ -79,7 +80,7 @@ impl World {
 
     fn kinds(&self) -> Vec<Kind> {
         let faults = self.plan.faults;
-        let all: [(bool, &[Kind]); 15] = [
+        let all: [(bool, &[Kind]); 16] = [
             (
                 faults.kill,
                 &[
@@ -92,6 +93,7 @@ impl World {
                 ],
             ),
             (faults.power, &[Kind::Power]),
+            (faults.blackout, &[Kind::Blackout]),
             (
                 faults.pause,
                 &[Kind::Pause, Kind::Pause, Kind::PauseLeader, Kind::Alone],
@@ -159,6 +161,7 @@ impl World {
                 let node = self.powerless(node);
                 self.kill(node, Crash::Power, soon_us);
             }
+            Kind::Blackout => self.black_out(),
             Kind::Pause => self.pause(node, soon_us),
             Kind::PauseLeader => self.pause(leader, soon_us),
             Kind::Limp => {

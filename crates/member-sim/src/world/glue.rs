@@ -123,6 +123,7 @@ impl World {
                 Reason::Shrink => Rare::Shrunk,
                 Reason::HandOver => Rare::HandOver,
                 Reason::Reform => Rare::RecoveryOvertaken,
+                Reason::Relics => Rare::Revived,
                 Reason::Forced => return,
             },
             Happened::LostRole | Happened::Convicted(_) | Happened::Full => return,
@@ -212,6 +213,9 @@ impl World {
         self.end_turn(number);
         self.flush_links(number);
         self.flush_clients(number);
+        if self.plan.faults.blackout {
+            self.hosts[number as usize].look_at_sync(self.now_us);
+        }
         self.does_not_spin(number)?;
         self.sleep(number);
         Ok(())

@@ -1,11 +1,13 @@
 //! Plots: faults that belong together, each at the moment at which a rule is all that saves the day. Drawn one by one they would
 //! hardly ever meet.
 
-use model::{Phase, ShardId};
+use model::{Phase, ShardConfig, ShardId};
 use sim::disk::Crash;
+use store::SyncMode;
 
 use super::faults::Heal;
 use super::{Event, World};
+use crate::judge::Blackout;
 use crate::rare::Rare;
 
 /// Long enough for another to take over what a node leads, and for some writes behind that, in microseconds.
@@ -26,6 +28,13 @@ pub(super) enum Step {
 const ALONE_US: (u64, u64) = (2_500_000, 4_000_000);
 /// Long enough for another to take over what a node recovers, in microseconds.
 const TORN_US: (u64, u64) = (700_000, 2_000_000);
+
+/// Within which all machines have their power again, in microseconds, and how often, in ten thousand, one has not, and for how much longer.
+const DARK_US: u64 = 2_000_000;
+const LATE: u32 = 1_000;
+const LATE_US: u64 = 11_000_000;
+/// Long enough for something to be asked behind that, in microseconds.
+const AFTER_DARK_US: u64 = 2_000_000;
 
 impl World {
     pub(super) fn go_on(&mut self, step: Step) {
@@ -159,6 +168,51 @@ impl World {
         // It has to know of it first.
         let in_us = self.faults.extreme(1_000, 30_000);
         self.after(in_us, Event::Plot(Step::CutOff { node, for_us }));
+    }
+
+    /// All machines lose their power at once, where what they have synced is enough to go on from, and come back one after the other; now and then
+    /// one so late that it is not waited for.
+    pub(super) fn black_out(&mut self) {
+        if !self.may_black_out() {
+            return;
+        }
+        self.counts.note(Rare::Blackout);
+        let hosts = self.hosts.iter();
+        let synced_us = hosts.map(|host| host.synced_us(self.now_us)).min();
+        if self.plan.files == Some(SyncMode::EverySecond) {
+            self.blackouts.push(Blackout {
+                at_us: self.now_us,
+                synced_us: synced_us.unwrap_or(self.now_us),
+            });
+        }
+        let late = self.faults.chance(LATE).then(|| {
+            let nodes = u64::from(self.plan.nodes);
+            self.faults.below(nodes) as u32
+        });
+        for node in 0..self.plan.nodes {
+            let back_us = self.faults.extreme(1_000, DARK_US);
+            let late_us = if late == Some(node) { LATE_US } else { 0 };
+            self.lose_power(node);
+            self.after(back_us + late_us, Event::Heal(Heal::Start(node)));
+        }
+        self.last(DARK_US + late.map_or(0, |_| LATE_US) + AFTER_DARK_US);
+    }
+
+    /// Whether every shard serves by members that run, and whatever their power leaves of each is enough to go on from.
+    fn may_black_out(&mut self) -> bool {
+        let shards = self.service.map().shards().iter();
+        let shards: Vec<(ShardId, ShardConfig)> = shards
+            .map(|(shard, record)| (*shard, record.config))
+            .collect();
+        let now_us = self.now_us;
+        shards.iter().all(|(shard, config)| {
+            let mut members = config.copies().members().iter();
+            let is_left = members.all(|member| {
+                let host = &mut self.hosts[member.node.0 as usize];
+                host.member == *member && host.leaves(*shard, now_us)
+            });
+            config.phase() == Phase::Serving && is_left
+        })
     }
 
     /// A node to lose its power: rather one where a folder that was removed may be back.

@@ -8,7 +8,7 @@ use model::{ConnectionId, Member, Now, Position, ShardId};
 use replica::wire::{self, Body, Message};
 use replica::{Effect, Input, Outbox, Ticket, Vows, Want};
 use shard::{Attempt, News};
-use store::Told;
+use store::{SyncMode, Told};
 
 use super::{Cluster, CopyId};
 use crate::Node;
@@ -33,7 +33,10 @@ impl Node {
         let Some(message) = wire::decode(bytes).filter(is_whole) else {
             return;
         };
-        if cluster.place(message.shard).is_some() {
+        let place = cluster.place(message.shard);
+        // What an earlier life has left is heard of when the map says what becomes of it.
+        let is_copy = place.is_some_and(|place| cluster.copies[place].relic.is_none());
+        if is_copy {
             self.perform(now, message.shard, Input::Message(message));
         } else if let Some((to, bytes)) = replica::answer_without_copy(&message, cluster.me()) {
             cluster.out.peers.push((to.node, bytes));
@@ -247,9 +250,8 @@ impl Node {
         let id = cluster.new_copy();
         let old = core::mem::replace(&mut cluster.copies[place].id, id);
         cluster.copies[place].saving.clear();
-        let shard = ShardId(cluster.shards[place].number);
         let vows = cluster.shards[place].shard.replica().vows();
-        cluster.keep_note(id, cluster.note(shard, vows));
+        cluster.keep_note(id, cluster.note(place, vows));
         cluster.remove_folder(old);
         let store = cluster.new_store();
         cluster.shards[place].shard.on_reset(store, base);
@@ -283,8 +285,16 @@ impl Node {
 
 impl Cluster {
     fn save(&mut self, place: usize, vows: Vows, ticket: Ticket, next: &mut VecDeque<Next>) {
-        let (id, shard) = (self.copies[place].id, ShardId(self.shards[place].number));
-        match self.keep_note(id, self.note(shard, vows)) {
+        let appended = self.shards[place].shard.store().appended();
+        let copy = &mut self.copies[place];
+        let was_given_up = core::mem::replace(&mut copy.given_up, vows.discarded.is_some());
+        if copy.given_up {
+            copy.unsynced = None;
+        } else if was_given_up && self.terms.sync != SyncMode::Always {
+            copy.unsynced = Some(appended);
+        }
+        let id = copy.id;
+        match self.keep_note(id, self.note(place, vows)) {
             Some(kept) => self.copies[place].saving.push_back((kept, ticket)),
             // Memory is all that this copy claims to have.
             None => next.push_back(Next::Saved(ticket)),

@@ -5,12 +5,13 @@ use alloc::sync::Arc;
 
 use cluster::format::Record as _;
 use cluster::map::ClusterMap;
-use cluster::message::Resigned;
+use cluster::message::{Relic, Resigned};
 use cluster::view;
 use command::Other;
 use model::{Member, Now, Phase, Position, ShardConfig, ShardId};
 use replica::{Replica, Restored, Vows};
 use shard::Shard;
+use store::SyncMode;
 
 use super::aim::Route;
 use super::note::Note;
@@ -39,6 +40,18 @@ impl Node {
         }
     }
 
+    /// What an earlier life has left, and could not be taken over yet, perhaps can be by now.
+    pub(super) fn tell_again(&mut self, now: Now, shard: ShardId) {
+        let record = self.cluster.as_ref().and_then(|cluster| {
+            let place = cluster.place(shard)?;
+            cluster.copies[place].relic?;
+            cluster.map.shards().get(&shard).copied()
+        });
+        if let Some(record) = record {
+            self.tell(now, shard, record.config);
+        }
+    }
+
     /// A shard's configuration, as the metadata store has it or had it.
     fn tell(&mut self, now: Now, shard: ShardId, config: ShardConfig) {
         let Some(cluster) = &mut self.cluster else {
@@ -49,6 +62,9 @@ impl Node {
                 return;
             }
             cluster.begin_copy(shard, config.epoch());
+        }
+        if !cluster.take_over(shard, &config) {
+            return;
         }
         let Some(place) = cluster.place(shard) else {
             return;
@@ -67,13 +83,65 @@ impl Node {
 }
 
 impl Cluster {
+    /// What an earlier life of the node has left becomes its copy, if this life is to have one. Returns whether it has one that is to hear of
+    /// the configuration.
+    fn take_over(&mut self, shard: ShardId, config: &ShardConfig) -> bool {
+        let Some(place) = self.place(shard) else {
+            return false;
+        };
+        let Some(relic) = self.copies[place].relic else {
+            return true;
+        };
+        let me = self.me();
+        let is_source = match config.phase() {
+            Phase::Recovering { from } => from.is_some_and(|from| from.copies.contains(me)),
+            Phase::Serving => false,
+        };
+        let is_member = config.copies().contains(me);
+        if (is_source || is_member) && !self.is_repaired(place) {
+            return false;
+        }
+        if is_source || (is_member && !relic.damaged) {
+            self.copies[place].relic = None;
+            let vows = self.shards[place].shard.replica().vows();
+            let note = self.note(place, vows);
+            self.keep_note(self.copies[place].id, note);
+            return true;
+        }
+        if is_member {
+            // It could not go on from there: nobody knows what is missing.
+            self.remove(place);
+            self.begin_copy(shard, config.epoch());
+            return true;
+        }
+        let whose = Member {
+            incarnation: relic.life,
+            ..me
+        };
+        if config.phase() == Phase::Serving && !config.copies().contains(whose) {
+            self.remove(place);
+            return false;
+        }
+        let known = self.copies[place].config.as_ref().map(order);
+        if known < Some(order(config)) {
+            self.copies[place].config = Some(*config);
+        }
+        false
+    }
+
+    /// Whether what a copy has been found to lack would not be found once more by the next start: a life that finds such a thing is over.
+    pub(super) fn is_repaired(&self, place: usize) -> bool {
+        self.shards[place].shard.store().is_repaired()
+    }
+
     /// An empty copy of a shard that this node has none of.
     fn begin_copy(&mut self, shard: ShardId, epoch: u32) {
         let (me, settings) = (self.terms.me, self.terms.replica);
         let replica = Replica::fresh(shard, me, epoch, settings);
         let id = self.new_copy();
         let store = self.new_store();
-        self.keep_note(id, self.note(shard, replica.vows()));
+        let note = self.plain_note(shard, replica.vows());
+        self.keep_note(id, note);
         let data = Shard::as_copy(store, replica, 0, self.shard_settings(id));
         self.insert(shard, id, data);
     }
@@ -84,23 +152,49 @@ impl Cluster {
             copy: id,
             note,
             store,
+            damaged,
         } = found;
         self.next_copy = self.next_copy.max(id.0 + 1);
-        let note = Note::decode(&note);
-        let own =
-            |note: &Note| note.life == self.me().incarnation && self.place(note.shard).is_none();
-        let Some(note) = note.ok().filter(own) else {
+        let note = Note::decode(&note).ok();
+        let is_own = |note: &Note| note.life == self.me().incarnation;
+        // What another life has left of a copy that it was filling is nothing.
+        let is_of_use = |note: &Note| is_own(note) || note.vows.discarded.is_none();
+        let is_wanted = |note: &Note| self.place(note.shard).is_none() && is_of_use(note);
+        let Some(note) = note.filter(is_wanted) else {
             self.out.files.push(FileTask::Remove { copy: id });
             return;
         };
+        let is_own = is_own(&note);
+        assert!(
+            !(is_own && damaged),
+            "a life that has lost something is over"
+        );
         if note.vows.discarded.is_some() {
             return self.begin_again(id, note, now);
+        }
+        if damaged && !note.damaged {
+            // At the next start the files that are damaged will stand aside.
+            let note = Note {
+                damaged: true,
+                ..note
+            };
+            self.keep_note(id, note);
         }
         // The log knows about what time it is, but not what time its last batch told: the floor is on the safe side.
         let floor_ms = store.latest_ms() + self.terms.replica.time_step_ms + CLOCK_STEP_MS;
         let replica = self.restored_replica(note, store.newest(), now);
+        let appended = store.appended();
         let data = Shard::as_copy(store, replica, floor_ms, self.shard_settings(id));
-        self.insert(note.shard, id, data);
+        let place = self.insert(note.shard, id, data);
+        let copy = &mut self.copies[place];
+        if is_own {
+            copy.unsynced = note.unsynced.then_some(appended);
+        } else {
+            copy.relic = Some(Relic {
+                life: note.life,
+                damaged: damaged || note.damaged || note.unsynced,
+            });
+        }
     }
 
     /// A copy that was being filled is filled anew: it is empty, and says what it had before.
@@ -111,7 +205,8 @@ impl Cluster {
         let store = self.new_store();
         let replica = self.restored_replica(note, Position::ZERO, now);
         let data = Shard::as_copy(store, replica, 0, self.shard_settings(id));
-        self.insert(note.shard, id, data);
+        let place = self.insert(note.shard, id, data);
+        self.copies[place].given_up = true;
     }
 
     fn restored_replica(&self, note: Note, last: Position, now: Now) -> Replica {
@@ -130,7 +225,7 @@ impl Cluster {
         settings
     }
 
-    fn insert(&mut self, shard: ShardId, id: CopyId, data: Shard) {
+    fn insert(&mut self, shard: ShardId, id: CopyId, data: Shard) -> usize {
         let place = self.shards.partition_point(|other| other.number < shard.0);
         let other = Other {
             number: shard.0,
@@ -143,15 +238,46 @@ impl Cluster {
             resigned: Resigned::No,
             saving: alloc::collections::VecDeque::new(),
             told: Told::default(),
+            relic: None,
+            given_up: false,
+            unsynced: None,
         };
         self.shards.insert(place, other);
         self.copies.insert(place, copy);
+        place
     }
 
     /// What is to be known of a copy.
-    pub(super) fn note(&self, shard: ShardId, vows: Vows) -> Note {
-        let life = self.me().incarnation;
-        Note { life, shard, vows }
+    pub(super) fn note(&self, place: usize, vows: Vows) -> Note {
+        Note {
+            unsynced: self.copies[place].unsynced.is_some(),
+            ..self.plain_note(ShardId(self.shards[place].number), vows)
+        }
+    }
+
+    /// What is to be known of a copy that was never filled.
+    fn plain_note(&self, shard: ShardId, vows: Vows) -> Note {
+        Note {
+            life: self.me().incarnation,
+            shard,
+            vows,
+            unsynced: false,
+            damaged: false,
+        }
+    }
+
+    /// Notes that what has made a copy whole is synced, if it is so by now.
+    pub(super) fn look_at_sync(&mut self, place: usize) {
+        let store = self.shards[place].shard.store();
+        if self.copies[place]
+            .unsynced
+            .take_if(|point| store.synced() >= *point)
+            .is_some()
+        {
+            let vows = self.shards[place].shard.replica().vows();
+            let note = self.note(place, vows);
+            self.keep_note(self.copies[place].id, note);
+        }
     }
 
     /// Has a note written beside the segments of a copy. Returns the ticket; none where there is no disk.
@@ -159,10 +285,14 @@ impl Cluster {
         self.terms.directory?;
         let ticket = self.next_ticket;
         self.next_ticket += 1;
+        // What is done to a copy that is given up must not be there without the note that says so.
+        let is_given_up = note.vows.discarded.is_some() || note.damaged;
+        let at_once = is_given_up || self.terms.sync == SyncMode::Always;
         self.out.files.push(FileTask::Keep {
             copy,
             ticket,
             note: note.bytes(),
+            at_once,
         });
         Some(ticket)
     }

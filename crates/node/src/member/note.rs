@@ -1,7 +1,8 @@
 //! What a restart must know of a copy: its note, kept beside its segments.
 //!
 //! ```text
-//!  32 note  life u128, shard u16, promised u32, synced u32, discarded u8, its position u64, attempt u32
+//!  32 note  life u128, shard u16, promised u32, synced u32, flags u8, position u64, attempt u32
+//!           flags: 1 discarded, at that position; 2 made whole, and that is not synced yet; 4 damaged
 //! ```
 //!
 //! Within the frame of [`cluster::format`].
@@ -19,7 +20,15 @@ pub(crate) struct Note {
     pub(crate) life: Incarnation,
     pub(crate) shard: ShardId,
     pub(crate) vows: Vows,
+    /// It was filled or mended, and not all of that may be left after a loss of power, without a gap that a restart would see.
+    pub(crate) unsynced: bool,
+    /// A restart of another life has found that something of it is lost.
+    pub(crate) damaged: bool,
 }
+
+const DISCARDED: u8 = 1;
+const UNSYNCED: u8 = 2;
+const DAMAGED: u8 = 4;
 
 impl Record for Note {
     const KIND: u8 = 32;
@@ -30,7 +39,9 @@ impl Record for Note {
         out.u16(self.shard.0);
         out.u32(vows.promised);
         out.u32(vows.synced);
-        out.u8(u8::from(vows.discarded.is_some()));
+        out.u8(u8::from(vows.discarded.is_some()) * DISCARDED
+            + u8::from(self.unsynced) * UNSYNCED
+            + u8::from(self.damaged) * DAMAGED);
         out.u64(vows.discarded.unwrap_or_default().raw());
         out.u32(vows.attempt);
     }
@@ -39,22 +50,53 @@ impl Record for Note {
         let life = Incarnation(from.u128()?);
         let shard = ShardId(from.u16()?);
         let (promised, synced) = (from.u32()?, from.u32()?);
-        let (discarded, position) = (from.u8()?, Position::from_raw(from.u64()?));
+        let (flags, position) = (from.u8()?, Position::from_raw(from.u64()?));
+        let has = |flag: u8| flags & flag != 0;
         let vows = Vows {
             promised,
             synced,
-            discarded: (discarded == 1).then_some(position),
+            discarded: has(DISCARDED).then_some(position),
             attempt: from.u32()?,
         };
-        if discarded > 1 || synced > promised {
+        if flags > DISCARDED | UNSYNCED | DAMAGED || synced > promised {
             return Err(Damage::Value);
         }
-        Ok(Self { life, shard, vows })
+        Ok(Self {
+            life,
+            shard,
+            vows,
+            unsynced: has(UNSYNCED),
+            damaged: has(DAMAGED),
+        })
     }
 }
 
 impl Note {
     pub(crate) fn bytes(self) -> Vec<u8> {
         self.encode()
+    }
+}
+
+/// What a note says to whoever finds it in a data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Noted {
+    /// The life of the node that wrote it.
+    pub life: Incarnation,
+    /// Whose copy it is.
+    pub shard: ShardId,
+    /// Whether another life can rely on the copy's being a beginning of the log that it had.
+    pub is_whole: bool,
+}
+
+impl Noted {
+    /// `None` if it is no note.
+    #[must_use]
+    pub fn read(note: &[u8]) -> Option<Self> {
+        let note = Note::decode(note).ok()?;
+        Some(Self {
+            life: note.life,
+            shard: note.shard,
+            is_whole: note.vows.discarded.is_none() && !note.unsynced && !note.damaged,
+        })
     }
 }

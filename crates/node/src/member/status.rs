@@ -30,8 +30,11 @@ impl Node {
 }
 
 impl Cluster {
-    /// `None` for a copy that has not been told a configuration yet.
+    /// `None` for a copy that has not been told a configuration yet, and for what an earlier life has left and cannot be taken over yet.
     fn status(&mut self, now: Now, place: usize) -> Option<CopyStatus> {
+        if self.copies[place].relic.is_some() && !self.is_repaired(place) {
+            return None;
+        }
         let shard = &self.shards[place].shard;
         let replica = shard.replica();
         let config = self.copies[place].config?;
@@ -58,6 +61,7 @@ impl Cluster {
             }),
             resigned: self.resigned(now, place, &config),
             disk_fails: now.mono_us < self.disk_fails_until_us,
+            relic: self.copies[place].relic,
         };
         self.copies[place].told = told;
         Some(status)

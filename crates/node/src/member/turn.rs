@@ -39,7 +39,9 @@ impl Node {
         };
         cluster.stirred = true;
         cluster.shards[place].shard.store_mut().disk_event(event);
+        cluster.look_at_sync(place);
         let shard = ShardId(cluster.shards[place].number);
+        self.tell_again(now, shard);
         self.hand_in_news(now, shard);
     }
 

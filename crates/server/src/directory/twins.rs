@@ -26,43 +26,28 @@ pub(super) const TWIN: &str = ".new";
 
 /// Replaces a small file so that after a loss of power it is the old or the new one.
 pub fn replace(directory: &Path, name: &str, text: &str) -> io::Result<()> {
-    replace_bytes(directory, name, text.as_bytes(), true)
-}
-
-/// As [`replace`]; unless it `syncs`, a loss of power may leave anything, and only the death of the process does not.
-pub(super) fn replace_bytes(
-    directory: &Path,
-    name: &str,
-    bytes: &[u8],
-    syncs: bool,
-) -> io::Result<()> {
-    let file = directory.join(name);
+    let (bytes, file) = (text.as_bytes(), directory.join(name));
     let twin = directory.join(format!("{name}{TWIN}"));
-    if syncs {
-        // If whoever exchanged them last did not come to this, the disk may know the twin by the file's name.
-        sync_directory(directory)?;
-    }
-    write_in_place(&twin, bytes, syncs)?;
+    // If whoever exchanged them last did not come to this, the disk may know the twin by the file's name.
+    sync_directory(directory)?;
+    write_in_place(&twin, bytes)?;
     if !exchange(&twin, &file)? {
         fs::rename(&twin, &file)?;
         // Room for the next time. If there is none, that will be tried again then.
-        let _ = write_in_place(&twin, bytes, false);
+        let _ = write_in_place(&twin, bytes);
     }
-    if syncs {
-        sync_directory(directory)?;
-    }
-    Ok(())
+    sync_directory(directory)
 }
 
 /// Writes a file that is never replaced: after a loss of power it is there or not.
 pub(super) fn write_once(directory: &Path, name: &str, text: &str) -> io::Result<()> {
     let new = directory.join(format!("{name}{TWIN}"));
-    write_in_place(&new, text.as_bytes(), true)?;
+    write_in_place(&new, text.as_bytes())?;
     fs::rename(new, directory.join(name))?;
     sync_directory(directory)
 }
 
-fn write_in_place(path: &Path, bytes: &[u8], syncs: bool) -> io::Result<()> {
+fn write_in_place(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -70,10 +55,7 @@ fn write_in_place(path: &Path, bytes: &[u8], syncs: bool) -> io::Result<()> {
         .open(path)?;
     file.write_all_at(bytes, 0)?;
     file.set_len(bytes.len() as u64)?;
-    if syncs {
-        file.sync_all()?;
-    }
-    Ok(())
+    file.sync_all()
 }
 
 /// Exchanges two names. Returns false where that cannot be: there is no file yet, or the file system does not know how.

@@ -1,8 +1,10 @@
 //! The folders of copies, and what is done to them.
 //!
 //! A note that cannot be kept is put off and tried again: nothing that rests on it may be said before. What was asked for later and does
-//! not depend on it is done all the same, as it may be what makes room.
+//! not depend on it is done all the same, as it may be what makes room. A note that need not survive a loss of power at once does so within
+//! a second, as the log does.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use node::{CopyId, FileTask};
@@ -10,16 +12,20 @@ use store::DiskError;
 use tracing::{error, warn};
 
 use super::{Done, disk_error};
-use crate::directory::Folders;
+use crate::directory::{Folders, MOST_UNSYNCED};
 
 /// How long it is waited before a note is tried again.
 const RETRY: Duration = Duration::from_millis(200);
+/// How long a note may be without its sync.
+const SYNC_AFTER: Duration = Duration::from_millis(500);
 
 /// See the module.
 pub(super) struct Tending {
     folders: Folders,
-    /// Whether a note must survive a loss of power to be kept.
-    syncs_notes: bool,
+    /// Notes that are not synced, and how many of each copy.
+    unsynced: BTreeMap<CopyId, (Vec<u8>, usize)>,
+    /// When they are to be, on the clock of the caller.
+    sync_by: Duration,
     /// What could not be done yet, in order, and why.
     put_off: Vec<(FileTask, DiskError)>,
     /// When that is tried again, on the clock of the caller.
@@ -27,19 +33,22 @@ pub(super) struct Tending {
 }
 
 impl Tending {
-    pub(super) fn new(folders: Folders, syncs_notes: bool) -> Self {
+    pub(super) fn new(folders: Folders) -> Self {
         Self {
             folders,
-            syncs_notes,
+            unsynced: BTreeMap::new(),
+            sync_by: Duration::ZERO,
             put_off: Vec::new(),
             again: Duration::ZERO,
         }
     }
 
-    /// How long to wait before trying again; `None`: nothing was put off.
+    /// How long to wait before there is something to do again; `None`: nothing was put off.
     pub(super) fn wait(&self, now: Duration) -> Option<Duration> {
-        let wait = self.again.saturating_sub(now);
-        (!self.put_off.is_empty()).then_some(wait)
+        let again = (!self.put_off.is_empty()).then_some(self.again);
+        let sync_by = (!self.unsynced.is_empty()).then_some(self.sync_by);
+        let first = again.into_iter().chain(sync_by).min()?;
+        Some(first.saturating_sub(now))
     }
 
     /// Why the folder of this copy is not as it should be.
@@ -55,6 +64,9 @@ impl Tending {
         if self.put_off.is_empty() {
             self.again = now + RETRY;
         }
+        if self.unsynced.is_empty() {
+            self.sync_by = now + SYNC_AFTER;
+        }
         let first = self.put_off.is_empty();
         let done = self.attempt(task);
         if first && let Some((_, error)) = self.put_off.first() {
@@ -66,14 +78,34 @@ impl Tending {
         done
     }
 
-    /// Does what was put off, as far as it can be done by now.
-    pub(super) fn try_again(&mut self, now: Duration) -> Vec<Done> {
+    /// Does what was put off and is due, as far as it can be done by now.
+    pub(super) fn catch_up(&mut self, now: Duration) -> Vec<Done> {
+        if self.sync_by <= now {
+            self.sync_notes(now);
+        }
+        if self.again > now {
+            return Vec::new();
+        }
         self.again = now + RETRY;
         let tasks = std::mem::take(&mut self.put_off);
         tasks
             .into_iter()
             .filter_map(|(task, _)| self.attempt(task))
             .collect()
+    }
+
+    fn sync_notes(&mut self, now: Duration) {
+        self.sync_by = now + SYNC_AFTER;
+        let folders = &self.folders;
+        self.unsynced.retain(|copy, (note, _)| {
+            let synced = folders.sync_note(*copy);
+            // After a failed sync nobody knows what the disk has: it is written once more, to another slot.
+            let kept = synced.or_else(|_| folders.keep_note(*copy, note, true));
+            if let Err(error) = &kept {
+                warn!(%error, copy = copy.0, "cannot sync what this node has promised; trying again");
+            }
+            kept.is_err()
+        });
     }
 
     fn attempt(&mut self, task: FileTask) -> Option<Done> {
@@ -102,14 +134,27 @@ impl Tending {
         }
     }
 
-    fn carry_out(&self, task: &FileTask) -> std::io::Result<Done> {
+    fn carry_out(&mut self, task: &FileTask) -> std::io::Result<Done> {
         match task {
-            FileTask::Keep { copy, ticket, note } => {
-                self.folders.keep_note(*copy, note, self.syncs_notes)?;
+            FileTask::Keep {
+                copy,
+                ticket,
+                note,
+                at_once,
+            } => {
                 let (copy, ticket) = (*copy, *ticket);
+                let before = self.unsynced.get(&copy).map_or(0, |(_, count)| *count);
+                let at_once = *at_once || before >= MOST_UNSYNCED;
+                self.folders.keep_note(copy, note, at_once)?;
+                if at_once {
+                    self.unsynced.remove(&copy);
+                } else {
+                    self.unsynced.insert(copy, (note.clone(), before + 1));
+                }
                 Ok(Done::Kept { copy, ticket })
             }
             FileTask::Remove { copy } => {
+                self.unsynced.remove(copy);
                 // What is left of it will go at the next start.
                 if let Err(error) = self.folders.remove(*copy) {
                     warn!(%error, copy = copy.0, "cannot remove the folder of a copy that is not needed any more");

@@ -43,7 +43,7 @@ impl Rig {
         let poll = Poll::new().unwrap();
         let (mailbox, messages) = Mailbox::new(&poll, Token(0)).unwrap();
         let clock = Clock::start();
-        let disk = Disk::start(folders.clone(), SEGMENT_BYTES, false, mailbox, clock).unwrap();
+        let disk = Disk::start(folders.clone(), SEGMENT_BYTES, mailbox, clock).unwrap();
         Self {
             directory,
             folders,
@@ -98,7 +98,12 @@ fn copies_have_folders_of_their_own() {
     for (copy, note) in [(one, b"one"), (two, b"two")] {
         let ticket = u64::from(copy.0);
         let note = note.to_vec();
-        rig.disk.tend_folder(FileTask::Keep { copy, ticket, note });
+        rig.disk.tend_folder(FileTask::Keep {
+            copy,
+            ticket,
+            note,
+            at_once: false,
+        });
         assert!(rig.disk.perform(create(copy), b"").is_none());
         assert!(
             matches!(rig.next(), Some(Input::Kept { copy: c, ticket: t }) if (c, t) == (copy, ticket))
@@ -128,6 +133,7 @@ fn keep(copy: CopyId, ticket: u64) -> FileTask {
         copy,
         ticket,
         note: b"a note".to_vec(),
+        at_once: true,
     }
 }
 

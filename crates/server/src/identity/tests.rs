@@ -55,7 +55,6 @@ fn a_process_that_died_goes_on_with_its_life_and_number() {
     let store = store();
     let first = {
         let directory = Directory::open(dir.path()).unwrap();
-        directory.record_epoch(1).unwrap();
         let identity = Identity::take(Some(&directory), SyncMode::None).unwrap();
         assert_eq!(settle(identity, None, Some(&directory), &store), Ok(1));
         identity
@@ -77,7 +76,6 @@ fn a_machine_that_stopped_is_a_new_life_unless_everything_was_synced() {
         let dir = tempfile::tempdir().unwrap();
         let first = {
             let directory = Directory::open(dir.path()).unwrap();
-            directory.record_epoch(1).unwrap();
             Identity::take(Some(&directory), sync).unwrap()
         };
         let text = std::fs::read_to_string(dir.path().join(FILE)).unwrap();

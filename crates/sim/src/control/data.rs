@@ -232,6 +232,7 @@ impl Data {
             },
             resigned: Resigned::No,
             disk_fails: false,
+            relic: None,
         })
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use server::survey::{NodeRow, ShardRow, Survey};
+use server::survey::{LossRow, NodeRow, ShardRow, Survey};
 
 /// Whether everything is served, with as many complete copies as there should be, and everybody answers. What is moved by plan is well.
 pub fn is_well(survey: &Survey) -> bool {
@@ -72,11 +72,25 @@ pub fn status(survey: &Survey) -> String {
     for loss in &survey.losses {
         let _ = writeln!(
             text,
-            "  shard {}, epoch {}: recovered from node {} alone; what {:?} had more is lost",
-            loss.shard, loss.epoch, loss.survivor, loss.missing
+            "  shard {}, epoch {}: {}",
+            loss.shard,
+            loss.epoch,
+            lost(loss)
         );
     }
     text
+}
+
+/// What a recovery has gone without.
+fn lost(loss: &LossRow) -> String {
+    let (node, missing) = (loss.survivor, &loss.missing);
+    if loss.relic {
+        format!(
+            "recovered from what {missing:?} had on their disks when their machines stopped (node {node} went furthest); what was not synced yet is lost"
+        )
+    } else {
+        format!("recovered from node {node} alone; what {missing:?} had more is lost")
+    }
 }
 
 /// Copies that are not what they should be.

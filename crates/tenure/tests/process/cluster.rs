@@ -10,6 +10,7 @@ mod members;
 mod memory;
 mod metadata;
 mod notices;
+mod power;
 mod rig;
 mod secured;
 #[path = "../../../meta/tests/support/secured.rs"]
