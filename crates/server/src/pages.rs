@@ -1,4 +1,4 @@
-//! Memory for segments, straight from the operating system: only what is touched costs anything, and an unused
+//! Memory for segments and tables, straight from the operating system: only what is touched costs anything, and an unused
 //! end can be given back without giving up its address.
 
 use std::ffi::c_void;
@@ -22,23 +22,33 @@ impl Pages for MappedPages {
         // makes it zero again; nobody else knows the address.
         Some(unsafe { Region::new(start, len, give_back, release) })
     }
+
+    fn allocate_table(&mut self, len: usize) -> Option<Region> {
+        let start = map(len)?;
+        refuse_huge_pages(start, len);
+        // SAFETY: as in `allocate`.
+        Some(unsafe { Region::new(start, len, give_back, release) })
+    }
 }
 
-/// Maps `len` bytes that begin at a huge page's boundary: maps more, and unmaps what sticks out.
-fn map_aligned(len: usize) -> Option<NonNull<u8>> {
-    let mapped = len + HUGE_BYTES;
+fn map(len: usize) -> Option<NonNull<u8>> {
     // SAFETY: no address is asked for, so nothing that exists is mapped over.
     let start = unsafe {
         mmap_anonymous(
             std::ptr::null_mut(),
-            mapped,
+            len,
             ProtFlags::READ | ProtFlags::WRITE,
             MapFlags::PRIVATE | MapFlags::NORESERVE,
         )
     };
-    let start = NonNull::new(start.ok()?.cast::<u8>())?;
+    NonNull::new(start.ok()?.cast::<u8>())
+}
+
+/// Maps `len` bytes that begin at a huge page's boundary: maps more, and unmaps what sticks out.
+fn map_aligned(len: usize) -> Option<NonNull<u8>> {
+    let start = map(len + HUGE_BYTES)?;
     let before = start.align_offset(HUGE_BYTES);
-    // SAFETY: both ends are within the mapping of `mapped` bytes, since `before < HUGE_BYTES`.
+    // SAFETY: both ends are within the mapping, since `before < HUGE_BYTES`.
     let (first, end) = unsafe { (start.add(before), start.add(before + len)) };
     if before > 0 {
         release(start, before);
@@ -58,6 +68,19 @@ fn prefer_huge_pages(start: NonNull<u8>, len: usize) {
             madvise(rest, len - HUGE_BYTES, Advice::LinuxHugepage)
         };
     }
+}
+
+/// Also where the system gives huge pages to who does not ask for them: the tables are neighbours, each with room to grow, which would be
+/// resident then.
+fn refuse_huge_pages(start: NonNull<u8>, len: usize) {
+    // SAFETY: as in `prefer_huge_pages`.
+    let _ = unsafe {
+        madvise(
+            start.as_ptr().cast::<c_void>(),
+            len,
+            Advice::LinuxNoHugepage,
+        )
+    };
 }
 
 fn give_back(start: NonNull<u8>, len: usize) {
