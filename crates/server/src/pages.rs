@@ -16,19 +16,28 @@ const HUGE_BYTES: usize = 2 << 20;
 
 impl Pages for MappedPages {
     fn allocate(&mut self, len: usize) -> Option<Region> {
-        let start = map_aligned(len)?;
-        prefer_huge_pages(start, len);
-        // SAFETY: anonymous memory is zeroed, and stays mapped until `release`, also after `give_back`, which
-        // makes it zero again; nobody else knows the address.
-        Some(unsafe { Region::new(start, len, give_back, release) })
+        segment(len, HUGE_BYTES)
+    }
+
+    fn allocate_to_fill(&mut self, len: usize) -> Option<Region> {
+        segment(len, 0)
     }
 
     fn allocate_table(&mut self, len: usize) -> Option<Region> {
         let start = map(len)?;
         refuse_huge_pages(start, len);
-        // SAFETY: as in `allocate`.
+        // SAFETY: as in `segment`.
         Some(unsafe { Region::new(start, len, give_back, release) })
     }
+}
+
+/// Memory for a segment that comes in huge pages from byte `from` on.
+fn segment(len: usize, from: usize) -> Option<Region> {
+    let start = map_aligned(len)?;
+    prefer_huge_pages(start, from, len);
+    // SAFETY: anonymous memory is zeroed, and stays mapped until `release`, also after `give_back`, which
+    // makes it zero again; nobody else knows the address.
+    Some(unsafe { Region::new(start, len, give_back, release) })
 }
 
 fn map(len: usize) -> Option<NonNull<u8>> {
@@ -57,15 +66,14 @@ fn map_aligned(len: usize) -> Option<NonNull<u8>> {
     Some(first)
 }
 
-/// All but the first huge page's worth of a segment comes in huge pages: filling it then takes one page fault
-/// where it took 512, and reading it finds more in the TLB. The beginning does not, so that a head that holds a few
-/// entries costs a few small pages.
-fn prefer_huge_pages(start: NonNull<u8>, len: usize) {
-    if len > HUGE_BYTES {
+/// What comes in huge pages takes one page fault where it took 512, and reading it finds more in the TLB. The beginning of a segment does not where
+/// nobody knows whether it will be filled, so that a head that holds a few entries costs a few small pages.
+fn prefer_huge_pages(start: NonNull<u8>, from: usize, len: usize) {
+    if from < len {
         // SAFETY: within the mapping. Advice changes no contents, and a refusal changes nothing.
         let _ = unsafe {
-            let rest = start.add(HUGE_BYTES).as_ptr().cast::<c_void>();
-            madvise(rest, len - HUGE_BYTES, Advice::LinuxHugepage)
+            let rest = start.add(from).as_ptr().cast::<c_void>();
+            madvise(rest, len - from, Advice::LinuxHugepage)
         };
     }
 }

@@ -21,6 +21,12 @@ pub trait Pages: Send {
     /// A region of `len` bytes for a segment, initialised, of any contents; `None` if there is no memory.
     fn allocate(&mut self, len: usize) -> Option<Region>;
 
+    /// The same for a segment that follows a full one of its class, so that it will most likely be filled, too: it may become resident
+    /// in large pieces from its beginning on.
+    fn allocate_to_fill(&mut self, len: usize) -> Option<Region> {
+        self.allocate(len)
+    }
+
     /// The same for a table of the index, which is filled from its beginning, and perhaps never to its end: what is resident is to
     /// be what is touched, in pages of [`PAGE_BYTES`].
     fn allocate_table(&mut self, len: usize) -> Option<Region> {
