@@ -163,3 +163,30 @@ fn a_table_that_grows_moves_only_when_it_has_doubled() {
     assert_eq!(pages.0, 2 * 3);
     assert!(growths > 2 * 30, "{growths}");
 }
+
+#[test]
+fn a_table_has_pages_of_its_own_while_it_has_many_buckets() {
+    let mut state = 9;
+    let mut index = Index::new(2);
+    let mut pages = Asked(0);
+    let mut hashes = alloc::vec::Vec::new();
+    for round in 1..=2 {
+        while hashes.len() < 400 {
+            let hash = random(&mut state);
+            let reference = Reference::new(0, 64 + hashes.len());
+            index.insert(hash, reference, true, &mut pages);
+            hashes.push((hash, reference));
+        }
+        index.check();
+        assert!(index.bytes() >= 2 * 4096 && pages.0 == 2 * round);
+        for (hash, reference) in hashes.drain(40..) {
+            let at = index.find_reference(hash, reference).expect("it is there");
+            index.remove(at, &mut pages);
+        }
+        index.check();
+        assert!(index.bytes() < 2 * 1024 + 256, "{}", index.bytes());
+        for (hash, reference) in &hashes {
+            assert!(index.find_reference(*hash, *reference).is_some());
+        }
+    }
+}
