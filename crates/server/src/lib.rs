@@ -20,7 +20,6 @@ pub mod config;
 mod directory;
 mod disk;
 pub mod doctor;
-mod heap;
 mod identity;
 mod limits;
 mod links;

@@ -22,7 +22,6 @@ use crate::accept::{Accepted, Listener};
 use crate::admin::Snapshot;
 use crate::clock::Clock;
 use crate::disk::Disk;
-use crate::heap::Heap;
 use crate::links;
 use crate::message::Message;
 use crate::phase::SharedPhase;
@@ -83,7 +82,6 @@ pub struct LoopState {
     turns: u64,
     /// When the process is looked at next.
     look_at: Duration,
-    heap: Heap,
     /// When the shutdown gives up waiting.
     drain_until: Option<Duration>,
 }
@@ -98,7 +96,6 @@ impl Default for LoopState {
             again: Vec::new(),
             turns: 0,
             look_at: Duration::ZERO,
-            heap: Heap::default(),
             drain_until: None,
         }
     }
@@ -151,8 +148,6 @@ impl Shell {
             self.state.look_at = now + LONGEST_WAIT;
             process::refresh(&mut self.node.server_mut().process);
             self.node.give_back_ends();
-            let index_bytes = self.node.usage().index_bytes;
-            self.state.heap.look(index_bytes, self.clock);
         }
     }
 

@@ -433,7 +433,7 @@ impl Store {
         match found {
             None => {
                 let hash = self.hash_at(key.hash, header.db, header.space);
-                self.index.insert(hash, reference, true);
+                self.index.insert(hash, reference, true, &mut *self.pages);
             }
             Some((at, old)) => self.put_over(batch, key, header, (at, reference), old),
         }
@@ -476,7 +476,7 @@ impl Store {
         if self.is_there(&header, batch.now_ms) {
             let file = self.only_file(at, reference);
             self.append_tombstone(batch.slot, position, key.bytes, &header, file);
-            self.index.remove(at);
+            self.index.remove(at, &mut *self.pages);
             self.count_out(reference.slot(), &header);
         }
     }

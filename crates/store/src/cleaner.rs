@@ -474,7 +474,7 @@ impl Store {
         let header = self.header_at(reference);
         let hash = self.hash_of(&header, self.bytes_at(reference));
         if let Some(at) = self.index.find_reference(hash, reference) {
-            self.index.remove(at);
+            self.index.remove(at, &mut *self.pages);
             self.count_out(reference.slot(), &header);
         }
     }

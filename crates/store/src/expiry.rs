@@ -140,7 +140,7 @@ impl Store {
                 expired(self.entry_at(reference));
                 self.expired_entries += 1;
             }
-            self.index.remove(at);
+            self.index.remove(at, &mut *self.pages);
             self.count_out(reference.slot(), header);
         }
         4 * HEADER_BYTES

@@ -7,12 +7,14 @@
 //!
 //! A scan's cursor is (sub-table, tag): neither changes when the sub-table is resized.
 
+mod buckets;
 mod table;
 
 use alloc::vec::Vec;
 
 use self::table::Table;
 pub(crate) use self::table::Tag;
+use crate::pages::Pages;
 
 /// Where an entry is in memory: a segment's slot and an offset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -119,11 +121,17 @@ impl Index {
 
     /// Adds a cell. See [`Index::is_alone`].
     #[inline]
-    pub(crate) fn insert(&mut self, hash: u64, reference: Reference, alone: bool) {
+    pub(crate) fn insert(
+        &mut self,
+        hash: u64,
+        reference: Reference,
+        alone: bool,
+        pages: &mut dyn Pages,
+    ) {
         let table = self.table_of(hash);
         let table = &mut self.tables[table];
         self.bytes -= table.bytes();
-        table.insert(Tag::of(hash), reference.0, alone);
+        table.insert(Tag::of(hash), reference.0, alone, pages);
         self.bytes += table.bytes();
         self.cells += 1;
     }
@@ -148,10 +156,10 @@ impl Index {
 
     /// Takes a cell away.
     #[inline]
-    pub(crate) fn remove(&mut self, at: CellAt) {
+    pub(crate) fn remove(&mut self, at: CellAt, pages: &mut dyn Pages) {
         let table = &mut self.tables[at.table];
         self.bytes -= table.bytes();
-        table.remove(at.at);
+        table.remove(at.at, pages);
         self.bytes += table.bytes();
         self.cells -= 1;
     }

@@ -90,7 +90,8 @@ impl Store {
     }
 
     fn new_segment(&mut self, id: SegmentId, class: usize) -> Option<usize> {
-        let (region, touched) = self.take_region()?;
+        let follows = self.heads[class].is_some();
+        let (region, touched) = self.take_region(follows)?;
         let salt = Salt::new(self.tuning.directory, id);
         let mut segment = Segment::new(region, id, salt, class);
         segment.resident = segment.resident.max(touched);

@@ -173,7 +173,7 @@ impl Store {
         }
         if let Some((at, reference)) = self.find(key) {
             let header = self.header_at(reference);
-            self.index.remove(at);
+            self.index.remove(at, &mut *self.pages);
             self.count_out(reference.slot(), &header);
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Memory for segments.
+//! Memory for segments, and for the tables of the index.
 //!
 //! A segment is a region of [`model::limits::SEGMENT_BYTES`] of which only the touched part costs memory. The
 //! shell maps regions from the operating system, and can give the unused end of one back without giving up its
@@ -16,10 +16,22 @@ pub(crate) const fn whole_pages(bytes: usize) -> usize {
     bytes.next_multiple_of(PAGE_BYTES)
 }
 
-/// Where segments come from.
+/// Where segments and tables come from.
 pub trait Pages: Send {
-    /// A region of `len` bytes, initialised, of any contents; `None` if there is no memory.
+    /// A region of `len` bytes for a segment, initialised, of any contents; `None` if there is no memory.
     fn allocate(&mut self, len: usize) -> Option<Region>;
+
+    /// The same for a segment that follows a full one of its class, so that it will most likely be filled, too: it may become resident
+    /// in large pieces from its beginning on.
+    fn allocate_to_fill(&mut self, len: usize) -> Option<Region> {
+        self.allocate(len)
+    }
+
+    /// The same for a table of the index, which is filled from its beginning, and perhaps never to its end: what is resident is to
+    /// be what is touched, in pages of [`PAGE_BYTES`].
+    fn allocate_table(&mut self, len: usize) -> Option<Region> {
+        self.allocate(len)
+    }
 }
 
 /// A piece of memory that frees itself.
@@ -55,6 +67,16 @@ impl Region {
             len,
             give_back,
             release,
+        }
+    }
+
+    /// No memory, at an address where a `T` may be.
+    pub(crate) fn empty<T>() -> Self {
+        Self {
+            start: NonNull::<T>::dangling().cast(),
+            len: 0,
+            give_back: |_, _| (),
+            release: |_, _| (),
         }
     }
 
@@ -103,20 +125,24 @@ impl fmt::Debug for Region {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HeapPages;
 
-fn layout(len: usize) -> Layout {
-    Layout::from_size_align(len, PAGE_BYTES).expect("a segment's length is far below isize::MAX")
-}
-
 impl Pages for HeapPages {
     fn allocate(&mut self, len: usize) -> Option<Region> {
-        assert!(len > 0);
-        // SAFETY: the layout is not empty.
-        let start = NonNull::new(unsafe { alloc_zeroed(layout(len)) })?;
-        fn release(start: NonNull<u8>, len: usize) {
-            // SAFETY: allocated above with the same layout.
-            unsafe { dealloc(start.as_ptr(), layout(len)) }
-        }
-        // SAFETY: the memory is zeroed, ours, and freed by `release` only.
-        Some(unsafe { Region::new(start, len, |_, _| (), release) })
+        from_heap::<PAGE_BYTES>(len)
     }
+}
+
+/// Cleared memory of the global allocator that begins at a multiple of `ALIGN`.
+pub(crate) fn from_heap<const ALIGN: usize>(len: usize) -> Option<Region> {
+    fn layout<const ALIGN: usize>(len: usize) -> Layout {
+        Layout::from_size_align(len, ALIGN).expect("a region's length is far below isize::MAX")
+    }
+    fn release<const ALIGN: usize>(start: NonNull<u8>, len: usize) {
+        // SAFETY: allocated below with the same layout.
+        unsafe { dealloc(start.as_ptr(), layout::<ALIGN>(len)) }
+    }
+    assert!(len > 0);
+    // SAFETY: the layout is not empty.
+    let start = NonNull::new(unsafe { alloc_zeroed(layout::<ALIGN>(len)) })?;
+    // SAFETY: the memory is zeroed, ours, and freed by `release` only.
+    Some(unsafe { Region::new(start, len, |_, _| (), release::<ALIGN>) })
 }

@@ -61,10 +61,15 @@ impl Pool {
 }
 
 impl Store {
-    /// Memory for a segment, and how much of it is resident already.
-    pub(crate) fn take_region(&mut self) -> Option<(Region, usize)> {
+    /// Memory for a segment, which may follow a full one of its class, and how much of it is resident already.
+    pub(crate) fn take_region(&mut self, follows: bool) -> Option<(Region, usize)> {
         self.pool.take().or_else(|| {
-            let region = self.pages.allocate(self.tuning.segment_bytes)?;
+            let len = self.tuning.segment_bytes;
+            let region = if follows {
+                self.pages.allocate_to_fill(len)?
+            } else {
+                self.pages.allocate(len)?
+            };
             Some((region, 0))
         })
     }

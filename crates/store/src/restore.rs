@@ -333,7 +333,7 @@ impl Restore {
         let hash = store.hash_at(hash, header.db, header.space);
         let key = header.key(store.bytes_at(reference));
         let Some((at, other)) = store.find_at(hash, header.db, header.space, key) else {
-            store.index.insert(hash, reference, true);
+            store.index.insert(hash, reference, true, &mut *store.pages);
             store.count_in(reference.slot(), header);
             return;
         };
@@ -422,7 +422,7 @@ impl Restore {
         let current = store.header_at(target);
         let position = current.position.raw();
         if control == Control::Tombstone && position <= header.version {
-            store.index.remove(at);
+            store.index.remove(at, &mut *store.pages);
             self.dead.push(hash);
             store.count_out(target.slot(), &current);
             if current.deadline > header.deadline {

@@ -155,7 +155,7 @@ impl Store {
             pages,
             secrets,
             mix,
-            index: Index::new(config.memory_bytes >> 23),
+            index: Index::new(config.memory_bytes >> 24),
             segments: Vec::new(),
             free_slots: Vec::new(),
             heads: [None; CLASSES],

@@ -11,7 +11,8 @@
 //!    first bucket with room;
 //! 3. the table is at most [`FULL_PERCENT`] full, and has no cell before its home.
 
-use alloc::vec::Vec;
+use super::buckets::Buckets;
+use crate::pages::Pages;
 
 /// Part of a hash that is kept in a cell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -58,10 +59,10 @@ const SPARE: usize = 2;
 
 #[derive(Clone, Copy)]
 #[repr(align(64))]
-struct Bucket([u64; CELLS]);
+pub(super) struct Bucket([u64; CELLS]);
 
 impl Bucket {
-    const EMPTY: Self = Self([0; CELLS]);
+    pub(super) const EMPTY: Self = Self([0; CELLS]);
 
     #[inline]
     fn is_full(&self) -> bool {
@@ -92,7 +93,7 @@ pub(crate) struct At {
 
 pub(crate) struct Table {
     /// Homes and [`SPARE`] buckets; empty for a table that never had a cell.
-    buckets: Vec<Bucket>,
+    buckets: Buckets,
     cells: usize,
 }
 
@@ -108,13 +109,13 @@ fn first_tag(bucket: usize, homes: usize) -> Tag {
 impl Table {
     pub(crate) fn new() -> Self {
         Self {
-            buckets: Vec::new(),
+            buckets: Buckets::none(),
             cells: 0,
         }
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        self.buckets.capacity() * size_of::<Bucket>()
+        self.buckets.bytes()
     }
 
     #[inline]
@@ -164,12 +165,12 @@ impl Table {
 
     /// Adds a cell. The table may grow.
     #[inline]
-    pub(crate) fn insert(&mut self, tag: Tag, reference: u64, alone: bool) {
+    pub(crate) fn insert(&mut self, tag: Tag, reference: u64, alone: bool, pages: &mut dyn Pages) {
         if (self.cells + 1) * 100 > self.homes() * CELLS * FULL_PERCENT {
-            self.resize(self.homes() + self.homes().div_ceil(GROWTH_PART).max(1));
+            self.grow(pages);
         }
         while !self.place(tag.0 << TAG_SHIFT | reference | if alone { ALONE } else { 0 }) {
-            self.resize(self.homes() + self.homes().div_ceil(GROWTH_PART));
+            self.grow(pages);
         }
         self.cells += 1;
     }
@@ -189,17 +190,43 @@ impl Table {
     }
 
     #[cold]
-    fn resize(&mut self, mut homes: usize) {
+    fn grow(&mut self, pages: &mut dyn Pages) {
+        let homes = self.homes() + self.homes().div_ceil(GROWTH_PART).max(1);
+        let len = Buckets::rounded(homes + SPARE);
+        if len <= self.buckets.room() {
+            self.stretch(len);
+        } else {
+            self.rebuild(homes, pages);
+        }
+    }
+
+    /// Grows to `len` buckets where it is: all buckets move up by what it grows, and then the cells of one after the other down to where they
+    /// belong. None of them meets one that has not moved yet: as many buckets as the table grows by lie between at first; a cell's home moves up by no
+    /// more than that; and if the buckets from its home up to where it comes from were full, more cells than they hold would have come from them.
+    fn stretch(&mut self, len: usize) {
+        let old = self.buckets.len();
+        let by = len - old;
+        self.buckets.lengthen(len);
+        self.buckets.copy_within(..old, by);
+        self.buckets[..by].fill(Bucket::EMPTY);
+        for at in by..len {
+            let bucket = core::mem::replace(&mut self.buckets[at], Bucket::EMPTY);
+            for cell in bucket.0.into_iter().take_while(|cell| *cell != 0) {
+                let placed = self.place(cell);
+                assert!(placed, "a cell moves up by no more than the table grows");
+            }
+        }
+    }
+
+    /// Moves to other memory, of so many homes, or a little more if the end runs over.
+    fn rebuild(&mut self, mut homes: usize, pages: &mut dyn Pages) {
         loop {
-            let mut buckets = Vec::new();
-            buckets.reserve_exact(homes + SPARE);
-            buckets.resize(homes + SPARE, Bucket::EMPTY);
+            let buckets = Buckets::new(homes + SPARE, pages);
             let old = core::mem::replace(&mut self.buckets, buckets);
             let cells = || old.iter().flat_map(|b| b.0).filter(|c| *c != 0);
             if cells().all(|cell| self.place(cell)) {
                 return;
             }
-            // The end ran over: try again with a little more.
             self.buckets = old;
             homes += homes.div_ceil(GROWTH_PART);
         }
@@ -223,14 +250,22 @@ impl Table {
     }
 
     /// Takes a cell away. The table may shrink.
-    pub(crate) fn remove(&mut self, at: At) {
+    pub(crate) fn remove(&mut self, at: At, pages: &mut dyn Pages) {
         let (mut hole, mut lane) = (at.bucket as usize, at.lane as usize);
         while let Some((bucket, with)) = self.take_out(hole, lane) {
             (hole, lane) = (bucket, with);
         }
         self.cells -= 1;
         if self.homes() > 2 && self.cells * 100 < self.homes() * CELLS * EMPTY_PERCENT {
-            self.resize((self.cells * 100).div_ceil(CELLS * REFILL_PERCENT).max(1));
+            self.shrink(pages);
+        }
+    }
+
+    #[cold]
+    fn shrink(&mut self, pages: &mut dyn Pages) {
+        let homes = (self.cells * 100).div_ceil(CELLS * REFILL_PERCENT).max(1);
+        if Buckets::rounded(homes + SPARE) < self.buckets.len() {
+            self.rebuild(homes, pages);
         }
     }
 
