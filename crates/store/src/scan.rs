@@ -412,10 +412,7 @@ impl<'a> Walk<'a> {
             self.found.truncate(self.complete);
         }
         let rest = &self.bytes[self.tail.min(self.bytes.len())..];
-        let used = rest
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |last| last + 1);
+        let used = used_len(rest);
         let range = Range {
             segment: self.id,
             offset: self.tail,
@@ -437,6 +434,21 @@ fn oldest(scanned: &ScannedSegment) -> Option<Position> {
     let entries = scanned.found.iter();
     let positions = entries.map(|one| Header::read(&scanned.region.bytes()[one.offset..]).position);
     positions.min()
+}
+
+/// Up to where there is anything but zeros: word by word, as most of a segment may be empty.
+fn used_len(bytes: &[u8]) -> usize {
+    let (first, words) = bytes.as_rchunks::<8>();
+    let end = |bytes: &[u8]| {
+        bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |at| at + 1)
+    };
+    match words.iter().rposition(|word| *word != [0; 8]) {
+        Some(at) => first.len() + at * 8 + end(&words[at]),
+        None => end(first),
+    }
 }
 
 /// Moves the entries that passed together, so that the region holds nothing else. They stand alone from then
