@@ -80,6 +80,8 @@ pub(crate) struct Replicated {
     told: Vec<u8>,
     /// What the log could not take yet.
     pub(crate) pending: VecDeque<Pending>,
+    /// The log was ended: it takes nothing more, or it would not be known how it ended.
+    ended: bool,
     /// A part of a snapshot that is in the log, up to there.
     filled: Option<(Asked, LogPoint)>,
     /// Up to where the replica knows what is persisted.
@@ -146,6 +148,9 @@ impl Replicated {
 
     /// Applies what waits, until the log takes no more for now.
     fn catch_up(&mut self, known: &mut Learner<'_>, commits: &mut Commits) {
+        if self.ended {
+            return;
+        }
         while let Some(front) = self.pending.front() {
             match front {
                 Pending::Batch(batch) => {
@@ -200,6 +205,7 @@ impl Shard {
             replica,
             told: Vec::new(),
             pending: VecDeque::new(),
+            ended: false,
             filled: None,
             known: last,
             right: None,
@@ -338,6 +344,14 @@ impl Shard {
         self.writer = None;
         self.store.set_hidden(0);
         self.holds.let_go()
+    }
+
+    /// Ends the log of a copy: see [`Store::seal`]. What waits to be applied does so for ever, as if it had not arrived.
+    pub fn end_log(&mut self) {
+        if let Some(copy) = &mut self.copy {
+            copy.ended = true;
+        }
+        self.store.seal();
     }
 
     /// What has become of what the replica has asked for. To be called after disk events, and after a turn.

@@ -202,7 +202,8 @@ impl Restore {
             };
             before >= floor || (before >= self.low() && known.end(&self.recent) >= floor)
         };
-        trace.is_blank
+        floor == Position::ZERO
+            || trace.is_blank
             || trace.there > floor
             || trace.oldest.is_some_and(|oldest| oldest > floor)
             || trace.before.is_some_and(reaches)

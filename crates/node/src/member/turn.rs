@@ -272,7 +272,7 @@ impl Cluster {
     /// Ends all logs: see [`Node::seal`].
     pub(crate) fn seal(&mut self) {
         for other in &mut self.shards {
-            other.shard.store_mut().seal();
+            other.shard.end_log();
         }
     }
 
