@@ -204,7 +204,7 @@ impl Restore {
         };
         floor == Position::ZERO
             || trace.is_blank
-            || trace.there > floor
+            || (trace.there > floor && trace.there <= self.report.newest)
             || trace.oldest.is_some_and(|oldest| oldest > floor)
             || trace.before.is_some_and(reaches)
     }

@@ -212,8 +212,9 @@ struct Walk<'a> {
     found: Vec<Found>,
     newest: Position,
     known: Known,
-    /// Entries of `found` before the batch that is being read, and where it begins.
+    /// Entries of `found` before the batch that is being read, the newest position of them, and where it begins.
     complete: usize,
+    newest_complete: Position,
     batch: Option<usize>,
     damage: Vec<Range>,
     trace: Trace,
@@ -238,6 +239,7 @@ impl<'a> Walk<'a> {
             newest: Position::ZERO,
             known: Known::default(),
             complete: 0,
+            newest_complete: Position::ZERO,
             batch: None,
             damage: Vec::new(),
             trace: Trace::default(),
@@ -270,7 +272,7 @@ impl<'a> Walk<'a> {
         let header = header.map(Header::read);
         let is_likely = |header: &Header| header.position.epoch() <= self.highest_epoch;
         Trace {
-            before: Some(self.newest),
+            before: Some(self.newest_complete),
             oldest: None,
             is_blank: is_zero(&rest[..rest.len().min(sector)]),
             there: header
@@ -352,6 +354,7 @@ impl<'a> Walk<'a> {
         } else {
             self.batch = None;
             self.complete = self.found.len();
+            self.newest_complete = self.newest;
             self.tail = self.at;
         }
     }

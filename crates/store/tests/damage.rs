@@ -30,6 +30,10 @@ const CONFIG: StoreConfig = StoreConfig {
 /// A store with ten keys, written by batches of two, and its disk. Its log has told that all of it is synced: before
 /// that, damage cannot be told from what a loss of power does.
 fn written(seal: bool) -> Disk {
+    with_store(seal).0
+}
+
+fn with_store(seal: bool) -> (Disk, Store) {
     let mut store = Store::with(CONFIG, TUNING, Box::new(HeapPages));
     let mut disk = Disk::new(TUNING);
     disk.drain(&mut store);
@@ -55,7 +59,7 @@ fn written(seal: bool) -> Disk {
         }
         disk.drain(&mut store);
     }
-    disk
+    (disk, store)
 }
 
 fn the_segment(disk: &Disk) -> SegmentId {
@@ -143,6 +147,61 @@ fn heals(disk: &mut Disk, store: &mut Store, keys: &[u8], torn_only: bool) {
     let (store, report) = restore(disk);
     assert!(report.is_whole() && report.torn.is_empty(), "{report:?}");
     assert_eq!(served(&store), keys);
+}
+
+/// The same disk, with two more batches of which it is not known that they are synced, and where in the file the first of them begins.
+fn written_on() -> (Disk, SegmentId, usize, usize) {
+    let (mut disk, mut store) = with_store(false);
+    let id = the_segment(&disk);
+    let used = |disk: &Disk| {
+        let bytes = &disk.files[&id].bytes;
+        bytes.iter().rposition(|b| *b != 0).expect("it is used") + 1
+    };
+    let synced = used(&disk);
+    for batch in 5..7u64 {
+        let key = store.key(Db::ZERO, Space::Data, b"later");
+        let op = Op::Put {
+            key,
+            kind: Kind::new(1),
+            version: Version::from_raw(batch),
+            deadline: Deadline::NEVER,
+            value: &[b"a value that may be lost with the power"],
+        };
+        store
+            .apply(NOW_MS + 2_000, Position::new(1, 6 + batch), &[op])
+            .expect("taken");
+    }
+    disk.take(&mut store);
+    disk.work(&mut store, usize::MAX);
+    let end = used(&disk);
+    (disk, id, synced, end)
+}
+
+#[test]
+fn damage_is_told_from_what_the_power_takes() {
+    let (disk, id, synced, end) = written_on();
+    let bytes = disk.files[&id].bytes.clone();
+    let report_of = |at: usize| {
+        let mut disk = written_on().0;
+        disk.files.get_mut(&id).expect("there").bytes[at] ^= 0x80;
+        restore(&mut disk).1
+    };
+    assert!(end > synced + 100 && bytes.len() > end);
+    // Behind the header, up to the last key that was synced.
+    let last = bytes
+        .windows(2)
+        .rposition(|two| two == b"k\x09")
+        .expect("there");
+    for at in (64..last).step_by(7) {
+        let report = report_of(at);
+        assert!(!report.damaged.is_empty(), "byte {at}: {report:?}");
+    }
+    // In the first of the two batches.
+    for at in synced + 33..synced + 60 {
+        let report = report_of(at);
+        assert!(report.is_beginning(), "byte {at}: {report:?}");
+        assert!(!report.hollow.is_empty(), "byte {at}: {report:?}");
+    }
 }
 
 #[test]

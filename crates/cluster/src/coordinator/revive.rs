@@ -170,3 +170,6 @@ fn loss(
         request: Default::default(),
     }
 }
+
+#[cfg(test)]
+mod tests;
