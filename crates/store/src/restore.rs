@@ -27,7 +27,7 @@ use crate::scan::{End, Found, Range, ScannedSegment, Scanner, Trace};
 use crate::segment::{File, Segment, Stage};
 use crate::store::{Store, Tuning};
 
-/// Of how many positions up to the floor it is known whether they were found.
+/// Of how many positions up to the floor it is known whether they were found; and by how many one may be past the newest that was.
 const LOOKED_AT: u64 = 1 << 16;
 /// Entries whose index buckets are fetched together.
 const AHEAD: usize = 16;
@@ -204,7 +204,7 @@ impl Restore {
         };
         floor == Position::ZERO
             || trace.is_blank
-            || (trace.there > floor && trace.there <= self.report.newest)
+            || (trace.there > floor && trace.there.raw() <= self.report.newest.raw() + LOOKED_AT)
             || trace.oldest.is_some_and(|oldest| oldest > floor)
             || trace.before.is_some_and(reaches)
     }

@@ -192,7 +192,11 @@ fn damage_is_told_from_what_the_power_takes() {
         .windows(2)
         .rposition(|two| two == b"k\x09")
         .expect("there");
-    for at in (64..last).step_by(7) {
+    // Where the position of an entry is damaged itself, it may seem to be one that was not synced.
+    let keys = (64..last).filter(|at| bytes[*at] == b'k' && bytes[at + 1] < 10);
+    let positions: Vec<usize> = keys.flat_map(|key| key - 24..key - 16).collect();
+    let may_seem_new = |at: usize| positions.contains(&at);
+    for at in (64..last).filter(|at| !may_seem_new(*at)) {
         let report = report_of(at);
         assert!(!report.damaged.is_empty(), "byte {at}: {report:?}");
     }
