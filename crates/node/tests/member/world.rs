@@ -594,7 +594,9 @@ impl Host {
     fn keep(&mut self, task: FileTask, now: Now, outbox: &mut Outbox) {
         let node = self.node.as_mut().expect("it has asked");
         match task {
-            FileTask::Keep { copy, ticket, note } => {
+            FileTask::Keep {
+                copy, ticket, note, ..
+            } => {
                 self.folders.entry(copy).or_default().note = note;
                 node.handle(now, Input::Kept { copy, ticket }, outbox);
             }
@@ -642,14 +644,12 @@ fn restored(terms: &Membership, copy: CopyId, folder: &Folder, now: Now) -> Rest
     let again = restore.put_off();
     read(&mut restore, folder, again);
     let (store, report) = restore.finish(now.unix_ms);
-    assert!(
-        report.damaged.is_empty() && report.missing.is_empty(),
-        "{report:?}"
-    );
+    assert!(report.is_whole(), "{report:?}");
     RestoredCopy {
         copy,
         note: folder.note.clone(),
         store,
+        damaged: false,
     }
 }
 

@@ -98,10 +98,11 @@ fn revived(
     let (map, court, brake) = (map(lives), Court::default(), Brake::default());
     let situation = Situation::new(&map, &court, &brake, reports, NOW_MS).expect("it was created");
     let record = &map.shards()[&SHARD];
-    match from_relics(&situation, SHARD, record, for_ms)? {
-        Proposal::Revival(_, record, loss, Reason::Relics) => Some((record.config, loss)),
-        other => panic!("{other:?}"),
-    }
+    let proposal = from_relics(&situation, SHARD, record, for_ms)?;
+    let Proposal::Revival(_, record, loss, Reason::Relics) = proposal else {
+        panic!("{proposal:?}");
+    };
+    Some((record.config, loss))
 }
 
 #[test]
@@ -182,10 +183,11 @@ fn an_operator_gets_one_without_damage_if_there_is_any() {
         let (map, court, brake) = (map([NEW; 3]), Court::default(), Brake::default());
         let situation =
             Situation::new(&map, &court, &brake, reports, NOW_MS).expect("it was created");
-        match from_longest(&situation, SHARD) {
-            Ok(Proposal::Revival(_, _, loss, Reason::Forced)) => loss.survivor.node,
-            other => panic!("{other:?}"),
-        }
+        let proposal = from_longest(&situation, SHARD);
+        let Ok(Proposal::Revival(_, _, loss, Reason::Forced)) = proposal else {
+            panic!("{proposal:?}");
+        };
+        loss.survivor.node
     };
     assert_eq!(survivor(&reports), NodeId(0));
     tell(&mut reports, 2, 6, relic(false));
