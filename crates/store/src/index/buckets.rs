@@ -49,11 +49,11 @@ impl Buckets {
         } else {
             (2 * len).next_power_of_two().max(LEAST_ROOM)
         };
-        let region = if len <= FEW {
-            from_heap::<BUCKET_BYTES>(room * BUCKET_BYTES)
-        } else {
-            pages.allocate_table(room * BUCKET_BYTES)
-        };
+        let own = (len > FEW).then(|| pages.allocate_table(room * BUCKET_BYTES));
+        // The system may have no more mappings, and the allocator memory.
+        let region = own
+            .flatten()
+            .or_else(|| from_heap::<BUCKET_BYTES>(room * BUCKET_BYTES));
         let mut buckets = Self {
             // As a vector that finds no memory.
             region: region.unwrap_or_else(|| handle_alloc_error(Layout::new::<Bucket>())),
