@@ -13,14 +13,16 @@ fn keys() -> Vec<String> {
     (0..KEYS).map(|n| format!("key-{n}")).collect()
 }
 
-fn write_all(client: &mut ClusterClient, value: &str) {
+/// Writes this under all keys.
+pub fn write_all(client: &mut ClusterClient, value: &str) {
     for key in keys() {
         let reply = client.until_answered(&key, &["SET", &key, value]);
         assert!(reply.is_ok(), "{key}: {reply:?}");
     }
 }
 
-fn read_all(client: &mut ClusterClient, value: &str) {
+/// Reads it there.
+pub fn read_all(client: &mut ClusterClient, value: &str) {
     for key in keys() {
         let reply = client.until_answered(&key, &["GET", &key]);
         assert_eq!(reply, Reply::Bulk(Some(value.into())), "{key}");

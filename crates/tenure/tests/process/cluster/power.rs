@@ -4,30 +4,11 @@ use std::path::Path;
 
 use server::survey::Survey;
 
-use super::rig::{Cluster, ClusterClient};
-use crate::wire::Reply;
+use super::failover::{read_all, write_all};
+use super::rig::Cluster;
 
-const KEYS: usize = 200;
 /// With `always` a life outlives its machine.
 const EVERY_SECOND: &[&str] = &["--sync", "everysec"];
-
-fn keys() -> Vec<String> {
-    (0..KEYS).map(|n| format!("key-{n}")).collect()
-}
-
-fn write_all(client: &mut ClusterClient, value: &str) {
-    for key in keys() {
-        let reply = client.until_answered(&key, &["SET", &key, value]);
-        assert!(reply.is_ok(), "{key}: {reply:?}");
-    }
-}
-
-fn read_all(client: &mut ClusterClient, value: &str) {
-    for key in keys() {
-        let reply = client.until_answered(&key, &["GET", &key]);
-        assert_eq!(reply, Reply::Bulk(Some(value.into())), "{key}");
-    }
-}
 
 /// The process is killed, and the machine started anew before it starts again.
 fn lose_power(cluster: &mut Cluster, node: u32) {
