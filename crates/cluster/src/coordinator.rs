@@ -40,7 +40,8 @@ pub struct Coordinator {
     /// Places with a transaction under way: nothing else is proposed for them.
     pending: BTreeSet<Place>,
     balanced_ms: u64,
-    /// Since when too few members of a shard are left to prove what was acknowledged.
+    /// Since when too few members of a shard are left to prove what was acknowledged, as far as this coordinator knows: the next one
+    /// waits anew.
     unproved: BTreeMap<ShardId, u64>,
 }
 

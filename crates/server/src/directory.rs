@@ -178,7 +178,7 @@ impl Folders {
         slots::sync(&self.folder(copy), NOTE)
     }
 
-    /// Makes the folder of the next copy, unless it is there: with room for its note, and for what will replace that.
+    /// Makes the folder of the next copy, unless it is there: with room for its notes.
     pub fn make_spare(&self) -> io::Result<()> {
         let spare = self.all().join(SPARE);
         let segments = spare.join("segments");

@@ -271,10 +271,10 @@ impl Restore {
             End::Open if damaged => self.store.stand_alone(slot),
             End::Open => self.store.seal_segment(slot),
         }
-        match damaged || disowned {
-            true if is_hollow && !disowned => self.store.disown_file(slot),
-            true => self.store.give_up_file(slot, damaged),
-            false => {}
+        if is_hollow && !disowned {
+            self.store.disown_file(slot);
+        } else if damaged || disowned {
+            self.store.give_up_file(slot, damaged);
         }
     }
 

@@ -118,4 +118,6 @@ fn damage_in_one_machine_does_not_keep_the_others_from_coming_back() {
     let mut client = cluster.client();
     read_all(&mut client, &"kept".repeat(50));
     cluster.until("all is well again", Survey::is_whole);
+    let log = cluster.stop(1);
+    assert!(log.contains("the file goes to quarantine"), "{log}");
 }
