@@ -221,8 +221,7 @@ impl Agent {
     /// Whom this node cannot hear, of those that it listens to.
     #[must_use]
     pub fn suspects(&self) -> Vec<NodeId> {
-        let suspects = self.detector.suspects().into_iter();
-        suspects.map(|(node, _)| node).collect()
+        self.detector.suspects().map(|(node, _)| node).collect()
     }
 
     /// How a shard's copies are, as their primary told this node lately; `None` unless this node coordinates and was told.
@@ -299,23 +298,21 @@ impl Agent {
 
     /// New opinions, of this node or of others: holds court, and tells the others at once what is new.
     fn after_opinions(&mut self, out: &mut Vec<Effect>) {
-        let nodes = self.map.present();
         let evidence = Evidence {
             me: self.identity.me.node,
             detector: &self.detector,
             links: &self.links,
-            nodes: &nodes,
+            nodes: self.map.present(),
         };
         self.court.judge(evidence, self.now_ms);
-        let convicted: BTreeSet<NodeId> = self.court.convicted().map(|(node, ..)| node).collect();
-        let new: Vec<NodeId> = convicted.difference(&self.convicted).copied().collect();
-        self.convicted = convicted;
-        for node in &new {
-            out.push(Effect::Event(Event::Convicted(*node)));
-        }
-        if !new.is_empty() {
-            // Something follows from this: do not wait for the next round.
-            self.reconcile_ms = self.now_ms;
+        let court = &self.court;
+        self.convicted.retain(|node| court.has_convicted(*node));
+        for (node, ..) in self.court.convicted() {
+            if self.convicted.insert(node) {
+                out.push(Effect::Event(Event::Convicted(node)));
+                // Something follows from this: do not wait for the next round.
+                self.reconcile_ms = self.now_ms;
+            }
         }
         if self.role.has_new_suspects(&self.detector) {
             self.beat(out);
@@ -337,7 +334,7 @@ impl Agent {
     }
 
     fn heartbeat(&self, is_answer: bool) -> Heartbeat {
-        let mut suspects = self.detector.suspects();
+        let mut suspects: Vec<_> = self.detector.suspects().collect();
         let suspect_count = suspects.len() as u16;
         suspects.truncate(limits::MAX_SUSPECTS);
         Heartbeat {

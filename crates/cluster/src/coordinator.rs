@@ -268,7 +268,7 @@ fn is_calm(situation: &Situation<'_>) -> bool {
             .all(|m| situation.is_complete(*shard, record, *m));
         record.config.phase() == Phase::Serving && complete
     };
-    let mut present = situation.map.present().into_keys();
+    let mut present = situation.map.present().keys().copied();
     shards.all(whole) && present.all(|node| situation.court.standing(node) == Standing::Well)
 }
 

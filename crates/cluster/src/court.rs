@@ -139,15 +139,12 @@ impl Court {
                 .entry(node)
                 .or_insert(Case::new(incarnation, now_ms));
         }
-        let cases = self.cases.iter();
-        let verdicts: Vec<_> = cases
-            .map(|(&node, case)| (node, self.verdict(node, case, evidence, now_ms)))
-            .collect();
-        for (node, verdict) in verdicts {
-            let case = self.cases.get_mut(&node).expect("it was listed just now");
-            case.proceed(verdict, now_ms);
-        }
-        self.cases.retain(|_, case| !case.is_closed(now_ms));
+        let mut cases = core::mem::take(&mut self.cases);
+        cases.retain(|node, case| {
+            case.proceed(self.verdict(*node, case, evidence, now_ms), now_ms);
+            !case.is_closed(now_ms)
+        });
+        self.cases = cases;
     }
 
     /// Whom anybody suspects, by the incarnation that the map names.
@@ -167,7 +164,10 @@ impl Court {
             return Verdict::NotGuilty;
         }
         let accused = (node, case.incarnation);
-        let mine = evidence.detector.suspects().contains(&accused);
+        let mine = evidence
+            .detector
+            .suspects()
+            .any(|suspect| suspect == accused);
         let others = self.statements.iter();
         let others = others
             .filter(|(w, s)| **w != node && s.counts(now_ms) && s.suspects.contains(&accused));
@@ -203,6 +203,15 @@ impl Court {
         self.cases
             .get(&node)
             .map_or(Standing::Well, |case| case.standing)
+    }
+
+    /// Whether this node is convicted.
+    #[must_use]
+    pub fn has_convicted(&self, node: NodeId) -> bool {
+        match self.standing(node) {
+            Standing::Convicted { .. } => true,
+            Standing::Well | Standing::Accused | Standing::Returning { .. } => false,
+        }
     }
 
     /// Everybody who is convicted, with the time of the verdict.

@@ -11,7 +11,7 @@
 //! distrusts itself first: when its own ticks stood still, the time that it did not listen is nobody's silence,
 //! and resets that it finds then are its own doing (its peers gave up on *it*).
 
-use alloc::{collections::BTreeMap, vec::Vec};
+use alloc::collections::BTreeMap;
 
 use model::{Incarnation, NodeId};
 
@@ -128,12 +128,10 @@ impl Detector {
     }
 
     /// Those that this node cannot hear, in order.
-    pub fn suspects(&self) -> Vec<(NodeId, Incarnation)> {
+    pub fn suspects(&self) -> impl Iterator<Item = (NodeId, Incarnation)> {
         let peers = self.peers.iter();
         let suspected = peers.filter(|(_, peer)| peer.opinion != Opinion::Heard);
-        suspected
-            .map(|(&node, peer)| (node, peer.incarnation))
-            .collect()
+        suspected.map(|(&node, peer)| (node, peer.incarnation))
     }
 
     /// Whether this peer is listened to and heard.

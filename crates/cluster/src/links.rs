@@ -19,7 +19,7 @@ pub type Links = BTreeMap<NodeId, BTreeSet<NodeId>>;
 /// The links that this map asks for.
 #[must_use]
 pub fn of(map: &ClusterMap) -> Links {
-    let ring: Vec<NodeId> = map.present().into_keys().collect();
+    let ring: Vec<NodeId> = map.present().keys().copied().collect();
     let mut links: Links = ring.iter().map(|&node| (node, BTreeSet::new())).collect();
     for (at, &node) in ring.iter().enumerate() {
         for distance in 1..=NEIGHBOURS {

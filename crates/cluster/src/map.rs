@@ -23,6 +23,8 @@ pub struct ClusterMap {
     settings: Option<Settings>,
     role: Option<Role>,
     nodes: BTreeMap<NodeId, NodeRecord>,
+    /// Of `nodes`, those that are not gone: asked for all the time, and changed hardly ever.
+    present: BTreeMap<NodeId, Incarnation>,
     shards: BTreeMap<ShardId, ShardRecord>,
     losses: BTreeMap<(ShardId, u32), LossRecord>,
     /// Places whose bytes cannot be read. Nobody decides anything about them.
@@ -58,7 +60,7 @@ impl ClusterMap {
         let understood = match (place, value) {
             (Place::Cluster, value) => decode(value, &mut self.settings),
             (Place::Coordinator, value) => decode(value, &mut self.role),
-            (Place::Node(node), value) => decode_into(value, &mut self.nodes, node),
+            (Place::Node(node), value) => self.set_node(node, value),
             (Place::Shard(shard), value) => decode_into(value, &mut self.shards, shard),
             (Place::Loss(shard, epoch), value) => {
                 decode_into(value, &mut self.losses, (shard, epoch))
@@ -77,6 +79,16 @@ impl ClusterMap {
             .wrapping_sub(share(before.as_ref()))
             .wrapping_add(share(value));
         Some(place)
+    }
+
+    fn set_node(&mut self, node: NodeId, value: Option<&Vec<u8>>) -> bool {
+        let understood = decode_into(value, &mut self.nodes, node);
+        let record = self.nodes.get(&node);
+        match record.filter(|record| record.state != NodeState::Gone) {
+            Some(record) => self.present.insert(node, record.incarnation),
+            None => self.present.remove(&node),
+        };
+        understood
     }
 
     /// A number that two maps share if they hold the same, whenever and in whatever order they learned it. A hint, as
@@ -153,18 +165,13 @@ impl ClusterMap {
     /// Whether this is the present life of a node that is not gone.
     #[must_use]
     pub fn is_present(&self, member: Member) -> bool {
-        let node = self.nodes.get(&member.node);
-        node.is_some_and(|n| n.incarnation == member.incarnation && n.state != NodeState::Gone)
+        self.present.get(&member.node) == Some(&member.incarnation)
     }
 
     /// The nodes that are not gone, with their present lives.
     #[must_use]
-    pub fn present(&self) -> BTreeMap<NodeId, Incarnation> {
-        let nodes = self.nodes.iter();
-        let present = nodes.filter(|(_, record)| record.state != NodeState::Gone);
-        present
-            .map(|(&node, record)| (node, record.incarnation))
-            .collect()
+    pub const fn present(&self) -> &BTreeMap<NodeId, Incarnation> {
+        &self.present
     }
 
     /// The transaction that wrote what stands at this place.

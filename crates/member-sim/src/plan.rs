@@ -56,6 +56,8 @@ pub struct Plan {
     pub fault_ms: u64,
     /// Which kinds.
     pub faults: Faults,
+    /// What happens instead of all that, in a short run.
+    pub scene: Option<Scene>,
     /// After the faults it is waited until every lost copy is replaced.
     pub is_repaired: bool,
 }
@@ -70,6 +72,43 @@ const PACE_US: u64 = 5_000;
 const BLACKOUTS: u32 = 5_000;
 /// Kinds of requests: see [`crate::client`].
 pub const KINDS: usize = 6;
+
+/// One run of so many has faults of many kinds; the others have a [`Scene`].
+const EVERY: u64 = 3;
+
+/// What a short run is about: see [`crate::world`]. It happens to the primary of some shard, unless said otherwise.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scene {
+    /// It does not hear the other nodes, or is not heard by them, or both; clients hear it.
+    Deaf,
+    /// It stands still, and then answers what has come meanwhile.
+    Asleep,
+    /// It is killed.
+    Killed,
+    /// It is killed, and back before anybody has missed it.
+    KilledSoonBack,
+    /// It is heard by nobody, and those start again that have granted it a lease.
+    Lapse,
+    /// Whoever takes over from it is cut off before it has.
+    Succession,
+    /// A standby is filled anew.
+    Refill,
+    /// Its node is drained.
+    HandOver,
+}
+
+const SCENES: [Scene; 10] = [
+    Scene::Deaf,
+    Scene::Deaf,
+    Scene::Asleep,
+    Scene::Asleep,
+    Scene::Killed,
+    Scene::KilledSoonBack,
+    Scene::Lapse,
+    Scene::Succession,
+    Scene::Refill,
+    Scene::HandOver,
+];
 
 /// Which kinds of faults a run has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,11 +203,13 @@ impl Plan {
             fault_ms: *r.pick(&[300, 800, 2_500, 4_000]),
             faults: draw_faults(r),
             is_repaired: r.chance(600),
+            scene: None,
         }
         .with_clocks(r)
         .with_pace(r)
         .with_blackouts(seed)
         .consistent()
+        .with_scene()
     }
 
     /// Leases that end before anybody is suspected, and such that are what a new primary waits for; and clocks that are wrong by no more
@@ -200,6 +241,30 @@ impl Plan {
             Some(SyncMode::None) | None => false,
         };
         self.faults.blackout = is_promised && Random::new(seed, "blackouts").chance(BLACKOUTS);
+        self
+    }
+
+    /// Two runs of three have a scene. There are few keys then, many questions, and clients that soon look elsewhere.
+    fn with_scene(mut self) -> Self {
+        if self.seed % EVERY == EVERY - 1 {
+            return self;
+        }
+        let mut random = Random::new(self.seed, "scene");
+        let r = &mut random;
+        let scene = *r.pick(&SCENES);
+        self.scene = Some(scene);
+        self.faults = Faults::default();
+        self.is_repaired = false;
+        self.settings.shards = *r.pick(&[1, 1, 2]);
+        self.clients = r.between(3, 6) as usize;
+        self.keys = match scene {
+            Scene::Refill => r.between(2, 12),
+            _ => r.between(1, 3),
+        };
+        self.pipeline = r.extreme(1, 3);
+        self.think_us = *r.pick(&[6_000, 12_000, 24_000]);
+        self.patience_us = *r.pick(&[60_000, 150_000, 400_000]);
+        self.delay_us = r.extreme(20, 1_500);
         self
     }
 

@@ -50,6 +50,7 @@ sim::rare! {
     Mended = "a copy whose log had parted from the primary's was mended",
     AskedFiles = "a copy that had started again was asked what it had touched",
     Filled = "a copy was filled from a snapshot",
+    Scene = "a run had one scene and clients that asked all the time",
     Astray = "a primary was cut off with writes under way, and another took over",
     Drained = "a node was drained and gone",
     Left = "a node left as it should and came back",

@@ -7,6 +7,7 @@ mod glue;
 mod losses;
 mod plots;
 mod queue;
+mod scenes;
 
 use cluster::AskId;
 use cluster::agent;
@@ -190,12 +191,17 @@ impl World {
     fn live_through_it(&mut self) -> Result<(), String> {
         self.begin()?;
         self.is_calm = false;
-        self.after(0, Event::Fault);
         for client in 0..self.plan.clients {
             let think_us = self.random.below(self.plan.think_us);
             self.after(think_us, Event::Think(client));
         }
-        self.faulty_until_us = self.now_us + self.plan.faulty_ms * 1_000;
+        match self.plan.scene {
+            Some(scene) => self.set_scene(scene),
+            None => {
+                self.faulty_until_us = self.now_us + self.plan.faulty_ms * 1_000;
+                self.after(0, Event::Fault);
+            }
+        }
         while self.now_us < self.faulty_until_us {
             self.run_for(self.faulty_until_us - self.now_us)?;
         }

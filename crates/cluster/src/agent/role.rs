@@ -11,7 +11,6 @@ use model::{Incarnation, NodeId};
 use super::{Agent, Effect, Event, asks::Purpose};
 use crate::{
     coordinator::Coordinator,
-    court::Standing,
     detector::Detector,
     format::Record,
     keys::Place,
@@ -47,9 +46,11 @@ impl Succession {
 
     /// Whether there are suspects that no heartbeat has named yet.
     pub(super) fn has_new_suspects(&mut self, detector: &Detector) -> bool {
-        let suspects: BTreeSet<_> = detector.suspects().into_iter().collect();
-        let new = !suspects.is_subset(&self.told);
-        self.told = suspects;
+        let new = detector
+            .suspects()
+            .any(|suspect| !self.told.contains(&suspect));
+        self.told.clear();
+        self.told.extend(detector.suspects());
         new
     }
 
@@ -94,10 +95,7 @@ impl Agent {
         let Some(role) = self.map.role() else {
             return true;
         };
-        let convicted = match self.court.standing(role.holder.node) {
-            Standing::Convicted { .. } => true,
-            Standing::Well | Standing::Accused | Standing::Returning { .. } => false,
-        };
+        let convicted = self.court.has_convicted(role.holder.node);
         let cut_off = self.role.holder_cut_off_since_ms;
         let cut_off = cut_off.is_some_and(|since_ms| self.now_ms >= since_ms + STORE_GRACE_MS);
         !self.map.is_present(role.holder) || convicted || cut_off
@@ -120,13 +118,13 @@ impl Agent {
 
     /// When this node may try.
     fn turn_ms(&self, since_ms: u64) -> u64 {
-        let ring: Vec<NodeId> = self.map.present().into_keys().collect();
+        let ring: Vec<NodeId> = self.map.present().keys().copied().collect();
         let holder = self.map.role().map(|role| role.holder.node);
         let before_all = NodeId(u32::MAX);
         let me = self.identity.me.node;
         let rank = links::distance(&ring, holder.unwrap_or(before_all), me) as u64;
         let turn_ms = since_ms + rank * TAKEOVER_STEP_MS;
-        if 2 * self.detector.suspects().len() <= self.detector.peers() {
+        if 2 * self.detector.suspects().count() <= self.detector.peers() {
             return turn_ms;
         }
         // The store shows whether somebody else is at work.

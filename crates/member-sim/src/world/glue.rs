@@ -59,8 +59,14 @@ impl World {
         }
     }
 
-    /// Hands the agent something, does what it asks for, and hands the node the map if it is another then.
+    /// Hands the agent something between two turns, and so the next one is soon.
     pub(super) fn tell_agent(&mut self, number: u32, input: agent::Input) {
+        self.tell_agent_in_turn(number, input);
+        self.turn_soon(number);
+    }
+
+    /// Hands the agent something, does what it asks for, and hands the node the map if it is another then.
+    fn tell_agent_in_turn(&mut self, number: u32, input: agent::Input) {
         let host = &mut self.hosts[number as usize];
         let now = host.clock.now(self.now_us);
         let Some(process) = &mut host.process else {
@@ -71,7 +77,6 @@ impl World {
             self.carry_out(number, effect);
         }
         self.take_map_change(number);
-        self.turn_soon(number);
     }
 
     fn take_map_change(&mut self, number: u32) {
@@ -249,15 +254,15 @@ impl World {
             return;
         }
         process.tick_us = now.mono_us + TICK_MS * 1_000;
-        let heard = std::mem::take(&mut process.heard);
         let are_copies_due = now.mono_us >= process.copies_us;
-        for (member, at_us) in heard.into_values() {
-            self.tell_agent(number, agent::Input::Heard(member, at_us));
+        for (member, at_us) in std::mem::take(&mut process.heard).into_values() {
+            let heard = agent::Input::Heard(member, at_us);
+            process.agent.handle(now, heard, &mut process.effects);
         }
         if are_copies_due {
             self.tell_copies(number);
         }
-        self.tell_agent(number, agent::Input::Tick);
+        self.tell_agent_in_turn(number, agent::Input::Tick);
         self.end_leaving(number);
     }
 
@@ -272,7 +277,7 @@ impl World {
                 .note_times(Rare::Resigned, given_up.count() as u64);
             self.look_at_standings(number);
             self.count_epochs();
-            self.tell_agent(number, agent::Input::Copies(copies));
+            self.tell_agent_in_turn(number, agent::Input::Copies(copies));
         }
     }
 

@@ -1,13 +1,15 @@
 //! Plots: faults that belong together, each at the moment at which a rule is all that saves the day. Drawn one by one they would
 //! hardly ever meet.
 
-use model::{Phase, ShardConfig, ShardId};
+use cluster::coordinator::Command;
+use model::{NodeId, Phase, ShardConfig, ShardId};
 use sim::disk::Crash;
 use store::SyncMode;
 
 use super::faults::Heal;
 use super::{Event, World};
 use crate::judge::Blackout;
+use crate::plan::Scene;
 use crate::rare::Rare;
 
 /// Long enough for another to take over what a node leads, and for some writes behind that, in microseconds.
@@ -22,6 +24,10 @@ pub(super) enum Step {
     End { node: u32, how: Crash, for_us: u64 },
     /// A node is cut off from everybody.
     CutOff { node: u32, for_us: u64 },
+    /// What the whole run is about.
+    Scene { scene: Scene, for_us: u64 },
+    /// A node that was drained is wanted again.
+    Undrain { node: u32 },
 }
 
 /// Longer than a command waits for a right to answer, so that it is told that there is none, in microseconds.
@@ -53,6 +59,8 @@ impl World {
                 self.links.network.cut_from_store(node);
                 self.isolate(node, for_us);
             }
+            Step::Scene { scene, for_us } => self.play(scene, for_us),
+            Step::Undrain { node } => self.command(Command::Undrain(NodeId(node))),
         }
     }
 
@@ -64,7 +72,7 @@ impl World {
     }
 
     /// The node that leads some shard, as the metadata store has it, and that shard.
-    fn some_primary(&mut self) -> Option<(u32, ShardId)> {
+    pub(super) fn some_primary(&mut self) -> Option<(u32, ShardId)> {
         let shards: Vec<ShardId> = self.service.map().shards().keys().copied().collect();
         let shard = *shards.get(self.faults.index(shards.len().max(1)))?;
         let primary = self.service.map().shards()[&shard].config.primary();

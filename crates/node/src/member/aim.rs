@@ -27,10 +27,9 @@ impl Route {
     pub(super) fn of(map: &ClusterMap) -> Self {
         let mut shards = vec![NOBODY; usize::from(SLOTS)];
         for (shard, record) in map.shards() {
-            for slot in record.first_slot..=record.last_slot {
-                if let Some(owner) = shards.get_mut(usize::from(slot)) {
-                    *owner = shard.0;
-                }
+            let slots = usize::from(record.first_slot)..=usize::from(record.last_slot);
+            if let Some(owners) = shards.get_mut(slots) {
+                owners.fill(shard.0);
             }
         }
         Self { shards }
