@@ -80,7 +80,8 @@ impl Default for Touched {
 
 impl Store {
     /// The keys that the batches behind `parting` have touched, from the log itself, if they take no more bytes than `most`. It holds what
-    /// was written last, dead or not, until that is cleaned away: `None` if a position is missing, or if a database was emptied.
+    /// was written last, dead or not, until that is cleaned away: `None` if a position is missing, or if a database was emptied. Nor can it be said
+    /// of a parting that this log may never have had: whose epoch is over in it, and whose entry is not there.
     #[must_use]
     pub fn touched_behind(&self, parting: Position, most: usize) -> Option<Touched> {
         let end = self.newest;
@@ -95,15 +96,32 @@ impl Store {
                 return None;
             }
         }
-        // What strays has one epoch: only its primary has it.
+        // What strays has one epoch: only its primary has it. In that epoch this log has all that is before its end; of an earlier one it has
+        // only what the epoch began with. The log that counts may have more of that one: it may come from relics.
         let first = if parting.epoch() == end.epoch() {
             parting.plus(1)
-        } else {
+        } else if self.shows(parting) {
             Position::new(end.epoch(), 1)
+        } else {
+            return None;
         };
         let count = (end.raw() + 1).checked_sub(first.raw())?;
         let is_all = positions.range(first.raw()..).count() as u64 == count;
         (is_all && self.tuning.files).then_some(touched)
+    }
+
+    /// Whether the log is known to have this position.
+    fn shows(&self, position: Position) -> bool {
+        let segments = self.segments.iter().flatten();
+        let mut segments = segments.filter(|segment| segment.last_position >= position.raw());
+        let is_there = |segment: &Segment| {
+            segment.offsets().any(|offset| {
+                let entry = segment.entry(offset);
+                let header = Header::read(entry);
+                header.position == position && !self.is_cut(&header) && header.shows_position(entry)
+            })
+        };
+        position == Position::ZERO || segments.any(is_there)
     }
 
     /// Returns whether all entries of this segment behind the parting are about single keys.

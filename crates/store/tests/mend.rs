@@ -287,6 +287,36 @@ fn a_key_that_strays_have_only_touched_stays_dead() {
     look(&mut follower, &leader);
 }
 
+/// Another epoch goes on in the follower from the middle of one: whoever asks it about what the log that counts has behind that middle asks
+/// about what it never had.
+#[test]
+fn nothing_is_said_of_a_parting_that_the_log_may_never_have_had() {
+    let world = World::with(1, true);
+    let batches = Vec::new();
+    let mut leader = Leader { world, batches };
+    let mut follower = Follower::begin(&leader, Position::ZERO, 0);
+    for n in 0..5 {
+        put(&mut leader, &format!("{n}"), Deadline::NEVER);
+    }
+    catch_up(&mut follower, &mut leader);
+    let parting = follower.store.newest();
+    let id = (Db::ZERO, Space::Data, b"3".to_vec());
+    let (now_ms, next) = (leader.world.now_ms, Position::new(parting.epoch() + 1, 1));
+    let (store, changes) = (&mut follower.store, [Change::Delete { id }]);
+    let stray = apply_and_tell(store, now_ms, next, &changes, &mut Vec::new());
+    assert_eq!(stray.expect("there is room").last, next);
+    follower.work();
+    for is_restarted in [false, true] {
+        if is_restarted {
+            follower.restart(&mut leader);
+        }
+        let touched = |at| follower.store.touched_behind(at, MOST);
+        let keys = touched(parting).expect("it is all there").into_told();
+        assert_eq!(names(&keys).len(), 1);
+        assert!(touched(parting.plus(4)).is_none(), "it never had that");
+    }
+}
+
 fn run_all(files: bool) {
     let mended: u64 = seeds(24).into_iter().map(|seed| run(seed, files)).sum();
     assert!(mended > 0 || seeds(24).len() == 1, "none was mended");
