@@ -310,9 +310,9 @@ impl Shard {
         Chunk { at, bytes, next }
     }
 
-    /// [`replica::Effect::Reset`]: the copy goes on behind `base` with an empty store.
-    pub fn on_reset(&mut self, mut store: Store, base: Position) {
-        store.begin_behind(base);
+    /// [`replica::Effect::Reset`]: the copy goes on behind `base`, which is of this time, with an empty store.
+    pub fn on_reset(&mut self, mut store: Store, base: Position, time_ms: u64) {
+        store.begin_behind(base, time_ms);
         store.set_expiry_limit(0);
         self.store = store;
         self.commits = Commits::behind(base);
@@ -322,6 +322,7 @@ impl Shard {
         let copy = self.replicated();
         copy.pending.clear();
         copy.begin_behind(base);
+        copy.told_ms = time_ms;
         self.set_beside(self.beside);
     }
 

@@ -243,6 +243,11 @@ impl Store {
             let header = self.header_here(&entry);
             self.apply_put(now_ms, &key, &header, &[entry.value], Source::Snapshot)?;
         }
+        if self.tuning.files && self.clock.is_none() {
+            // Where the log of an empty snapshot ends, and when, is told by nothing else.
+            self.tell_time_alone();
+            self.clock.ok_or(Refused::LogBusy)?;
+        }
         Ok(self.appended())
     }
 
@@ -264,13 +269,13 @@ impl Store {
         Some(cursor)
     }
 
-    /// An empty store goes on behind this position: it is to be filled with what a store holds that has come there.
+    /// An empty store goes on behind this position, which is of this time: it is to be filled with what a store holds that has come there.
     ///
     /// # Panics
     /// If it is not empty.
-    pub fn begin_behind(&mut self, position: Position) {
+    pub fn begin_behind(&mut self, position: Position, time_ms: u64) {
         assert!(self.newest == Position::ZERO, "only an empty store begins");
-        self.newest = position;
+        (self.newest, self.clock_ms) = (position, time_ms);
         self.floor.begin(position);
     }
 }

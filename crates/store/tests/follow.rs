@@ -153,3 +153,21 @@ fn what_fits_there_fits_here() {
     follower.step(&mut leader);
     assert_eq!(follower.applied, leader.batches.len());
 }
+
+/// What a copy was filled with may be nothing, and it may be long since anything was written there.
+#[test]
+fn where_a_filled_log_ends_and_when_survives_a_restart() {
+    let world = World::with(1, true);
+    let batches = Vec::new();
+    let mut leader = Leader { world, batches };
+    let (base, at_ms) = (Position::new(3, 7), leader.world.now_ms);
+    let mut follower = Follower::begin(&leader, base, 0);
+    let nothing = Told::check(&[]).expect("that is well formed");
+    while follower.store.fill(0, nothing).is_err() {
+        follower.work();
+    }
+    follower.work();
+    follower.restart(&mut leader);
+    assert_eq!(follower.store.newest(), base);
+    assert_eq!(follower.store.latest_ms(), at_ms);
+}

@@ -187,7 +187,7 @@ impl Node {
                 data.on_committed(position);
                 cluster.stirred = true;
             }
-            Effect::Reset { base, .. } => self.empty(now, place, base),
+            Effect::Reset { base, time_ms } => self.empty(now, place, (base, time_ms)),
             Effect::Install {
                 attempt,
                 step,
@@ -242,7 +242,7 @@ impl Node {
     }
 
     /// The copy begins anew behind `base`, with nothing. What it had said to nobody yet, nobody will hear.
-    fn empty(&mut self, now: Now, place: usize, base: Position) {
+    fn empty(&mut self, now: Now, place: usize, (base, time_ms): (Position, u64)) {
         self.step_down(now, place);
         let Some(cluster) = &mut self.cluster else {
             return;
@@ -254,7 +254,7 @@ impl Node {
         cluster.keep_note(id, cluster.note(place, vows));
         cluster.remove_folder(old);
         let store = cluster.new_store();
-        cluster.shards[place].shard.on_reset(store, base);
+        cluster.shards[place].shard.on_reset(store, base, time_ms);
         self.close_gated(old, Position::ZERO);
     }
 

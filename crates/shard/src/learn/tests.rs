@@ -243,7 +243,7 @@ fn run(seed: u64) {
             joined = true;
             filled
                 .store
-                .begin_behind(Position::from_raw(leader.next.raw() - 1));
+                .begin_behind(Position::from_raw(leader.next.raw() - 1), leader.now_ms);
         }
         if leader.below(2) == 0 {
             catch_up(&leader, &mut standby, &mut followed[0]);

@@ -126,7 +126,7 @@ impl Follower {
         };
         let mut store = Store::with(config, tuning, Box::new(HeapPages));
         if base > Position::ZERO {
-            store.begin_behind(base);
+            store.begin_behind(base, leader.world.now_ms);
         }
         Self {
             store,
