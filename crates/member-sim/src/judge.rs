@@ -5,13 +5,14 @@
 //!   else writes under a hold.
 //! - Holds exclude each other, fences grow, late commits are refused (`history::holds`).
 //! - A session that one client alone knows is as that client left it, under whatever id (see [`own`]).
-//! - What was given a time to live is there until its end, and gone after it.
+//! - A hold that was not renewed commits nothing behind its end, whether anybody has held since or not.
+//! - What was given a time to live is there until its end, and gone after it, for good.
 //!
 //! Where all machines lose their power at once, what had not been synced by then may be lost, but nothing older ([`ages`]).
 //!
 //! Clocks of nodes differ: where a deadline is judged, it may come earlier or later by the [`Slack`] that the run's clocks, failovers and restarts explain.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use history::holds::{self, Hold};
 use history::versions::{self, Request, What};
@@ -65,6 +66,7 @@ pub fn judge(operations: &[Operation], slack: Slack, blackouts: &[Blackout]) -> 
         } else {
             ages::judge(&operations, blackouts)
                 .and_then(|()| exclusion(&operations, slack, blackouts))
+                .and_then(|()| ends(&operations, slack, blackouts))
         };
         judged.map_err(|wrong| format!("{key}: {wrong}"))?;
     }
@@ -209,6 +211,43 @@ fn holds_of(operations: &[&Operation], slack: Slack) -> Vec<Hold> {
     holds
 }
 
+/// What a hold commits is sent before its end, as late as that may be.
+fn ends(operations: &[&Operation], slack: Slack, blackouts: &[Blackout]) -> Result<(), String> {
+    let renewed: BTreeSet<u64> = operations
+        .iter()
+        .filter_map(|operation| match operation.ask {
+            Ask::Renew(fence, _) => Some(fence),
+            _ => None,
+        })
+        .collect();
+    let opened: BTreeMap<u64, (u64, u64)> = operations
+        .iter()
+        .filter_map(|operation| match (&operation.ask, &operation.answer) {
+            (Ask::Open(hold_ms, _), Answer::State { fence, .. }) => {
+                Some((*fence, (operation.ended_us, hold_ms * 1_000)))
+            }
+            _ => None,
+        })
+        .collect();
+    for commit in operations {
+        let (Ask::Commit(fence, ..), Answer::Version(_)) = (&commit.ask, &commit.answer) else {
+            continue;
+        };
+        let known = opened.get(fence).filter(|_| !renewed.contains(fence));
+        let Some((granted_us, lasts_us)) = known else {
+            continue;
+        };
+        let is_late = commit.sent_us > granted_us + lasts_us + slack.late_us;
+        let is_dark = |b: &Blackout| (*granted_us..commit.ended_us).contains(&b.at_us);
+        if is_late && !blackouts.iter().any(is_dark) {
+            return Err(format!(
+                "a hold of {lasts_us} us, granted at {granted_us}, was over: {commit:?}"
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// Whatever came of it: from here on its client cannot be sure of it. Renewing may also have made it shorter.
 fn use_hold(hold: &mut Hold, operation: &Operation) {
     hold.sure_until = hold.sure_until.min(operation.sent_us);
@@ -264,5 +303,28 @@ fn mortal(operations: &[&Operation], slack: Slack, blackouts: &[Blackout]) -> Re
             return Err(format!("there too late: {put:?}, {operation:?}"));
         }
     }
-    Ok(())
+    stays_gone(operations, put, blackouts)
+}
+
+/// Once it was there, and then was not, it is not there again.
+fn stays_gone(
+    operations: &[&Operation],
+    put: &Operation,
+    blackouts: &[Blackout],
+) -> Result<(), String> {
+    let found = |operation: &&&Operation, is_there: bool| matches!(&operation.answer, Answer::Value(value) if value.is_some() == is_there);
+    let missed = operations.iter().filter(|o| found(o, false));
+    let missed = missed.filter(|o| o.sent_us >= put.ended_us);
+    let Some(gone) = missed.min_by_key(|o| o.ended_us) else {
+        return Ok(());
+    };
+    let mut back = operations.iter().filter(|o| found(o, true));
+    let is_dark = |until_us| {
+        let dark = |b: &Blackout| (put.sent_us..until_us).contains(&b.at_us);
+        blackouts.iter().any(dark)
+    };
+    match back.find(|o| o.sent_us > gone.ended_us && !is_dark(o.ended_us)) {
+        Some(back) => Err(format!("it was gone and came back: {gone:?}, {back:?}")),
+        None => Ok(()),
+    }
 }

@@ -82,6 +82,38 @@ fn two_holders_are_found_and_what_clocks_explain_is_not() {
 }
 
 #[test]
+fn a_commit_under_a_hold_that_is_over_is_found() {
+    let commit = |at_us| {
+        let ask = Ask::Commit(5, 0, "a".into());
+        told("held:1", ask, Answer::Version(1), at_us, at_us + 1)
+    };
+    let renew = || told("held:1", Ask::Renew(5, 10), Answer::Done, 5, 6);
+    assert!(is_good(&[opened(5, 0), commit(9_000)]));
+    assert!(!is_good(&[opened(5, 0), commit(11_000)]));
+    assert!(is_good(&[opened(5, 0), renew(), commit(11_000)]));
+}
+
+#[test]
+fn what_was_gone_and_comes_back_is_found() {
+    let put = told("mortal:1", Ask::Put("a".into(), 10), Answer::Done, 0, 100);
+    let got = |found: Option<&str>, at| {
+        let found = Answer::Value(found.map(str::to_owned));
+        told("mortal:1", Ask::Get, found, at, at + 10)
+    };
+    let slack = Slack {
+        early_us: 2_000,
+        late_us: 2_000,
+    };
+    let is_good = |found: &[Operation]| judge(found, slack, &[]).is_ok();
+    assert!(is_good(&[
+        put.clone(),
+        got(Some("a"), 9_000),
+        got(None, 9_500)
+    ]));
+    assert!(!is_good(&[put, got(None, 9_000), got(Some("a"), 9_500)]));
+}
+
+#[test]
 fn what_ends_too_early_or_too_late_is_found() {
     let put = told("mortal:1", Ask::Put("a".into(), 10), Answer::Done, 0, 100);
     let got = |found: Option<&str>, at| {
