@@ -146,7 +146,7 @@ impl World {
         }
     }
 
-    fn isolate_both_ways(&mut self, node: u32, for_us: u64) {
+    pub(super) fn isolate_both_ways(&mut self, node: u32, for_us: u64) {
         for other in (0..self.plan.nodes).filter(|other| *other != node) {
             self.links.network.cut(node, other, true);
         }

@@ -17,6 +17,8 @@ const AFTER_US: (u64, u64) = (30_000, 250_000);
 const LASTS_US: (u64, u64) = (500_000, 1_200_000);
 /// A process that is started again at once, in microseconds.
 const AT_ONCE_US: u64 = 60_000;
+/// How many of those that are cut off from the others are so from the metadata store, in parts of ten thousand.
+const TOLD_NOTHING: u32 = 8_000;
 /// Messages that are lost at most, in parts of ten thousand.
 const LOSS: u64 = 4_000;
 
@@ -36,7 +38,7 @@ impl World {
         };
         self.counts.note(Rare::Scene);
         match scene {
-            Scene::Deaf => self.isolate(primary, for_us),
+            Scene::Deaf => self.seclude(primary, for_us),
             Scene::Asleep => self.pause(primary, for_us),
             Scene::Killed => self.kill(primary, Crash::Process, for_us),
             Scene::KilledSoonBack => {
@@ -53,9 +55,20 @@ impl World {
         }
     }
 
+    /// A node is cut off from the others, and mostly from the metadata store as well: it is not told that another leads what it led.
+    fn seclude(&mut self, node: u32, for_us: u64) {
+        if self.faults.chance(TOLD_NOTHING) {
+            self.counts.note(Rare::CutFromStore);
+            self.links.network.cut_from_store(node);
+            self.isolate_both_ways(node, for_us);
+        } else {
+            self.isolate(node, for_us);
+        }
+    }
+
     /// A primary is heard by nobody, and the standbys that have granted it a lease start again meanwhile.
     fn lapse(&mut self, primary: u32, shard: ShardId, for_us: u64) {
-        self.isolate(primary, for_us);
+        self.seclude(primary, for_us);
         for standby in self.standbys(shard) {
             let in_us = self.faults.extreme(100, for_us / 2);
             let back_us = self.faults.extreme(100, AT_ONCE_US);
@@ -77,7 +90,7 @@ impl World {
         if self.faults.chance(5_000) {
             self.pause(primary, for_us);
         } else {
-            self.isolate(primary, for_us);
+            self.seclude(primary, for_us);
         }
     }
 
