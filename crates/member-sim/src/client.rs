@@ -186,7 +186,11 @@ impl Client {
 
     fn draw(&mut self, plan: &Plan, counts: &mut Counts) {
         let key = self.random.below(plan.keys);
-        match self.kind(plan) {
+        let kind = match self.number < plan.readers {
+            true => 1,
+            false => self.kind(plan),
+        };
+        match kind {
             0 => {
                 let count = self.random.between(1, plan.pipeline);
                 for _ in 0..count {

@@ -28,6 +28,8 @@ pub struct Plan {
     pub part_bytes: usize,
     /// Clients.
     pub clients: usize,
+    /// Those of them that only read counters.
+    pub readers: usize,
     /// Keys of each kind that they fight over.
     pub keys: u64,
     /// How likely each kind of request is.
@@ -188,6 +190,7 @@ impl Plan {
             value_bytes: r.extreme(1, max_value_bytes as u64 - 64),
             part_bytes: *r.pick(&[1, 1, 300, 4 << 10, 128 << 10]),
             clients: r.between(2, 8) as usize,
+            readers: 0,
             keys: r.extreme(1, 12),
             weights,
             pipeline: r.extreme(1, 8),
@@ -257,10 +260,9 @@ impl Plan {
         self.is_repaired = false;
         self.settings.shards = *r.pick(&[1, 1, 2]);
         self.clients = r.between(3, 6) as usize;
-        self.keys = match scene {
-            Scene::Refill => r.between(2, 12),
-            _ => r.between(1, 3),
-        };
+        self.readers = r.index(self.clients);
+        // Who reads what an old primary has written, and nobody has, waits: there must be other keys.
+        self.keys = r.between(1, 16);
         self.pipeline = r.extreme(1, 3);
         self.think_us = *r.pick(&[6_000, 12_000, 24_000]);
         self.patience_us = *r.pick(&[60_000, 150_000, 400_000]);
