@@ -55,6 +55,8 @@ struct Own {
 /// See the module.
 pub struct Client {
     number: usize,
+    /// It only reads counters, and goes back to where it was not answered.
+    is_reader: bool,
     /// Which of its connections it uses.
     pub line: u64,
     /// The node that the connection is with; `None`: there is none.
@@ -86,9 +88,10 @@ enum Told {
 impl Client {
     /// A client that has asked nothing.
     #[must_use]
-    pub fn new(seed: u64, number: usize) -> Self {
+    pub fn new(plan: &Plan, number: usize) -> Self {
         Self {
             number,
+            is_reader: number < plan.readers,
             line: 0,
             at: None,
             asked: VecDeque::new(),
@@ -99,7 +102,7 @@ impl Client {
             routes: BTreeMap::new(),
             values: 0,
             is_stopped: false,
-            random: Random::new(seed ^ (number as u64) << 32, "client"),
+            random: Random::new(plan.seed ^ (number as u64) << 32, "client"),
         }
     }
 
@@ -186,7 +189,7 @@ impl Client {
 
     fn draw(&mut self, plan: &Plan, counts: &mut Counts) {
         let key = self.random.below(plan.keys);
-        let kind = match self.number < plan.readers {
+        let kind = match self.is_reader {
             true => 1,
             false => self.kind(plan),
         };
@@ -389,7 +392,9 @@ impl Client {
         let asked = std::mem::take(&mut self.asked);
         let unknown = asked.into_iter().map(|asked| {
             counts.note(Rare::Unknown);
-            self.routes.remove(&asked.id);
+            if !self.is_reader {
+                self.routes.remove(&asked.id);
+            }
             if self.own.as_ref().is_some_and(|own| own.key == asked.key) {
                 self.own = None;
             }

@@ -28,7 +28,7 @@ pub struct Plan {
     pub part_bytes: usize,
     /// Clients.
     pub clients: usize,
-    /// Those of them that only read counters.
+    /// Those of them that only read counters, and go back to where they were not answered.
     pub readers: usize,
     /// Keys of each kind that they fight over.
     pub keys: u64,

@@ -141,7 +141,7 @@ impl World {
             ahead_ms: (least, ahead.max().unwrap_or(0)),
             links: Links::new(seed, plan.delay_us, plan.wild),
             service: Service::default(),
-            clients: (0..plan.clients).map(|n| Client::new(seed, n)).collect(),
+            clients: (0..plan.clients).map(|n| Client::new(&plan, n)).collect(),
             operations: Vec::new(),
             blackouts: Vec::new(),
             random: Random::new(seed, "world"),
