@@ -260,7 +260,7 @@ impl Plan {
         self.is_repaired = false;
         self.settings.shards = *r.pick(&[1, 1, 2]);
         self.clients = r.between(3, 6) as usize;
-        self.readers = r.index(self.clients);
+        self.readers = r.between(1, self.clients as u64 - 1) as usize;
         // Who reads what an old primary has written, and nobody has, waits: there must be other keys.
         self.keys = r.between(1, 16);
         self.pipeline = r.extreme(1, 3);

@@ -16,7 +16,7 @@ const AFTER_US: (u64, u64) = (30_000, 250_000);
 /// Long enough for another to take over, and for it to be asked as well, in microseconds.
 const LASTS_US: (u64, u64) = (500_000, 1_200_000);
 /// So long that a primary which nobody hears reads by the time that it had: `docs/replication.md`, "Disks that take nothing".
-const STILL_US: (u64, u64) = (1_100_000, 1_900_000);
+const STILL_US: (u64, u64) = (1_400_000, 2_000_000);
 /// A process that is started again at once, in microseconds.
 const AT_ONCE_US: u64 = 60_000;
 /// How many of those that are cut off from the others are so from the metadata store, in parts of ten thousand.
@@ -28,7 +28,7 @@ impl World {
     /// Has the plan's scene begin soon, and the run be over soon after it.
     pub(super) fn set_scene(&mut self, scene: Scene) {
         let in_us = self.faults.between(AFTER_US.0, AFTER_US.1);
-        let is_still = matches!(scene, Scene::Deaf | Scene::Lapse) && self.faults.chance(5_000);
+        let is_still = matches!(scene, Scene::Deaf | Scene::Lapse) && self.faults.chance(8_000);
         let (least_us, most_us) = if is_still { STILL_US } else { LASTS_US };
         let for_us = self.faults.between(least_us, most_us);
         let after_us = self.faults.between(AFTER_US.0, AFTER_US.1);
