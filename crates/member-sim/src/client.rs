@@ -26,6 +26,8 @@ const TRY_AGAIN: [&str; 5] = [
 const REFUSALS: [&str; 6] = ["HELD", "FENCED", "VERSION", "GONE", "EXISTS", "OOM"];
 /// A hold that took so long to be granted was waited for.
 const WAITED_MS: u64 = 60;
+/// Holders that look at other things first, in parts of ten thousand.
+const DAWDLES: u32 = 1_000;
 /// Tries of one request before its client gives it up.
 const MOST_TRIES: u32 = 12;
 
@@ -446,6 +448,13 @@ impl Client {
         if self.random.chance(2_000) {
             let ms = self.random.extreme(1, 1_500);
             self.shall_ask(key.clone(), Ask::Renew(fence, ms));
+        }
+        if self.random.chance(DAWDLES) {
+            // Its hold may be over before it comes back to it.
+            for _ in 0..self.random.between(1, 30) {
+                let other = self.random.below(plan.keys);
+                self.shall_ask(format!("count:{other}"), Ask::Count);
+            }
         }
         match self.random.below(8) {
             0 => {}
