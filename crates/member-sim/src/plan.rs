@@ -264,7 +264,7 @@ impl Plan {
         // Who reads what an old primary has written, and nobody has, waits: there must be other keys.
         self.keys = r.between(1, 16);
         self.pipeline = r.extreme(1, 3);
-        self.think_us = *r.pick(&[6_000, 12_000, 24_000]);
+        self.think_us = *r.pick(&[12_000, 24_000, 48_000]);
         self.patience_us = *r.pick(&[60_000, 150_000, 400_000]);
         self.delay_us = r.extreme(20, 1_500);
         self
