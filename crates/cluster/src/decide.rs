@@ -15,7 +15,8 @@
 //!   member on a draining node ──► grow          the shrinking takes that member
 //! ```
 //!
-//! Replacing and growing give nothing to a node that is being drained; re-forming does, if there is no other.
+//! A node that is being drained is given nothing, unless a shard would have fewer copies than it should otherwise: a drain moves copies, it
+//! does not go without them.
 //!
 //! Every one of them waits unless enough members of the set that last served are alive to prove what was acknowledged. Where their lives are
 //! over, as after a loss of power, and too few are left: `coordinator::revive`.
@@ -307,14 +308,14 @@ impl Case<'_> {
             len if len > target => self.shrink(),
             len if len < target => self.grow(),
             _ if self.situation.is_draining(self.record.config.primary()) => {
-                self.hand_over().or_else(|| self.grow())
+                self.hand_over().or_else(|| self.move_away())
             }
             _ if self
                 .members()
                 .iter()
                 .any(|m| self.situation.is_draining(*m)) =>
             {
-                self.grow()
+                self.move_away()
             }
             _ => None,
         }
@@ -354,7 +355,7 @@ impl Case<'_> {
         if members.len() > usize::from(self.situation.settings.copies) {
             members.remove(at);
         } else {
-            members[at] = self.replacement(&members, at, &self.situation.free_sites())?;
+            members[at] = self.for_want(|sites| self.replacement(&members, at, sites))?;
         }
         Some(self.decision(self.set(&members), primary.node, Reason::Replace))
     }
@@ -364,7 +365,31 @@ impl Case<'_> {
         self.situation.burden(primary).sending < limits::MAX_REPAIRS_PER_NODE
     }
 
+    /// What is chosen for a copy that is missing. Draining nodes are asked only if no other may have it: one that receives as many
+    /// as it may is waited for.
+    fn for_want<T>(&self, choose: impl Fn(&[Site]) -> Option<T>) -> Option<T> {
+        let steady = self.situation.steady_sites();
+        let sites = match choose(&steady) {
+            Some(_) => steady,
+            None => self.situation.last_resorts(),
+        };
+        choose(&self.situation.free_of(sites))
+    }
+
+    /// One more copy, as there are too few.
     fn grow(&self) -> Option<Decision> {
+        let site = self.for_want(|sites| self.site_beside(sites))?;
+        self.grow_to(site.node)
+    }
+
+    /// One more copy, in the place of one on a draining node.
+    fn move_away(&self) -> Option<Decision> {
+        let site = self.site_beside(&self.situation.free_sites())?;
+        self.grow_to(site.node)
+    }
+
+    /// The best of these for one more copy beside all that there are, though those on draining nodes are to go.
+    fn site_beside(&self, sites: &[Site]) -> Option<Site> {
         let nodes: Vec<NodeId> = self.members().iter().map(|m| m.node).collect();
         let staying = self
             .members()
@@ -373,13 +398,11 @@ impl Case<'_> {
         let staying: Vec<NodeId> = staying.map(|m| m.node).collect();
         let (all, staying) = (self.sites_of(&nodes), self.sites_of(&staying));
         // Zones are those of the copies that stay; a process may not hold two even for a while.
-        let sites = self.situation.free_sites();
         let fit = sites
             .iter()
             .filter(|site| placement::choose(self.shard, &[**site], &all).is_some());
         let fit: Vec<Site> = fit.copied().collect();
-        let site = placement::choose(self.shard, &fit, &staying)?;
-        self.grow_to(site.node)
+        placement::choose(self.shard, &fit, &staying)
     }
 
     fn grow_to(&self, node: NodeId) -> Option<Decision> {

@@ -251,7 +251,7 @@ impl<'a> Situation<'a> {
         self.sites_in(&[NodeState::Active])
     }
 
-    /// Where a copy may go if it cannot be served otherwise: also to nodes that should get no more.
+    /// Where a copy may go if it would be missing otherwise: also to nodes that should get no more.
     #[must_use]
     pub fn last_resorts(&self) -> Vec<Site> {
         self.sites_in(&[NodeState::Active, NodeState::Draining])
@@ -267,10 +267,15 @@ impl<'a> Situation<'a> {
         steady.filter_map(|(&node, _)| self.site(node)).collect()
     }
 
-    /// Those that are not already receiving as many as they may.
+    /// The nodes that may be given a copy now.
     #[must_use]
     pub fn free_sites(&self) -> Vec<Site> {
-        let mut sites = self.steady_sites();
+        self.free_of(self.steady_sites())
+    }
+
+    /// Those that are not already receiving as many as they may.
+    #[must_use]
+    pub fn free_of(&self, mut sites: Vec<Site>) -> Vec<Site> {
         sites.retain(|site| self.burden(site.node).receiving < limits::MAX_REPAIRS_PER_NODE);
         sites
     }

@@ -130,7 +130,9 @@ fn configuration(
             .iter()
             .filter_map(|m| situation.site(m.node))
             .collect();
-        let Some(site) = placement::choose(shard, &situation.steady_sites(), &held) else {
+        let steady = placement::choose(shard, &situation.steady_sites(), &held);
+        let any = || placement::choose(shard, &situation.last_resorts(), &held);
+        let Some(site) = steady.or_else(any) else {
             break;
         };
         members.push(situation.map.nodes()[&site.node].member(site.node));

@@ -43,6 +43,12 @@ fn quorum_of(copies: u32) -> usize {
 
 /// Nodes 0, in this life, 1 and 2, and a shard in this configuration.
 fn map_with(copies: u32, life: Incarnation, config: ShardConfig) -> ClusterMap {
+    let nodes = [life, Incarnation(1), Incarnation(1)].map(|life| (life, NodeState::Active));
+    map_of(copies, &nodes, config)
+}
+
+/// Nodes from 0 on, and a shard in this configuration.
+fn map_of(copies: u32, nodes: &[(Incarnation, NodeState)], config: ShardConfig) -> ClusterMap {
     let settings = Settings {
         shards: 1,
         copies: copies as u8,
@@ -50,10 +56,10 @@ fn map_with(copies: u32, life: Incarnation, config: ShardConfig) -> ClusterMap {
         initial_nodes: 1,
     };
     let mut entries = vec![(Place::Cluster.key(), settings.encode())];
-    for node in 0..3 {
+    for (node, &(incarnation, state)) in (0..).zip(nodes) {
         let record = NodeRecord {
-            incarnation: if node == 0 { life } else { Incarnation(1) },
-            state: NodeState::Active,
+            incarnation,
+            state,
             process: u64::from(node),
             zone: Zone(0),
             addresses: Addresses::default(),
@@ -225,4 +231,49 @@ fn a_primary_is_not_given_to_a_node_whose_disk_fails() {
         Some((2, Reason::HandOver)),
         "who ends hands over even if the two that stay are one too few"
     );
+}
+
+/// What becomes of a shard that the first lives of nodes 0, 1 and 2 serve, node 2 in another now, and of these states.
+fn next_set(states: &[NodeState], of_members: u32) -> Option<(Vec<u32>, Reason)> {
+    let members: Vec<Member> = (0..of_members).map(member).collect();
+    let set = CopySet::new(&members, quorum_of(of_members));
+    let config = ShardConfig::create(set, NodeId(0)).published();
+    let life = |node| Incarnation(if node == 2 { 2 } else { 1 });
+    let nodes: Vec<_> = (0..).map(life).zip(states.iter().copied()).collect();
+    let (map, court, brake) = (
+        map_of(3, &nodes, config),
+        Court::default(),
+        Brake::default(),
+    );
+    let reports = reports(Resigned::No);
+    let situation = Situation::new(&map, &court, &brake, &reports, NOW_MS).expect("it was created");
+    let decision = decide(&situation, SHARD, &map.shards()[&SHARD])?;
+    let members = decision.config.copies().members().iter();
+    Some((members.map(|m| m.node.0).collect(), decision.reason))
+}
+
+/// A drain moves what is there. It does not leave a shard with a copy less.
+#[test]
+fn a_lost_copy_is_made_on_a_draining_node_if_no_other_may_have_it() {
+    use NodeState::{Active, Draining, Gone};
+    let replaced = |nodes: [u32; 3]| Some((nodes.to_vec(), Reason::Replace));
+    let spare = [Draining, Draining, Draining, Draining];
+    assert_eq!(next_set(&spare, 3), replaced([0, 1, 2]), "its own node");
+    let spare = [Draining, Draining, Gone, Draining];
+    assert_eq!(next_set(&spare, 3), replaced([0, 1, 3]));
+    let spare = [Active, Active, Gone, Draining];
+    assert_eq!(next_set(&spare, 3), replaced([0, 1, 3]));
+    let spare = [Draining, Draining, Draining, Draining, Active];
+    assert_eq!(next_set(&spare, 3), replaced([0, 1, 4]));
+    let spare = [Draining, Draining, Gone, Gone];
+    assert_eq!(next_set(&spare, 3), None, "what is gone gets nothing");
+}
+
+#[test]
+fn a_set_that_is_too_small_grows_onto_a_draining_node_if_no_other_may_have_it() {
+    use NodeState::{Active, Draining};
+    let grown = |nodes: [u32; 3]| Some((nodes.to_vec(), Reason::Grow));
+    assert_eq!(next_set(&[Active, Draining, Draining], 2), grown([0, 1, 2]));
+    let spare = [Active, Draining, Draining, Active];
+    assert_eq!(next_set(&spare, 2), grown([0, 1, 3]));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cluster::record::NodeState;
+use cluster::record::{NodeRecord, NodeState};
 use model::{Member, Phase, ShardId};
 use store::Store;
 
@@ -73,8 +73,10 @@ impl World {
     fn is_whole(&mut self) -> Result<(), String> {
         self.is_served()?;
         let nodes = self.service.map().nodes().values();
-        let active = nodes.filter(|node| node.state == NodeState::Active).count();
-        let target = self.plan.copies().min(active);
+        let target = self
+            .plan
+            .copies()
+            .min(nodes.filter(|node| may_hold(node)).count());
         let shards = self.service.map().shards().iter();
         let shards: Vec<_> = shards
             .map(|(shard, record)| (*shard, record.config))
@@ -89,12 +91,11 @@ impl World {
         Ok(())
     }
 
-    /// A lost member stays in its set as long as every node that could take its place is in it, or is to go: to let it go would not
-    /// make the set any safer.
+    /// A lost member stays in its set as long as every node that could take its place is in it: to let it go would not make the set any safer.
     fn cannot_be_replaced(&self, members: &[Member]) -> Option<u32> {
         let nodes = self.service.map().nodes().iter();
-        let mut active = nodes.filter(|(_, node)| node.state == NodeState::Active);
-        let has_spare = active.any(|(id, _)| members.iter().all(|member| member.node != *id));
+        let mut others = nodes.filter(|(_, node)| may_hold(node));
+        let has_spare = others.any(|(id, _)| members.iter().all(|member| member.node != *id));
         let mut lost = members.iter().filter(|member| !self.is_alive(**member));
         lost.next()
             .filter(|_| !has_spare)
@@ -235,6 +236,14 @@ impl World {
             .iter()
             .map(|host| host.clock.now(self.now_us).unix_ms);
         Some(held(data.store(), latest.max().unwrap_or(0)))
+    }
+}
+
+/// Whether a lost copy may be made anew on this node.
+const fn may_hold(node: &NodeRecord) -> bool {
+    match node.state {
+        NodeState::Active | NodeState::Draining => true,
+        NodeState::Joining | NodeState::Gone => false,
     }
 }
 
