@@ -24,7 +24,7 @@ use crate::{
     map::ClusterMap,
     message::{CopyStatus, Heartbeat, Message, Report},
     metadata::{Answer, Ask},
-    record::{Addresses, Settings},
+    record::{Addresses, NodeRecord, Settings},
     timing::{BRAKE_MS, CALLER_MS, HEARTBEAT_MS, REPORT_MS},
 };
 
@@ -52,6 +52,14 @@ pub struct Identity {
     pub addresses: Addresses,
     /// The settings of a cluster that does not exist yet.
     pub settings: Settings,
+}
+
+impl Identity {
+    /// Whether the record says all of this. What is not said is not known: zones and processes are what copies are kept apart by.
+    fn is_shown_by(&self, record: &NodeRecord) -> bool {
+        let is_there = record.process == self.process && record.zone == self.zone;
+        record.incarnation == self.me.incarnation && record.addresses == self.addresses && is_there
+    }
 }
 
 /// Something that happened.

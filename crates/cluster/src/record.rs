@@ -35,7 +35,7 @@ pub struct Role {
 /// Where a node stands in the map.
 ///
 /// ```text
-///   joining ──► active ──► draining ──► gone      and back to joining with a new incarnation
+///   joining ──► active ──► draining ──► gone      and back to joining with a new incarnation, unless it is draining
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NodeState {

@@ -267,7 +267,7 @@ impl Agent {
         }
     }
 
-    /// Makes the map show this node in its present life, at its present addresses.
+    /// Makes the map show this node in its present life, as it is and where it is reached now.
     fn register(&mut self, out: &mut Vec<Effect>) {
         let node = self.identity.me.node;
         if !self.store.is_following() || self.store.asks.is_busy(&Purpose::Register) {
@@ -275,7 +275,7 @@ impl Agent {
         }
         let known = self.map.nodes().get(&node);
         let same = known.filter(|record| record.incarnation == self.identity.me.incarnation);
-        if same.is_some_and(|record| record.addresses == self.identity.addresses) {
+        if same.is_some_and(|record| self.identity.is_shown_by(record)) {
             return;
         }
         if known.is_none() && self.map.nodes().len() >= usize::from(model::limits::MAX_NODES) {
@@ -283,7 +283,14 @@ impl Agent {
             out.push(Effect::Event(Event::Full));
             return;
         }
-        let state = same.map_or(NodeState::Joining, |record| record.state);
+        let state = match known.map(|record| record.state) {
+            Some(state) if same.is_some() => state,
+            // What an operator wants of a node is not over with its life.
+            Some(NodeState::Draining) => NodeState::Draining,
+            Some(NodeState::Joining | NodeState::Active | NodeState::Gone) | None => {
+                NodeState::Joining
+            }
+        };
         self.write_myself(state, out);
     }
 

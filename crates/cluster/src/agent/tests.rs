@@ -62,22 +62,30 @@ struct Bench {
 impl Bench {
     /// Node 0, which has listed the map.
     fn new() -> Self {
-        let identity = Identity {
-            me: member(0),
-            process: 0,
-            zone: Zone(0),
-            addresses: Addresses::default(),
-            settings: settings(),
-        };
+        Self::of(identity(), listing()).0
+    }
+
+    /// This node, which has listed this map, and what it writes of itself then.
+    fn of(identity: Identity, listing: Listing) -> (Self, Option<NodeRecord>) {
         let now_ms = 1_000;
         let agent = Agent::new(identity, at(now_ms));
         let mut bench = Self { agent, now_ms };
         for effect in bench.input(Input::Tick) {
             if let Effect::Ask(ask, Ask::List) = effect {
-                bench.input(Input::Answered(ask, Answer::Listed(Some(listing()))));
+                bench.input(Input::Answered(ask, Answer::Listed(Some(listing.clone()))));
             }
         }
-        bench
+        bench.now_ms += TICK_MS;
+        let effects = bench.input(Input::Tick);
+        let registered = effects.iter().find_map(|effect| match effect {
+            Effect::Ask(_, Ask::Transact(transaction)) => {
+                let mut writes = transaction.writes.iter();
+                let own = writes.find(|write| write.key == Place::Node(NodeId(0)).key());
+                own.and_then(|write| NodeRecord::decode(write.value.as_ref()?).ok())
+            }
+            _ => None,
+        });
+        (bench, registered)
     }
 
     fn input(&mut self, input: Input) -> Vec<Effect> {
@@ -121,6 +129,17 @@ impl Bench {
             }
         }
         to
+    }
+}
+
+/// Node 0, as the listing has it.
+fn identity() -> Identity {
+    Identity {
+        me: member(0),
+        process: 0,
+        zone: Zone(0),
+        addresses: Addresses::default(),
+        settings: settings(),
     }
 }
 
@@ -193,5 +212,53 @@ fn whoever_knows_a_later_coordinator_makes_it_look() {
         assert!(!bench.lists_while_told(3 * BEHIND_MS, by, 1), "nothing new");
         assert!(!bench.lists_while_told(BEHIND_MS - HEARTBEAT_MS, by, 2));
         assert!(bench.lists_while_told(2 * HEARTBEAT_MS, by, 2));
+    }
+}
+
+/// Where a node is may change from one start to the next without its life.
+#[test]
+fn what_is_new_of_a_node_is_written() {
+    let registered = |identity| Bench::of(identity, listing()).1;
+    assert_eq!(registered(identity()), None, "nothing is new");
+    let moved = Identity {
+        zone: Zone(3),
+        ..identity()
+    };
+    assert_eq!(registered(moved).map(|record| record.zone), Some(Zone(3)));
+    let regrouped = Identity {
+        process: 7,
+        ..identity()
+    };
+    assert_eq!(registered(regrouped).map(|record| record.process), Some(7));
+}
+
+/// An operator wants everything moved away from it: that it lost its power meanwhile is no reason to give it more.
+#[test]
+fn a_node_that_is_drained_is_drained_in_its_next_life_too() {
+    let registered_after = |state| {
+        let reborn = Identity {
+            me: Member {
+                incarnation: Incarnation(2),
+                ..member(0)
+            },
+            ..identity()
+        };
+        let mut listing = listing();
+        let place = Place::Node(NodeId(0)).key();
+        let entry = listing.entries.iter_mut().find(|(key, _)| *key == place);
+        let (_, bytes) = entry.expect("it is listed");
+        let record = NodeRecord::decode(bytes).expect("it is a node's");
+        *bytes = NodeRecord { state, ..record }.encode();
+        let registered = Bench::of(reborn, listing).1;
+        registered.map(|record| (record.incarnation, record.state))
+    };
+    let states = [
+        (NodeState::Joining, NodeState::Joining),
+        (NodeState::Active, NodeState::Joining),
+        (NodeState::Draining, NodeState::Draining),
+        (NodeState::Gone, NodeState::Joining),
+    ];
+    for (before, after) in states {
+        assert_eq!(registered_after(before), Some((Incarnation(2), after)));
     }
 }
