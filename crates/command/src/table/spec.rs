@@ -308,6 +308,13 @@ impl Spec {
         }
     }
 
+    /// Whether it reads or changes what is stored under keys. Without keys of its own it is about all of them, and says something wrong if it
+    /// leaves some out.
+    #[must_use]
+    pub const fn uses_keys(&self) -> bool {
+        self.flags.has(Flags::READONLY) || self.flags.has(Flags::WRITE)
+    }
+
     /// Whether it reads its keys and changes none.
     #[must_use]
     pub const fn only_reads(&self) -> bool {

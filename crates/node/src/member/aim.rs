@@ -74,7 +74,13 @@ impl Cluster {
             if let Some(slot) = slot_scanned(prepared, arguments) {
                 return self.aim_at(slot);
             }
-            return aim_without_key(prepared, arguments).unwrap_or_else(|| self.aim_anywhere(now));
+            return match aim_without_key(prepared, arguments) {
+                Some(Aim::All) if uses_keys(prepared) && self.awaits_a_shard() => {
+                    Aim::Later(NOT_YET)
+                }
+                Some(aim) => aim,
+                None => self.aim_anywhere(now),
+            };
         };
         let slot = Slot::of(first);
         if keys.any(|key| Slot::of(key) != slot) {
@@ -118,8 +124,18 @@ impl Cluster {
         place.map_or(Aim::Nobody, Aim::Copy)
     }
 
+    /// Whether there is a shard that this node is to lead and does not yet.
+    fn awaits_a_shard(&self) -> bool {
+        let me = self.terms.me;
+        let mut given = self.map.shards().iter();
+        given.any(|(shard, record)| {
+            let leads = || self.place(*shard).is_some_and(|place| self.leads(place));
+            record.config.primary() == me && !leads()
+        })
+    }
+
     /// Whether this copy serves, or says of itself that it does: the map may be behind.
-    fn leads(&self, place: usize) -> bool {
+    pub(super) fn leads(&self, place: usize) -> bool {
         self.shards[place].shard.replica().is_serving()
     }
 
@@ -178,6 +194,11 @@ impl Cluster {
         let slots = u64::from(record.last_slot - record.first_slot) + 1;
         Slot::new(record.first_slot + (now.mono_us % slots) as u16)
     }
+}
+
+/// Whether a command reads or changes what is stored under keys.
+pub(super) fn uses_keys(prepared: Prepared) -> bool {
+    command::spec_of(prepared).is_some_and(command::table::Spec::uses_keys)
 }
 
 /// The slot that a command is about without naming a key: only one shard's keys need be looked at.

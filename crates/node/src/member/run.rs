@@ -6,7 +6,7 @@ use shard::Attempt;
 use store::Refused;
 
 use super::Cluster;
-use super::aim::{Aim, NO_QUORUM};
+use super::aim::{Aim, NO_QUORUM, uses_keys};
 use crate::Node;
 use crate::execute::Batch;
 use crate::stream::{State, Stream};
@@ -142,7 +142,7 @@ impl Node {
         ended
     }
 
-    /// Runs a command on all copies that this node answers for.
+    /// Runs a command on all copies that this node answers for. If it is about all keys, it waits for each that it leads and may not answer for.
     fn run_everywhere(
         &mut self,
         mut now: Now,
@@ -155,6 +155,9 @@ impl Node {
         };
         for place in 0..cluster.shards.len() {
             let begun = cluster.begin(now, place, prepared);
+            if begun.is_none() && cluster.leads(place) && uses_keys(prepared) {
+                return Ended::WaitsForLog;
+            }
             cluster.shards[place].answers = begun.is_some();
             now = begun.map_or(now, |begun| begun.not_before(now.unix_ms));
         }

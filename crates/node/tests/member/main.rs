@@ -149,6 +149,56 @@ fn holds_users_and_fences_survive_a_failover() {
     assert!(next.contains("pear"), "{next}");
 }
 
+/// Sessions of a user, some in each of three shards; how many by shard.
+fn sessions_of_alice(world: &mut World) -> [i64; 3] {
+    let mut counts = [0; 3];
+    for number in 0..12 {
+        let id = format!("session:{number}");
+        let slot = model::slot::Slot::of(id.as_bytes()).number();
+        counts[usize::from(world.shard_of(slot))] += 1;
+        let created = world.follow(&format!("SESSION.CREATE ID {id} USER alice"));
+        assert!(created.contains(&id), "{created}");
+    }
+    assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    counts
+}
+
+/// "Logged out everywhere" must not leave out what is being taken over at this moment.
+#[test]
+fn a_command_about_all_keys_waits_for_a_shard_that_this_node_is_to_lead() {
+    let mut world = World::new(3, 3, false);
+    let [first, second, _] = sessions_of_alice(&mut world);
+    world.kill(0);
+    world.fail_over(0);
+    assert_eq!((world.primary(0), world.serves(1, 0)), (1, false));
+    let size = world.ask(1, "DBSIZE");
+    assert_eq!(size, format!(":{}\n", first + second));
+    world.kill(2);
+    world.pass(1_000);
+    let revoked = world.ask(1, "SESSION.REVOKE USER alice");
+    assert!(revoked.starts_with("-NOQUORUM"), "{revoked}");
+    assert!(
+        world.ask(1, "INFO").contains("# Keyspace"),
+        "an operator is told"
+    );
+}
+
+#[test]
+fn a_user_is_revoked_in_a_shard_that_is_just_taken_over() {
+    let mut world = World::new(3, 3, false);
+    let [first, second, third] = sessions_of_alice(&mut world);
+    world.kill(0);
+    world.fail_over(0);
+    let revoked = world.ask(1, "SESSION.REVOKE USER alice");
+    assert_eq!(revoked, format!(":{}\n", first + second));
+    let revoked = world.ask(2, "SESSION.REVOKE USER alice");
+    assert_eq!(revoked, format!(":{third}\n"));
+    for number in 0..12 {
+        let left = world.follow(&format!("EXISTS session:{number}"));
+        assert_eq!(left, ":0\n", "session:{number}");
+    }
+}
+
 #[test]
 fn a_planned_hand_over_refuses_nobody() {
     let mut world = World::new(3, 1, false);
