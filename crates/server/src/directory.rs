@@ -35,6 +35,8 @@ pub use self::slots::MOST_UNSYNCED;
 pub use self::twins::replace;
 use self::twins::write_once;
 
+/// The mark of a clean end.
+const CLEAN: &str = "CLEAN";
 /// How `FORMAT` begins. A newer server that changes the layout changes the number.
 const FORMAT: &str = "tenure data directory, format 1\nid ";
 /// Ending of a segment's file.
@@ -87,11 +89,8 @@ impl Directory {
             LockError::Io(error) => failed("lock it", error),
         })?;
         let id = read_format(path)?;
-        let was_clean = path.join("CLEAN").exists() || is_new(path);
+        let was_clean = path.join(CLEAN).exists() || is_new(path);
         let last_epoch = read_epoch(path)?;
-        if path.join("CLEAN").exists() {
-            fs::remove_file(path.join("CLEAN")).map_err(|e| failed("write in it", e))?;
-        }
         sync_directory(path).map_err(|e| failed("sync it", e))?;
         Ok(Self {
             path: path.to_owned(),
@@ -117,10 +116,17 @@ impl Directory {
         replace(&self.path, "EPOCH", &format!("{epoch}\n"))
     }
 
+    /// To be called before anything is written that an unclean end could tear. A start that fails before has changed nothing: the next one is
+    /// to find the directory as it was left.
+    pub fn begin(&self) -> io::Result<()> {
+        unless_missing(fs::remove_file(self.path.join(CLEAN)))?;
+        sync_directory(&self.path)
+    }
+
     /// Records that everything is written and synced, and nobody will write any more.
     pub fn mark_clean(&self) -> io::Result<()> {
         // Its being there says it all.
-        File::create(self.path.join("CLEAN"))?;
+        File::create(self.path.join(CLEAN))?;
         sync_directory(&self.path)
     }
 }
@@ -212,9 +218,13 @@ impl Folders {
         }
     }
 
-    /// Makes all notes survive a loss of power.
+    /// Makes all notes that there are survive a loss of power.
     pub fn sync_notes(&self) -> io::Result<()> {
-        for (copy, _) in self.notes()? {
+        for (copy, note) in self.notes()? {
+            // Half of a folder that could not be removed.
+            if note == NoteFile::Absent {
+                continue;
+            }
             let folder = self.folder(copy);
             File::open(folder.join(NOTE))?.sync_all()?;
             sync_directory(&folder)?;
@@ -222,30 +232,59 @@ impl Folders {
         Ok(())
     }
 
-    /// All copies that have a folder, with their notes; `None` for one that has none. The newest first.
-    pub fn notes(&self) -> io::Result<Vec<(CopyId, Option<Vec<u8>>)>> {
+    /// All copies that have a folder, with their notes. The newest first.
+    ///
+    /// # Errors
+    /// A note cannot be read. What its copy holds must not be taken for nothing.
+    pub fn notes(&self) -> io::Result<Vec<(CopyId, NoteFile)>> {
         let mut found = Vec::new();
         let entries = match fs::read_dir(self.all()) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(found),
             entries => entries?,
         };
         for entry in entries {
-            let name = entry?.file_name();
+            let entry = entry?;
+            let name = entry.file_name();
             if name == SPARE {
                 continue;
             }
+            let is_folder = entry.file_type()?.is_dir();
             let number = name
                 .to_str()
-                .and_then(|name| u32::from_str_radix(name, 16).ok());
+                .and_then(|name| u32::from_str_radix(name, 16).ok())
+                .filter(|_| is_folder);
             let Some(copy) = number.map(CopyId) else {
                 warn!(name = %name.display(), "not the folder of a copy; it is left alone");
                 continue;
             };
-            let note = slots::read(&self.folder(copy).join(NOTE)).ok().flatten();
-            found.push((copy, note.map(|(_, text)| text)));
+            found.push((copy, read_note(&self.folder(copy).join(NOTE))?));
         }
         found.sort_unstable_by_key(|(copy, _)| std::cmp::Reverse(*copy));
         Ok(found)
+    }
+}
+
+/// What is found of a copy's note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NoteFile {
+    /// None was ever written, or it was removed: the folder is of no use.
+    Absent,
+    /// It was written and is damaged.
+    Damaged,
+    /// What it says.
+    Says(Vec<u8>),
+}
+
+fn read_note(path: &Path) -> io::Result<NoteFile> {
+    match slots::read(path) {
+        Ok(Some((_, text))) => Ok(NoteFile::Says(text)),
+        Ok(None) => Ok(NoteFile::Absent),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(NoteFile::Absent),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => Ok(NoteFile::Damaged),
+        Err(error) => Err(io::Error::new(
+            error.kind(),
+            format!("{}: {error}", path.display()),
+        )),
     }
 }
 

@@ -4,11 +4,12 @@
 //!   NODE   node 3                                   the number, once it has one
 //!          life 5f0c...                             128 random bits
 //!          boot 6d8b...                             which start of the machine it was last used in
+//!          sync always                              all that it has acknowledged was synced before: else there is no such line
 //! ```
 //!
-//! A life goes on as long as everything that the node ever acknowledged is still there: after a clean end, with `sync = always`, and
-//! when only the process died, since what it had written is then the operating system's. In any other case, a loss of power above
-//! all, a new life begins, and what the old one was a member of the new one is not (`docs/replication.md`, "Who one is"). What it had may still be
+//! A life goes on as long as everything that the node ever acknowledged is still there: after a clean end, with `sync = always` since the
+//! life began or the last clean end, and when only the process died, since what it had written is then the operating system's. In any
+//! other case, a loss of power above all, a new life begins, and what the old one was a member of the new one is not (`docs/replication.md`, "Who one is"). What it had may still be
 //! needed ("Relics").
 
 use std::fs;
@@ -41,6 +42,8 @@ pub struct Identity {
     pub node: Option<NodeId>,
     /// The life.
     pub life: Incarnation,
+    /// Whether all that it has acknowledged in this life was synced before. What is configured now says nothing of what was.
+    is_synced: bool,
 }
 
 impl Identity {
@@ -52,21 +55,27 @@ impl Identity {
         let Some(directory) = directory else {
             return Self::new_life(None);
         };
-        let identity = match read(directory)? {
-            Some((known, boot)) => {
-                let kept = directory.was_clean || sync == SyncMode::Always || boot == boot_id();
-                if kept {
-                    known
-                } else {
-                    warn!(
-                        "the machine stopped before everything was on disk: this node begins a new life; what it has serves the others if too few of them have more"
-                    );
-                    Self::new_life(known.node)?
-                }
+        let boot = boot_id();
+        let known = match read(directory)? {
+            Some((known, _)) if directory.was_clean => Self {
+                is_synced: true,
+                ..known
+            },
+            Some((known, last_boot)) if known.is_synced || is_same_boot(&last_boot, &boot) => known,
+            Some((known, _)) => {
+                warn!(
+                    "the machine stopped before everything was on disk: this node begins a new life; what it has serves the others if too few of them have more"
+                );
+                Self::new_life(known.node)?
             }
             None => Self::new_life(None)?,
         };
+        let identity = Self {
+            is_synced: known.is_synced && sync == SyncMode::Always,
+            ..known
+        };
         identity.keep(Some(directory))?;
+        directory.begin()?;
         Ok(identity)
     }
 
@@ -75,7 +84,10 @@ impl Identity {
     /// # Errors
     /// The system gives no random numbers, or it cannot be written down.
     pub fn renewed(&self, directory: &Directory) -> io::Result<Self> {
-        let identity = Self::new_life(self.node)?;
+        let identity = Self {
+            is_synced: self.is_synced,
+            ..Self::new_life(self.node)?
+        };
         identity.keep(Some(directory))?;
         Ok(identity)
     }
@@ -86,6 +98,7 @@ impl Identity {
         Ok(Self {
             node,
             life: Incarnation(u128::from_le_bytes(bytes)),
+            is_synced: true,
         })
     }
 
@@ -97,7 +110,12 @@ impl Identity {
         let number = self
             .node
             .map_or_else(String::new, |node| format!("node {}\n", node.0));
-        let text = format!("{number}life {:032x}\nboot {}\n", self.life.0, boot_id());
+        let sync = if self.is_synced { "sync always\n" } else { "" };
+        let text = format!(
+            "{number}life {:032x}\nboot {}\n{sync}",
+            self.life.0,
+            boot_id()
+        );
         replace(directory.path(), FILE, &text)
     }
 
@@ -208,11 +226,21 @@ fn parse(text: &str) -> Option<(Identity, String)> {
         None => None,
     };
     let life = Incarnation(u128::from_str_radix(find("life")?, 16).ok()?);
-    let identity = Identity { node, life };
+    let is_synced = find("sync") == Some("always");
+    let identity = Identity {
+        node,
+        life,
+        is_synced,
+    };
     Some((identity, find("boot")?.to_owned()))
 }
 
-/// Tells one start of the machine from the next; empty where the system does not say, which no other is equal to.
+/// Whether the machine was not started anew in between, as far as that is known.
+fn is_same_boot(last: &str, now: &str) -> bool {
+    last == now && !now.is_empty()
+}
+
+/// Tells one start of the machine from the next; empty where the system does not say.
 fn boot_id() -> String {
     let text = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
     text.trim().to_owned()

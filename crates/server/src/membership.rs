@@ -187,10 +187,12 @@ fn who_and_what(
     };
     let terms = terms_of_stores(config, Some(directory));
     let threads = restore::threads(config);
-    let copies = restore::restore_copies(terms, &Folders::of(directory), threads, clock)?;
+    let folders = Folders::of(directory);
+    let restore::Found { copies, nameless } =
+        restore::restore_copies(terms, &folders, threads, clock)?;
     let is_own = |note: &[u8]| Noted::read(note).is_some_and(|note| note.life == identity.life);
     let has_lost = |(copy, is_whole): &(RestoredCopy, bool)| !is_whole && is_own(&copy.note);
-    let identity = if copies.iter().any(has_lost) {
+    let identity = if !nameless.is_empty() || copies.iter().any(has_lost) {
         warn!(
             "this node begins a new life: what it has serves the others if too few of them have more"
         );
@@ -198,6 +200,10 @@ fn who_and_what(
     } else {
         identity
     };
+    // Not before: the next start would see no reason for another life.
+    for copy in nameless {
+        folders.remove(copy)?;
+    }
     let copies = copies.into_iter().map(|(copy, _)| copy);
     Ok((identity, copies.collect()))
 }

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use node::RestoredCopy;
+use node::{CopyId, Noted, RestoredCopy};
 use store::{
     Range, Region, Restore, RestoreReport, ScannedSegment, Scanner, SegmentId, Store, StoreConfig,
     Tuning,
@@ -23,7 +23,7 @@ use tracing::{error, info, warn};
 
 use crate::clock::{Clock, unix_ms};
 use crate::config::Config;
-use crate::directory::{FileList, Folders, SegmentFile, segment_files};
+use crate::directory::{FileList, Folders, NoteFile, SegmentFile, segment_files};
 use crate::pages::MappedPages;
 
 /// Segments that each thread may be ahead of the store.
@@ -109,7 +109,16 @@ pub fn threads(config: &Config) -> usize {
     }
 }
 
-/// What the data directory has of copies, of whatever life of the node, the newest first; and whether each has all that was written.
+/// What was found of copies.
+#[derive(Default)]
+pub struct Found {
+    /// The copies of whatever life of the node, the newest first; and whether each has all that was written.
+    pub copies: Vec<(RestoredCopy, bool)>,
+    /// Copies whose notes are damaged: nobody knows what they are, nor of which life.
+    pub nameless: Vec<CopyId>,
+}
+
+/// What the data directory has of copies.
 ///
 /// # Errors
 /// A file cannot be read, or there is no memory.
@@ -118,12 +127,23 @@ pub fn restore_copies(
     folders: &Folders,
     threads: usize,
     clock: Clock,
-) -> io::Result<Vec<(RestoredCopy, bool)>> {
-    let mut copies = Vec::new();
+) -> io::Result<Found> {
+    let mut found = Found::default();
     for (copy, note) in folders.notes()? {
-        let Some(note) = note else {
-            folders.remove(copy)?;
-            continue;
+        let note = match note {
+            NoteFile::Says(note) if Noted::read(&note).is_some() => note,
+            NoteFile::Says(_) | NoteFile::Damaged => {
+                error!(
+                    copy = copy.0,
+                    "the note of a copy cannot be understood: what the copy holds is of no use"
+                );
+                found.nameless.push(copy);
+                continue;
+            }
+            NoteFile::Absent => {
+                folders.remove(copy)?;
+                continue;
+            }
         };
         let begun = Restore::new(config, tuning, Box::new(MappedPages));
         let (store, report) = restore(begun, &folders.segments(copy), threads, clock)?;
@@ -139,9 +159,9 @@ pub fn restore_copies(
             store,
             damaged,
         };
-        copies.push((copy, is_whole));
+        found.copies.push((copy, is_whole));
     }
-    Ok(copies)
+    Ok(found)
 }
 
 /// Keeps the threads busy, and takes in what they found.

@@ -318,6 +318,9 @@ fn restore_store(
             "the last server on this directory did not shut down: its last writes may be unfinished"
         );
     }
+    directory
+        .begin()
+        .map_err(|error| system("write in the data directory", &error))?;
     let restored = restore::restore(restore, &directory.segments_path(), threads, clock);
     let (store, report) = restored.map_err(|error| {
         StartError(format!(

@@ -32,7 +32,7 @@ const HEADER_BYTES: usize = 10;
 const CRC_BYTES: usize = 4;
 
 /// The text that was written last, with its number. `None`: there never was one. A shorter file is of before there were slots, and all of it
-/// is the text.
+/// is the text. A file that was written and of which no slot passes is [`io::ErrorKind::InvalidData`].
 pub(super) fn read(path: &Path) -> io::Result<Option<(u64, Vec<u8>)>> {
     let bytes = fs::read(path)?;
     if bytes.len() < FILE_BYTES {
@@ -40,7 +40,11 @@ pub(super) fn read(path: &Path) -> io::Result<Option<(u64, Vec<u8>)>> {
         return Ok(is_text.then_some((0, bytes)));
     }
     let slots = bytes.chunks_exact(SLOT_BYTES).filter_map(slot);
-    Ok(slots.max_by_key(|(number, _)| *number))
+    match slots.max_by_key(|(number, _)| *number) {
+        // A loss of power leaves one that is synced: this is damage.
+        None if bytes.iter().any(|byte| *byte != 0) => Err(io::ErrorKind::InvalidData.into()),
+        last => Ok(last),
+    }
 }
 
 fn slot(bytes: &[u8]) -> Option<(u64, Vec<u8>)> {
@@ -59,7 +63,7 @@ fn slot(bytes: &[u8]) -> Option<(u64, Vec<u8>)> {
 pub(super) fn write(folder: &Path, name: &str, text: &[u8], at_once: bool) -> io::Result<()> {
     let path = folder.join(name);
     let known = match read(&path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) if is_absent(&error) => None,
         known => known?,
     };
     let number = known.map_or(0, |(number, _)| number) + 1;
@@ -74,6 +78,14 @@ pub(super) fn write(folder: &Path, name: &str, text: &[u8], at_once: bool) -> io
         file.sync_data()?;
     }
     Ok(())
+}
+
+/// Whether there is nothing that could be lost by the next text.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::InvalidData
+    )
 }
 
 fn drawn(number: u64, text: &[u8]) -> Vec<u8> {

@@ -6,7 +6,9 @@ use node::CopyId;
 
 use store::SegmentId;
 
-use super::{Directory, Folders, delete, disown, quarantine, replace, segment_files, segment_path};
+use super::{
+    Directory, Folders, NoteFile, delete, disown, quarantine, replace, segment_files, segment_path,
+};
 
 #[test]
 fn only_one_server_uses_a_directory() {
@@ -31,7 +33,34 @@ fn the_epoch_and_the_clean_mark_are_remembered_once() {
     killed.mark_clean().unwrap();
     drop(killed);
     assert!(Directory::open(dir.path()).unwrap().was_clean);
+    let began = Directory::open(dir.path()).unwrap();
+    assert!(began.was_clean, "a start that failed changes nothing");
+    began.begin().unwrap();
+    drop(began);
     assert!(!Directory::open(dir.path()).unwrap().was_clean);
+}
+
+/// What cannot be read is not nothing.
+#[test]
+fn a_note_that_cannot_be_read_is_no_folder_of_no_use() {
+    let dir = tempfile::tempdir().unwrap();
+    let folders = Folders::of(&Directory::open(dir.path()).unwrap());
+    for (number, note) in [(1, "one"), (2, "two"), (3, "three")] {
+        let copy = CopyId(number);
+        folders.keep_note(copy, note.as_bytes(), true).unwrap();
+    }
+    let note = |number| dir.path().join(format!("copies/{number:08x}/NOTE"));
+    std::fs::write(note(1), [b'?'; 4_096]).unwrap();
+    std::fs::remove_file(note(2)).unwrap();
+    let found = [
+        (CopyId(3), NoteFile::Says(b"three".to_vec())),
+        (CopyId(2), NoteFile::Absent),
+        (CopyId(1), NoteFile::Damaged),
+    ];
+    assert_eq!(folders.notes().unwrap(), found);
+    std::fs::create_dir(note(2)).unwrap();
+    let error = folders.notes().unwrap_err().to_string();
+    assert!(error.contains("00000002/NOTE"), "{error}");
 }
 
 #[test]

@@ -3,7 +3,7 @@ use std::sync::mpsc::Receiver;
 use mio::{Poll, Token};
 
 use super::*;
-use crate::directory::{Directory, segment_files};
+use crate::directory::{Directory, NoteFile, segment_files};
 
 const SEGMENT: SegmentId = SegmentId(7);
 /// Less than a page of zeros would do as well.
@@ -20,6 +20,10 @@ fn write(copy: CopyId, offset: u32) -> DiskTask {
         len: 3,
     };
     task(copy, op)
+}
+
+fn says(note: &[u8]) -> NoteFile {
+    NoteFile::Says(note.to_vec())
 }
 
 fn create(copy: CopyId) -> DiskTask {
@@ -114,10 +118,7 @@ fn copies_have_folders_of_their_own() {
         assert_eq!(event.result, Ok(()));
     }
     let found = rig.folders.notes().unwrap();
-    assert_eq!(
-        found,
-        [(two, Some(b"two".to_vec())), (one, Some(b"one".to_vec()))]
-    );
+    assert_eq!(found, [(two, says(b"two")), (one, says(b"one"))]);
     let bytes = |copy| std::fs::read(segment_path(&rig.folders.segments(copy), SEGMENT)).unwrap();
     assert!(bytes(one).starts_with(b"001") && bytes(two).starts_with(b"042"));
 

@@ -1,14 +1,15 @@
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Mutex;
 
 use cluster::metadata::{Listing, Outcome, Revision, Transaction};
 use cluster::record::Addresses;
 use cluster::table::Table;
 use meta::{MetaStore, Watch};
-use model::NodeId;
+use model::{Incarnation, NodeId};
 use store::SyncMode;
 
-use super::{FILE, Identity, parse, record};
+use super::{FILE, Identity, is_same_boot, parse, record};
 use crate::directory::Directory;
 
 /// The meaning of a metadata store, as in `cluster`.
@@ -123,4 +124,68 @@ fn a_directory_of_another_node_is_refused() {
     let again = Identity::take(Some(&directory), SyncMode::None).unwrap();
     let refused = settle(again, Some(8), Some(&directory), &store).unwrap_err();
     assert!(refused.contains("that of node 7"), "{refused}");
+}
+
+/// The life after a start on this directory with this `sync`, that ends so.
+fn live(dir: &Path, sync: SyncMode, end: End) -> Incarnation {
+    let directory = Directory::open(dir).unwrap();
+    let identity = Identity::take(Some(&directory), sync).unwrap();
+    match end {
+        End::Kill => {}
+        End::Clean => directory.mark_clean().unwrap(),
+        End::Power => start_machine(dir),
+    }
+    identity.life
+}
+
+enum End {
+    Clean,
+    Kill,
+    Power,
+}
+
+/// The machine is started anew.
+fn start_machine(dir: &Path) {
+    let text = std::fs::read_to_string(dir.join(FILE)).unwrap();
+    let (_, boot) = parse(&text).unwrap();
+    std::fs::write(dir.join(FILE), text.replace(&boot, "another")).unwrap();
+}
+
+#[test]
+fn what_sync_is_now_says_nothing_of_what_was_written_before() {
+    let dir = tempfile::tempdir().unwrap();
+    let (always, everysec) = (SyncMode::Always, SyncMode::EverySecond);
+    let first = live(dir.path(), everysec, End::Power);
+    let second = live(dir.path(), always, End::Power);
+    assert_ne!(first, second, "what was written had not been synced");
+    // From here on everything was synced.
+    assert_eq!(live(dir.path(), always, End::Kill), second);
+    assert_eq!(live(dir.path(), always, End::Power), second);
+    assert_eq!(live(dir.path(), everysec, End::Kill), second);
+    // A life that has ever done without is not made whole by a start.
+    assert_eq!(live(dir.path(), always, End::Power), second);
+    let third = live(dir.path(), always, End::Clean);
+    assert_ne!(second, third);
+    // But by a clean end.
+    assert_eq!(live(dir.path(), everysec, End::Clean), third);
+    assert_eq!(live(dir.path(), always, End::Power), third);
+    assert_eq!(live(dir.path(), always, End::Kill), third);
+}
+
+/// An address may be in use, or a name not known yet, when a machine starts.
+#[test]
+fn a_start_that_fails_is_no_unclean_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let life = live(dir.path(), SyncMode::None, End::Clean);
+    start_machine(dir.path());
+    drop(Directory::open(dir.path()).unwrap());
+    assert_eq!(live(dir.path(), SyncMode::None, End::Power), life);
+    assert_ne!(live(dir.path(), SyncMode::None, End::Power), life);
+}
+
+#[test]
+fn a_system_that_does_not_tell_its_starts_apart_may_have_started_anew() {
+    assert!(is_same_boot("one", "one"));
+    assert!(!is_same_boot("one", "another"));
+    assert!(!is_same_boot("", ""));
 }

@@ -71,3 +71,17 @@ fn room_for_a_text_is_none() {
         assert_eq!(read(&path).unwrap(), None);
     }
 }
+
+#[test]
+fn a_file_of_which_nothing_is_left_is_told_from_room_for_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(NAME);
+    write(dir.path(), NAME, b"a text", true).unwrap();
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[SLOT_BYTES + 3] ^= 1;
+    std::fs::write(&path, bytes).unwrap();
+    let damage = read(&path).unwrap_err();
+    assert_eq!(damage.kind(), std::io::ErrorKind::InvalidData);
+    write(dir.path(), NAME, b"the next", false).unwrap();
+    assert_eq!(read(&path).unwrap(), Some((1, b"the next".to_vec())));
+}
