@@ -1,5 +1,7 @@
 //! What an operator sees of the cluster, as one node knows it: the JSON of `GET /cluster` on the admin port.
 
+use std::collections::BTreeSet;
+
 use cluster::agent::Agent;
 use cluster::court::Standing;
 use cluster::message::CopyStatus;
@@ -50,6 +52,9 @@ pub struct NodeRow {
     pub standing: String,
     /// What it shares a fate with.
     pub zone: u16,
+    /// The process that it runs in, in hexadecimal: no two copies of a shard come into one.
+    #[serde(default)]
+    pub process: String,
     /// Where clients reach it.
     pub client: String,
     /// Where clients that know no cluster reach it; empty if it forwards nothing.
@@ -166,6 +171,18 @@ impl Survey {
         self.is_served() && shards.all(|shard| complete(shard) >= target)
     }
 
+    /// How many processes there are for copies to stay in: of nodes that are not to go. Fewer than there should be copies: a drain cannot
+    /// end before others are there.
+    #[must_use]
+    pub fn staying_processes(&self) -> usize {
+        let stays = |node: &&NodeRow| node.state == "active" || node.state == "joining";
+        let staying = self.nodes.iter().filter(stays);
+        staying
+            .map(|node| &node.process)
+            .collect::<BTreeSet<_>>()
+            .len()
+    }
+
     /// Whether besides that nothing is being moved.
     #[must_use]
     pub fn is_whole(&self) -> bool {
@@ -189,6 +206,7 @@ fn node_row(agent: &Agent, node: NodeId, record: &NodeRecord, linked: bool) -> N
         state: state_name(record.state).into(),
         standing: standing_name(agent.standing(node)).into(),
         zone: record.zone.0,
+        process: format!("{:016x}", record.process),
         client: record.addresses.client.clone(),
         forwarding: record.addresses.forwarding.clone(),
         peer: record.addresses.peer.clone(),

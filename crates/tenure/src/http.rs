@@ -36,8 +36,20 @@ pub fn ask(method: &str, address: &str, path: &str, secret: &str) -> io::Result<
     );
     stream.write_all(head.as_bytes())?;
     let mut text = String::new();
-    stream.take(MAX_ANSWER_BYTES).read_to_string(&mut text)?;
+    let read = stream.take(MAX_ANSWER_BYTES).read_to_string(&mut text);
+    read.map_err(named)?;
     parse(&text).ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "that is no HTTP"))
+}
+
+/// The system's word for a time that is over is none for people.
+fn named(error: io::Error) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("no answer within {} s", PATIENCE.as_secs()),
+        ),
+        _ => error,
+    }
 }
 
 fn connect(address: &str) -> io::Result<TcpStream> {

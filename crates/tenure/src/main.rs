@@ -80,6 +80,11 @@ fn say(text: &dyn Display) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
+/// One line on standard error, and on it goes.
+fn warn(why: &dyn Display) {
+    let _ = writeln!(std::io::stderr(), "tenure: {why}");
+}
+
 /// One line on standard error.
 fn fail(error: &dyn Display) -> ExitCode {
     let _ = writeln!(std::io::stderr(), "tenure: {error}");

@@ -11,7 +11,7 @@ use crate::{
 /// An operator's command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// Move everything away from this node.
+    /// Move everything away from this node. May be said again: whoever says it wants to see how far it is.
     Drain(NodeId),
     /// Let it have shards again after all, also when it is gone.
     Undrain(NodeId),
@@ -50,7 +50,10 @@ pub enum Refusal {
 pub(super) fn propose(situation: &Situation<'_>, command: Command) -> Result<Proposal, Refusal> {
     match command {
         Command::Drain(node) => set_state(situation, node, NodeState::Draining, |s| {
-            matches!(s, NodeState::Active | NodeState::Joining)
+            matches!(
+                s,
+                NodeState::Active | NodeState::Joining | NodeState::Draining
+            )
         }),
         Command::Undrain(node) => set_state(situation, node, NodeState::Active, |s| {
             matches!(s, NodeState::Draining | NodeState::Gone)
@@ -97,3 +100,6 @@ fn forget(situation: &Situation<'_>, node: NodeId) -> Result<Proposal, Refusal> 
     }
     Ok(Proposal::Forget(node))
 }
+
+#[cfg(test)]
+mod tests;

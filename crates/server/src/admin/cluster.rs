@@ -93,7 +93,8 @@ fn parse(command: &str, number: u32) -> Option<Command> {
         "undrain" => Some(Command::Undrain(node)),
         "forget" => Some(Command::Forget(node)),
         "recover" => {
-            let shard = u16::try_from(number).ok()?;
+            // One that no shard has, if it is none.
+            let shard = u16::try_from(number).unwrap_or(u16::MAX);
             Some(Command::RecoverLongest(ShardId(shard)))
         }
         _ => None,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use server::survey::{LossRow, NodeRow, ShardRow, Survey};
+use server::survey::{LossRow, MemberRow, NodeRow, ShardRow, Survey};
 
 /// Whether everything is served, with as many complete copies as there should be, and everybody answers. What is moved by plan is well.
 pub fn is_well(survey: &Survey) -> bool {
@@ -24,13 +24,19 @@ pub fn status(survey: &Survey) -> String {
         .count();
     let Copies {
         missing,
+        lost,
         filling,
         unknown,
     } = Copies::count(survey);
-    let unheard = match unknown {
-        0 => String::new(),
-        copies => format!(", {copies} not yet heard of"),
-    };
+    let mut also = String::new();
+    for (copies, what) in [
+        (lost, "on nodes that do not answer"),
+        (unknown, "not yet heard of"),
+    ] {
+        if copies > 0 {
+            let _ = write!(also, ", {copies} {what}");
+        }
+    }
     let coordinator = survey.coordinator.map_or_else(
         || "nobody yet".into(),
         |node| format!("node {node}, term {}", survey.term),
@@ -43,7 +49,7 @@ pub fn status(survey: &Survey) -> String {
     let mut text = format!(
         "cluster {}: {}\n\
          nodes        {well} of {} well\n\
-         shards       {served} of {} served, {missing} copies missing, {filling} being filled{unheard}\n\
+         shards       {served} of {} served, {missing} copies missing, {filling} being filled{also}\n\
          coordinator  {coordinator}\n\
          map          {store}\n",
         survey.cluster,
@@ -56,6 +62,15 @@ pub fn status(survey: &Survey) -> String {
             text,
             "  node {}: {}, {}",
             node.node, node.state, node.standing
+        );
+    }
+    for node in survey.nodes.iter().filter(|node| is_draining(node)) {
+        let _ = writeln!(
+            text,
+            "  node {}: draining, {} copies left{}",
+            node.node,
+            node.copies,
+            waits_for_room(survey).map_or_else(String::new, |why| format!(": {why}"))
         );
     }
     for shard in survey
@@ -75,14 +90,28 @@ pub fn status(survey: &Survey) -> String {
             "  shard {}, epoch {}: {}",
             loss.shard,
             loss.epoch,
-            lost(loss)
+            what_is_lost(loss)
         );
     }
     text
 }
 
+fn is_draining(node: &NodeRow) -> bool {
+    node.state == "draining"
+}
+
+/// Why no drain can end, if none can.
+pub fn waits_for_room(survey: &Survey) -> Option<String> {
+    let (copies, staying) = (usize::from(survey.copies), survey.staying_processes());
+    (staying < copies).then(|| {
+        format!(
+            "each shard has {copies} copies, and {staying} of these nodes stay; add nodes, or undrain"
+        )
+    })
+}
+
 /// What a recovery has gone without.
-fn lost(loss: &LossRow) -> String {
+fn what_is_lost(loss: &LossRow) -> String {
     let (node, missing) = (loss.survivor, &loss.missing);
     if loss.relic {
         format!(
@@ -93,11 +122,18 @@ fn lost(loss: &LossRow) -> String {
     }
 }
 
+fn answers(survey: &Survey, node: u32) -> bool {
+    let mut nodes = survey.nodes.iter();
+    nodes.any(|row| row.node == node && row.standing != "convicted")
+}
+
 /// Copies that are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Copies {
     /// Fewer than there should be.
     pub missing: usize,
+    /// On nodes that do not answer, or of lives that are over.
+    pub lost: usize,
     /// Known not to be complete.
     pub filling: usize,
     /// Of which the shard's primary has not said yet what they are.
@@ -110,12 +146,15 @@ impl Copies {
         let shards = survey.shards.iter();
         let missing = shards.map(|shard| target.saturating_sub(shard.members.len()));
         let members = survey.shards.iter().flat_map(|shard| &shard.members);
+        let (living, lost): (Vec<&MemberRow>, Vec<&MemberRow>) =
+            members.partition(|member| member.present && answers(survey, member.node));
         let of = |complete| {
-            let members = members.clone();
+            let members = living.iter();
             members.filter(|member| member.complete == complete).count()
         };
         Self {
             missing: missing.sum(),
+            lost: lost.len(),
             filling: of(Some(false)),
             unknown: of(None),
         }
@@ -151,7 +190,7 @@ pub fn nodes(survey: &Survey) -> String {
     text
 }
 
-/// One line a shard; `*` marks a copy that is not complete, `-` a member whose life is over.
+/// One line a shard; `*` marks a copy that is not complete, `-` a member whose life is over, `?` one on a node that does not answer.
 pub fn shards(survey: &Survey) -> String {
     let mut text = format!(
         "{:>5}  {:<11} {:>6}  {:<10} {:>7}  {:<16} {:>11} {:>8}\n",
@@ -172,18 +211,19 @@ pub fn shards(survey: &Survey) -> String {
             shard.epoch,
             shard.phase,
             shard.primary,
-            members(shard)
+            members(survey, shard)
         );
     }
     text
 }
 
-fn members(shard: &ShardRow) -> String {
+fn members(survey: &Survey, shard: &ShardRow) -> String {
     let members = shard.members.iter().map(|member| {
-        let mark = match (member.present, member.complete) {
-            (false, _) => "-",
-            (true, Some(false)) => "*",
-            (true, Some(true) | None) => "",
+        let mark = match member.complete {
+            _ if !member.present => "-",
+            _ if !answers(survey, member.node) => "?",
+            Some(false) => "*",
+            Some(true) | None => "",
         };
         format!("{}{mark}", member.node)
     });
@@ -197,8 +237,9 @@ mod tests {
     use super::{is_well, shards, status};
 
     fn survey() -> Survey {
-        let node = |node| NodeRow {
+        let node = |node: u32| NodeRow {
             node,
+            process: node.to_string(),
             state: "active".into(),
             standing: "well".into(),
             ..NodeRow::default()
@@ -238,7 +279,7 @@ mod tests {
         let well = survey();
         assert!(is_well(&well) && status(&well).starts_with("cluster shop: well\n"));
         type Change = fn(&mut Survey);
-        let wrong: [(Change, &str); 6] = [
+        let wrong: [(Change, &str); 8] = [
             (|s| s.store_answers = false, "without failover"),
             (
                 |s| s.nodes[1].standing = "convicted".into(),
@@ -257,6 +298,17 @@ mod tests {
                 "1 not yet heard of",
             ),
             (|s| s.shards[0].members.truncate(1), "1 copies missing"),
+            (
+                |s| s.nodes[1].standing = "convicted".into(),
+                "0 being filled, 1 on nodes that do not answer",
+            ),
+            (
+                |s| {
+                    let lost = &mut s.shards[0].members[1];
+                    (lost.present, lost.complete) = (false, Some(false));
+                },
+                "0 being filled, 1 on nodes that do not answer",
+            ),
         ];
         for (change, named) in wrong {
             let mut survey = survey();
@@ -268,10 +320,32 @@ mod tests {
     }
 
     #[test]
+    fn a_drain_that_cannot_end_says_why() {
+        let mut survey = survey();
+        survey.nodes[1].copies = 1;
+        survey.nodes[1].state = "draining".into();
+        let stuck =
+            "node 2: draining, 1 copies left: each shard has 2 copies, and 1 of these nodes stay";
+        assert!(status(&survey).contains(stuck), "{}", status(&survey));
+        assert!(is_well(&survey), "nothing is in danger");
+        let mut third = survey.nodes[0].clone();
+        third.node = 3;
+        survey.nodes.push(third.clone());
+        assert!(status(&survey).contains(stuck), "it shares a process");
+        third.process = "another".into();
+        survey.nodes.push(third);
+        let text = status(&survey);
+        assert!(text.contains("node 2: draining, 1 copies left\n"), "{text}");
+    }
+
+    #[test]
     fn marks_tell_copies_apart() {
         let mut survey = survey();
         survey.shards[0].members[0].complete = Some(false);
         survey.shards[0].members[1].present = false;
         assert!(shards(&survey).contains(" 1* 2- "), "{}", shards(&survey));
+        survey.shards[0].members[1].present = true;
+        survey.nodes[1].standing = "convicted".into();
+        assert!(shards(&survey).contains(" 1* 2? "), "{}", shards(&survey));
     }
 }

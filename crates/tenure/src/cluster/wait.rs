@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use server::survey::Survey;
 
 use super::{Asker, show};
-use crate::say;
+use crate::{say, warn};
 
 /// How often the cluster is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -22,7 +22,15 @@ pub fn until_drained(asker: &Asker, node: u32) -> Result<bool, String> {
         let row = survey.nodes.iter().find(|row| row.node == node);
         row.map_or(0, |row| row.copies)
     };
+    let mut told = None;
     let gone = |survey: &Survey| {
+        let why = show::waits_for_room(survey);
+        if told != why
+            && let Some(why) = &why
+        {
+            warn(&format_args!("node {node} keeps its copies: {why}"));
+        }
+        told = why;
         let row = survey.nodes.iter().find(|row| row.node == node);
         row.is_none_or(|row| row.state == "gone")
     };

@@ -1,0 +1,79 @@
+use alloc::{vec, vec::Vec};
+
+use model::{Incarnation, NodeId, Zone};
+
+use super::super::Proposal;
+use super::{Command, Refusal, propose};
+use crate::{
+    brake::Brake,
+    court::Court,
+    format::Record,
+    keys::Place,
+    map::ClusterMap,
+    metadata::{Listing, RequestId, Revision},
+    record::{Addresses, NodeRecord, NodeState, Settings},
+    reports::Reports,
+    situation::Situation,
+};
+
+const STATES: [NodeState; 4] = [
+    NodeState::Joining,
+    NodeState::Active,
+    NodeState::Draining,
+    NodeState::Gone,
+];
+
+/// What becomes of a node in each of these states that is asked for this.
+fn states_after(command: fn(NodeId) -> Command) -> Vec<Result<NodeState, Refusal>> {
+    let settings = Settings {
+        shards: 1,
+        copies: 1,
+        write_quorum: 1,
+        initial_nodes: 4,
+    };
+    let mut entries = vec![(Place::Cluster.key(), settings.encode())];
+    for (node, state) in (0..).zip(STATES) {
+        let record = NodeRecord {
+            incarnation: Incarnation(1),
+            state,
+            process: u64::from(node),
+            zone: Zone(0),
+            addresses: Addresses::default(),
+            request: RequestId(1),
+        };
+        entries.push((Place::Node(NodeId(node)).key(), record.encode()));
+    }
+    let revision = Revision(1);
+    let map = ClusterMap::from_listing(&Listing { revision, entries });
+    let (court, brake, reports) = (Court::default(), Brake::default(), Reports::default());
+    let situation = Situation::new(&map, &court, &brake, &reports, 0).expect("it was created");
+    let asked = (0..4).map(|node| match propose(&situation, command(NodeId(node)))? {
+        Proposal::Node(_, record) => Ok(record.state),
+        other => panic!("{other:?}"),
+    });
+    asked.collect()
+}
+
+#[test]
+fn who_asks_for_a_drain_again_wants_to_see_how_far_it_is() {
+    let (drained, gone) = (NodeState::Draining, NodeState::Gone);
+    assert_eq!(
+        states_after(Command::Drain),
+        [
+            Ok(drained),
+            Ok(drained),
+            Ok(drained),
+            Err(Refusal::WrongState(gone))
+        ]
+    );
+    let active = NodeState::Active;
+    assert_eq!(
+        states_after(Command::Undrain),
+        [
+            Err(Refusal::WrongState(NodeState::Joining)),
+            Err(Refusal::WrongState(active)),
+            Ok(active),
+            Ok(active)
+        ]
+    );
+}
