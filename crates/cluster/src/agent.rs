@@ -133,6 +133,8 @@ pub enum Event {
     },
     /// There is no room in the map for one more node.
     Full,
+    /// Another process has taken this node's number.
+    Superseded,
 }
 
 /// One node's part in the cluster.
@@ -141,6 +143,7 @@ pub struct Agent {
     identity: Identity,
     now_ms: u64,
     store: store::Store,
+    claim: store::Claim,
     map: ClusterMap,
     links: Links,
     /// Whether the map has changed since the links were worked out.
@@ -169,6 +172,7 @@ impl Agent {
         let now_ms = now.mono_us / 1_000;
         Self {
             store: store::Store::new(identity.me),
+            claim: store::Claim::default(),
             identity,
             now_ms,
             map: ClusterMap::default(),

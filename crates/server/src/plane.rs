@@ -214,6 +214,11 @@ impl Plane {
                 self.stats.stalls += 1;
                 warn!(for_ms, "this node itself stood still");
             }
+            Event::Superseded => {
+                error!(
+                    "another process has taken this node's number: this one serves nothing any more; stop one of the two, and start it with a number (--node) and a directory (--dir) of its own"
+                );
+            }
             Event::Full => {
                 error!("the cluster map has no room for this node: forget nodes that are gone")
             }

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use model::Member;
 
 use super::{
-    Agent, AskId, Effect, Event,
+    Agent, AskId, Effect, Event, Identity,
     asks::{Asked, Asks, Purpose, Shown},
 };
 use crate::{
@@ -37,6 +37,52 @@ pub(super) struct Store {
     pub(super) differs_since_ms: Option<u64>,
     /// A term that others told of, later than this map's when they did, and since when.
     later_term: Option<(u64, u64)>,
+}
+
+/// Whose this node's number is.
+///
+/// Two processes may be configured with one. If each took it back from the other, what either holds would be given up again and again. So
+/// whoever has had it, and finds a third there, leaves it to that one. The life before is none: a store that was restored from a backup shows it.
+#[derive(Debug, Default)]
+pub(super) struct Claim {
+    /// What stood there before this node did.
+    before: Option<NodeRecord>,
+    /// The map has shown this node as it is.
+    was_shown: bool,
+    is_superseded: bool,
+}
+
+/// What the map says of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Claimed {
+    Shown,
+    NotShown,
+    Superseded { is_news: bool },
+}
+
+impl Claim {
+    fn look(&mut self, identity: &Identity, known: Option<&NodeRecord>) -> Claimed {
+        let Some(record) = known else {
+            return Claimed::NotShown;
+        };
+        if identity.is_shown_by(record) {
+            (self.was_shown, self.is_superseded) = (true, false);
+            return Claimed::Shown;
+        }
+        if !self.was_shown {
+            self.before = Some(record.clone());
+        }
+        let before = self.before.as_ref();
+        if before.is_some_and(|before| is_same_process(before, record)) {
+            return Claimed::NotShown;
+        }
+        let is_news = !core::mem::replace(&mut self.is_superseded, true);
+        Claimed::Superseded { is_news }
+    }
+}
+
+fn is_same_process(a: &NodeRecord, b: &NodeRecord) -> bool {
+    a.incarnation == b.incarnation && a.addresses == b.addresses
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,15 +320,19 @@ impl Agent {
             return;
         }
         let known = self.map.nodes().get(&node);
-        let same = known.filter(|record| record.incarnation == self.identity.me.incarnation);
-        if same.is_some_and(|record| self.identity.is_shown_by(record)) {
-            return;
+        match self.claim.look(&self.identity, known) {
+            Claimed::Shown | Claimed::Superseded { is_news: false } => return,
+            Claimed::Superseded { is_news: true } => {
+                return out.push(Effect::Event(Event::Superseded));
+            }
+            Claimed::NotShown => {}
         }
         if known.is_none() && self.map.nodes().len() >= usize::from(model::limits::MAX_NODES) {
             self.store.list_at(self.now_ms + BEHIND_MS);
             out.push(Effect::Event(Event::Full));
             return;
         }
+        let same = known.filter(|record| record.incarnation == self.identity.me.incarnation);
         let state = match known.map(|record| record.state) {
             Some(state) if same.is_some() => state,
             // What an operator wants of a node is not over with its life.

@@ -2,12 +2,12 @@ use alloc::{vec, vec::Vec};
 
 use model::{Incarnation, Member, NodeId, Now, Zone};
 
-use super::{Agent, Effect, Identity, Input};
+use super::{Agent, AskId, Effect, Event, Identity, Input};
 use crate::{
     format::Record,
     keys::Place,
     message::{Heartbeat, Message},
-    metadata::{Answer, Ask, Listing, RequestId, Revision},
+    metadata::{Answer, Ask, Change, Listing, Outcome, RequestId, Revision, Write},
     record::{Addresses, NodeRecord, NodeState, Role, Settings},
     timing::{BEHIND_MS, HEARTBEAT_MS, SUSPICION_MS, TICK_MS},
 };
@@ -57,6 +57,7 @@ fn listing() -> Listing {
 struct Bench {
     agent: Agent,
     now_ms: u64,
+    watch: Option<AskId>,
 }
 
 impl Bench {
@@ -69,23 +70,48 @@ impl Bench {
     fn of(identity: Identity, listing: Listing) -> (Self, Option<NodeRecord>) {
         let now_ms = 1_000;
         let agent = Agent::new(identity, at(now_ms));
-        let mut bench = Self { agent, now_ms };
+        let mut bench = Self {
+            agent,
+            now_ms,
+            watch: None,
+        };
         for effect in bench.input(Input::Tick) {
             if let Effect::Ask(ask, Ask::List) = effect {
-                bench.input(Input::Answered(ask, Answer::Listed(Some(listing.clone()))));
+                let listed = Answer::Listed(Some(listing.clone()));
+                let effects = bench.input(Input::Answered(ask, listed));
+                bench.watch = effects.iter().find_map(|effect| match effect {
+                    Effect::Ask(watch, Ask::Watch(_)) => Some(*watch),
+                    _ => None,
+                });
             }
         }
         bench.now_ms += TICK_MS;
         let effects = bench.input(Input::Tick);
-        let registered = effects.iter().find_map(|effect| match effect {
-            Effect::Ask(_, Ask::Transact(transaction)) => {
-                let mut writes = transaction.writes.iter();
-                let own = writes.find(|write| write.key == Place::Node(NodeId(0)).key());
-                own.and_then(|write| NodeRecord::decode(write.value.as_ref()?).ok())
+        for effect in &effects {
+            if let Effect::Ask(ask, Ask::Transact(_)) = effect {
+                let done = Answer::Transacted(Outcome::Committed(Revision(2)));
+                bench.input(Input::Answered(*ask, done));
             }
-            _ => None,
-        });
-        (bench, registered)
+        }
+        (bench, registered(&effects))
+    }
+
+    /// The watch shows another record of node 0. What it writes of itself then, and whether it says that it is superseded.
+    fn shown(&mut self, revision: u64, record: &NodeRecord) -> (Option<NodeRecord>, bool) {
+        let key = Place::Node(NodeId(0)).key();
+        let change = Change {
+            revision: Revision(revision),
+            writes: vec![Write {
+                key,
+                value: Some(record.encode()),
+            }],
+        };
+        let watch = self.watch.expect("it watches");
+        let mut effects = self.input(Input::Answered(watch, Answer::Changed(change)));
+        self.now_ms += TICK_MS;
+        effects.extend(self.input(Input::Tick));
+        let superseded = effects.contains(&Effect::Event(Event::Superseded));
+        (registered(&effects), superseded)
     }
 
     fn input(&mut self, input: Input) -> Vec<Effect> {
@@ -130,6 +156,18 @@ impl Bench {
         }
         to
     }
+}
+
+/// What node 0 writes of itself.
+fn registered(effects: &[Effect]) -> Option<NodeRecord> {
+    effects.iter().find_map(|effect| match effect {
+        Effect::Ask(_, Ask::Transact(transaction)) => {
+            let mut writes = transaction.writes.iter();
+            let own = writes.find(|write| write.key == Place::Node(NodeId(0)).key());
+            own.and_then(|write| NodeRecord::decode(write.value.as_ref()?).ok())
+        }
+        _ => None,
+    })
 }
 
 /// Node 0, as the listing has it.
@@ -261,4 +299,47 @@ fn a_node_that_is_drained_is_drained_in_its_next_life_too() {
     for (before, after) in states {
         assert_eq!(registered_after(before), Some((Incarnation(2), after)));
     }
+}
+
+/// Two processes that are configured with one number must not take it from each other again and again: each time what the other holds
+/// is given up. Who comes later has it.
+#[test]
+fn a_number_that_another_has_taken_is_not_taken_back() {
+    let mut bench = Bench::new();
+    let before = bench.agent.map().nodes()[&NodeId(0)].clone();
+    let drained = NodeRecord {
+        state: NodeState::Draining,
+        ..before.clone()
+    };
+    assert_eq!(bench.shown(2, &drained), (None, false), "it is itself");
+    let other = NodeRecord {
+        incarnation: Incarnation(9),
+        ..before.clone()
+    };
+    assert_eq!(bench.shown(3, &other), (None, true));
+    let again = NodeRecord {
+        state: NodeState::Draining,
+        ..other
+    };
+    assert_eq!(bench.shown(4, &again), (None, false), "it was said");
+    assert_eq!(bench.shown(5, &before), (None, false), "it has it again");
+}
+
+/// A metadata store that was restored from a backup shows the life that this one has followed.
+#[test]
+fn a_number_is_taken_back_from_the_life_before() {
+    let reborn = Member {
+        incarnation: Incarnation(2),
+        ..member(0)
+    };
+    let identity = Identity {
+        me: reborn,
+        ..identity()
+    };
+    let (mut bench, registered) = Bench::of(identity, listing());
+    let before = bench.agent.map().nodes()[&NodeId(0)].clone();
+    let mine = registered.expect("it registers");
+    assert_eq!(bench.shown(2, &mine), (None, false));
+    let (again, superseded) = bench.shown(3, &before);
+    assert!(!superseded && again.is_some_and(|record| record.incarnation == reborn.incarnation));
 }
