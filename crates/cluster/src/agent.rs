@@ -416,6 +416,7 @@ impl Agent {
         self.links = links::of(&self.map);
         let present = self.map.present();
         let mine = self.links.get(&self.identity.me.node);
+        let mine = mine.filter(|_| !self.claim.is_superseded());
         let mine: BTreeSet<NodeId> = mine.cloned().unwrap_or_default();
         let peers = mine.iter().map(|node| (*node, present[node])).collect();
         self.detector.set_peers(&peers, self.now_ms);

@@ -63,6 +63,11 @@ impl Candidate {
     ) -> Result<Self, StartError> {
         let ports = Ports::bind(config)?;
         let cluster = &config.cluster;
+        if cluster.shards != 1 && config.guards.iter().any(|g| !g.lock_suffix.is_empty()) {
+            warn!(
+                "lock-suffix: in a cluster a lock guards only a session whose key is in the same shard, as with a hash tag in common"
+            );
+        }
         let listener = Listener::bind(cluster.peer)
             .map_err(|error| address_error("peer", &cluster.peer.to_string(), &error))?;
         let mut addresses = addresses(&cluster.announce, client, listener.address, admin)?;

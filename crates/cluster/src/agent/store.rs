@@ -61,6 +61,10 @@ enum Claimed {
 }
 
 impl Claim {
+    pub(super) const fn is_superseded(&self) -> bool {
+        self.is_superseded
+    }
+
     fn look(&mut self, identity: &Identity, known: Option<&NodeRecord>) -> Claimed {
         let Some(record) = known else {
             return Claimed::NotShown;
@@ -323,6 +327,8 @@ impl Agent {
         match self.claim.look(&self.identity, known) {
             Claimed::Shown | Claimed::Superseded { is_news: false } => return,
             Claimed::Superseded { is_news: true } => {
+                // Nor its links: they are one node's.
+                self.links_stale = true;
                 return out.push(Effect::Event(Event::Superseded));
             }
             Claimed::NotShown => {}

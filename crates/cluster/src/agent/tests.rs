@@ -96,8 +96,9 @@ impl Bench {
         (bench, registered(&effects))
     }
 
-    /// The watch shows another record of node 0. What it writes of itself then, and whether it says that it is superseded.
-    fn shown(&mut self, revision: u64, record: &NodeRecord) -> (Option<NodeRecord>, bool) {
+    /// The watch shows another record of node 0. What it writes of itself then, whether it says that it is superseded, and how many links it
+    /// keeps.
+    fn shown(&mut self, revision: u64, record: &NodeRecord) -> (Option<NodeRecord>, bool, usize) {
         let key = Place::Node(NodeId(0)).key();
         let change = Change {
             revision: Revision(revision),
@@ -111,7 +112,12 @@ impl Bench {
         self.now_ms += TICK_MS;
         effects.extend(self.input(Input::Tick));
         let superseded = effects.contains(&Effect::Event(Event::Superseded));
-        (registered(&effects), superseded)
+        let mut links = effects.iter().rev().filter_map(|effect| match effect {
+            Effect::Links(nodes) => Some(nodes.len()),
+            _ => None,
+        });
+        let links = links.next().expect("the map is another");
+        (registered(&effects), superseded, links)
     }
 
     fn input(&mut self, input: Input) -> Vec<Effect> {
@@ -311,18 +317,19 @@ fn a_number_that_another_has_taken_is_not_taken_back() {
         state: NodeState::Draining,
         ..before.clone()
     };
-    assert_eq!(bench.shown(2, &drained), (None, false), "it is itself");
+    assert_eq!(bench.shown(2, &drained), (None, false, 6), "it is itself");
     let other = NodeRecord {
         incarnation: Incarnation(9),
         ..before.clone()
     };
-    assert_eq!(bench.shown(3, &other), (None, true));
+    // Nor does it take the other's links.
+    assert_eq!(bench.shown(3, &other), (None, true, 0));
     let again = NodeRecord {
         state: NodeState::Draining,
         ..other
     };
-    assert_eq!(bench.shown(4, &again), (None, false), "it was said");
-    assert_eq!(bench.shown(5, &before), (None, false), "it has it again");
+    assert_eq!(bench.shown(4, &again), (None, false, 0), "it was said");
+    assert_eq!(bench.shown(5, &before), (None, false, 6), "it has it again");
 }
 
 /// A metadata store that was restored from a backup shows the life that this one has followed.
@@ -339,7 +346,7 @@ fn a_number_is_taken_back_from_the_life_before() {
     let (mut bench, registered) = Bench::of(identity, listing());
     let before = bench.agent.map().nodes()[&NodeId(0)].clone();
     let mine = registered.expect("it registers");
-    assert_eq!(bench.shown(2, &mine), (None, false));
-    let (again, superseded) = bench.shown(3, &before);
+    assert_eq!(bench.shown(2, &mine), (None, false, 6));
+    let (again, superseded, _) = bench.shown(3, &before);
     assert!(!superseded && again.is_some_and(|record| record.incarnation == reborn.incarnation));
 }

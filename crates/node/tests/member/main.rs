@@ -149,6 +149,61 @@ fn holds_users_and_fences_survive_a_failover() {
     assert!(next.contains("pear"), "{next}");
 }
 
+/// A lock is known where its key is. So it guards a session in the same shard, as it surely does with a hash tag in common, before and after
+/// a failover.
+#[test]
+fn a_lock_key_guards_its_session_across_a_failover() {
+    let mut world = World::without_shards(3, false);
+    world.settings.guards = vec![shard::Guard {
+        prefix: b"sess:".to_vec(),
+        no_resurrection_ms: Some(60_000),
+        lock_suffix: Some(b"_LOCK".to_vec()),
+    }];
+    for number in 0..3 {
+        world.kill(number);
+        world.start(number);
+    }
+    world.create(3);
+    assert_eq!(world.follow("SET sess:{a} cart"), "+OK\n");
+    assert_eq!(world.follow("SET sess:{b} cart"), "+OK\n");
+    assert_eq!(world.follow("DEL sess:{b}"), ":1\n");
+    let lock = "SET sess:{a}_LOCK token NX PX 3000";
+    assert_eq!(world.follow(lock), "+OK\n");
+    let held = world.follow("SET sess:{a} late");
+    assert!(held.starts_with("-HELD"), "{held}");
+    let shard =
+        |world: &World, tag: &str| world.shard_of(model::slot::Slot::of(tag.as_bytes()).number());
+    for tag in ["a", "b"] {
+        let primary = world.primary(shard(&world, tag));
+        world.kill(primary);
+        world.fail_over(primary);
+        world.until_served();
+        world.start_anew(primary);
+        for shard in 0..3 {
+            let leads = world.primary(shard);
+            world.decide(shard, &[0, 1, 2], leads);
+        }
+        world.until_served();
+        world.until("all copies are complete", |world| {
+            (0..3).all(|node| {
+                world
+                    .copies(node)
+                    .iter()
+                    .all(|copy| world.primary(copy.shard.0) != node || copy.complete == 0b111)
+            })
+        });
+        let held = world.follow("SET sess:{a} late");
+        assert!(held.starts_with("-HELD"), "{held}");
+        let gone = world.follow("SET sess:{b} back");
+        assert!(gone.starts_with("-GONE"), "{gone}");
+        assert_eq!(world.follow("GET sess:{a}"), bulk("cart"));
+    }
+    world.pass(4_000);
+    assert_eq!(world.follow("SET sess:{a} next"), "+OK\n");
+    let gone = world.follow("SET sess:{b} back");
+    assert!(gone.starts_with("-GONE"), "{gone}");
+}
+
 /// Sessions of a user, some in each of three shards; how many by shard.
 fn sessions_of_alice(world: &mut World) -> [i64; 3] {
     let mut counts = [0; 3];
