@@ -132,6 +132,7 @@ impl World {
                 Reason::Forced => return,
             },
             Happened::LostRole | Happened::Convicted(_) | Happened::Full => return,
+            Happened::Superseded => unreachable!("no number is given twice here"),
         };
         self.counts.note(event);
     }
