@@ -43,13 +43,12 @@ pub fn ask(method: &str, address: &str, path: &str, secret: &str) -> io::Result<
 
 /// The system's word for a time that is over is none for people.
 fn named(error: io::Error) -> io::Error {
-    match error.kind() {
-        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => io::Error::new(
-            io::ErrorKind::TimedOut,
-            format!("no answer within {} s", PATIENCE.as_secs()),
-        ),
-        _ => error,
+    let is_late = [io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut].contains(&error.kind());
+    if !is_late {
+        return error;
     }
+    let why = format!("no answer within {} s", PATIENCE.as_secs());
+    io::Error::new(io::ErrorKind::TimedOut, why)
 }
 
 fn connect(address: &str) -> io::Result<TcpStream> {

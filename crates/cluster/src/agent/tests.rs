@@ -79,10 +79,7 @@ impl Bench {
             if let Effect::Ask(ask, Ask::List) = effect {
                 let listed = Answer::Listed(Some(listing.clone()));
                 let effects = bench.input(Input::Answered(ask, listed));
-                bench.watch = effects.iter().find_map(|effect| match effect {
-                    Effect::Ask(watch, Ask::Watch(_)) => Some(*watch),
-                    _ => None,
-                });
+                bench.watch = effects.iter().find_map(watch_of);
             }
         }
         bench.now_ms += TICK_MS;
@@ -112,10 +109,7 @@ impl Bench {
         self.now_ms += TICK_MS;
         effects.extend(self.input(Input::Tick));
         let superseded = effects.contains(&Effect::Event(Event::Superseded));
-        let mut links = effects.iter().rev().filter_map(|effect| match effect {
-            Effect::Links(nodes) => Some(nodes.len()),
-            _ => None,
-        });
+        let mut links = effects.iter().rev().filter_map(links_of);
         let links = links.next().expect("the map is another");
         (registered(&effects), superseded, links)
     }
@@ -166,14 +160,29 @@ impl Bench {
 
 /// What node 0 writes of itself.
 fn registered(effects: &[Effect]) -> Option<NodeRecord> {
-    effects.iter().find_map(|effect| match effect {
-        Effect::Ask(_, Ask::Transact(transaction)) => {
-            let mut writes = transaction.writes.iter();
-            let own = writes.find(|write| write.key == Place::Node(NodeId(0)).key());
-            own.and_then(|write| NodeRecord::decode(write.value.as_ref()?).ok())
-        }
-        _ => None,
+    effects.iter().find_map(|effect| {
+        let Effect::Ask(_, Ask::Transact(transaction)) = effect else {
+            return None;
+        };
+        let mut writes = transaction.writes.iter();
+        let own = writes.find(|write| write.key == Place::Node(NodeId(0)).key());
+        own.and_then(|write| NodeRecord::decode(write.value.as_ref()?).ok())
     })
+}
+
+fn watch_of(effect: &Effect) -> Option<AskId> {
+    let Effect::Ask(watch, Ask::Watch(_)) = effect else {
+        return None;
+    };
+    Some(*watch)
+}
+
+/// How many links it wants.
+fn links_of(effect: &Effect) -> Option<usize> {
+    let Effect::Links(nodes) = effect else {
+        return None;
+    };
+    Some(nodes.len())
 }
 
 /// Node 0, as the listing has it.

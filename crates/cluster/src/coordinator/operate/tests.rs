@@ -47,9 +47,12 @@ fn states_after(command: fn(NodeId) -> Command) -> Vec<Result<NodeState, Refusal
     let map = ClusterMap::from_listing(&Listing { revision, entries });
     let (court, brake, reports) = (Court::default(), Brake::default(), Reports::default());
     let situation = Situation::new(&map, &court, &brake, &reports, 0).expect("it was created");
-    let asked = (0..4).map(|node| match propose(&situation, command(NodeId(node)))? {
-        Proposal::Node(_, record) => Ok(record.state),
-        other => panic!("{other:?}"),
+    let asked = (0..4).map(|node| {
+        let proposal = propose(&situation, command(NodeId(node)))?;
+        let Proposal::Node(_, record) = proposal else {
+            panic!("{proposal:?}");
+        };
+        Ok(record.state)
     });
     asked.collect()
 }
