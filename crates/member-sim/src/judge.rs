@@ -215,18 +215,22 @@ fn holds_of(operations: &[&Operation], slack: Slack) -> Vec<Hold> {
 fn ends(operations: &[&Operation], slack: Slack, blackouts: &[Blackout]) -> Result<(), String> {
     let renewed: BTreeSet<u64> = operations
         .iter()
-        .filter_map(|operation| match operation.ask {
-            Ask::Renew(fence, _) => Some(fence),
-            _ => None,
+        .filter_map(|operation| {
+            let Ask::Renew(fence, _) = operation.ask else {
+                return None;
+            };
+            Some(fence)
         })
         .collect();
     let opened: BTreeMap<u64, (u64, u64)> = operations
         .iter()
-        .filter_map(|operation| match (&operation.ask, &operation.answer) {
-            (Ask::Open(hold_ms, _), Answer::State { fence, .. }) => {
-                Some((*fence, (operation.ended_us, hold_ms * 1_000)))
-            }
-            _ => None,
+        .filter_map(|operation| {
+            let (Ask::Open(hold_ms, _), Answer::State { fence, .. }) =
+                (&operation.ask, &operation.answer)
+            else {
+                return None;
+            };
+            Some((*fence, (operation.ended_us, hold_ms * 1_000)))
         })
         .collect();
     for commit in operations {
