@@ -14,6 +14,8 @@ use alloc::vec::Vec;
 
 use self::compaction::Compaction;
 use self::relocation::Relocation;
+use model::Position;
+
 use crate::disk::SegmentId;
 use crate::entry::format::{Control, Header, Note, OF_A_MENDING, OF_A_RESTART, What};
 use crate::expiry::Sweep;
@@ -126,7 +128,7 @@ impl Store {
         self.excess = self.excess.min(self.above_limit());
         self.cleaner.pressed &= self.room(true) < self.reserve_bytes();
         self.replace_failed();
-        self.free_dead();
+        self.free_dead_in_time();
         self.pool.expire(now_ms);
         self.earn(now_ms);
         // What writes have to pay for is done now, or they would outrun it.
@@ -154,7 +156,7 @@ impl Store {
             self.tell_time_alone();
         }
         if done > 0 {
-            self.free_dead();
+            self.free_dead_in_time();
             return done;
         }
         if self.floor.is_news() {
@@ -476,6 +478,15 @@ impl Store {
         if let Some(at) = self.index.find_reference(hash, reference) {
             self.index.remove(at, &mut *self.pages);
             self.count_out(reference.slot(), &header);
+        }
+    }
+
+    /// As [`Store::free_dead`], but nothing until something is written after a restart, unless room is needed: what was written last, dead or
+    /// not, tells others what they have missed ([`crate::leap`]), and they ask for it before that.
+    pub(crate) fn free_dead_in_time(&mut self) {
+        let is_unchanged = self.restored > Position::ZERO && self.newest == self.restored;
+        if !is_unchanged {
+            self.free_dead();
         }
     }
 

@@ -13,7 +13,7 @@ use model::{Db, Position};
 
 use crate::batch::{Batch, Plan, Source, TOMBSTONE_BYTES, control};
 use crate::disk::LogPoint;
-use crate::entry::format::{Control, Header};
+use crate::entry::format::{Control, Header, known_bytes};
 use crate::expiry::class_of;
 use crate::store::{Count, Store};
 use crate::told::{self, Change, Entry, Told};
@@ -90,6 +90,28 @@ impl Store {
         self.follow_all(now_ms, last, &entries)
     }
 
+    /// Applies what [`Store::leap_from`] has told. It stands for batches of which some may be hardly later than the last one here, so nothing
+    /// counts as expired: by any later time, what was touched in time could be.
+    ///
+    /// # Errors
+    /// [`Refused`], and nothing has changed: the same is to be tried again.
+    ///
+    /// # Panics
+    /// If its files hold anything behind its end: see [`Store::found`].
+    pub fn follow_leap(
+        &mut self,
+        (first, last): (Position, Position),
+        told: Told<'_>,
+    ) -> Result<Applied, Refused> {
+        assert!(
+            self.found <= self.newest,
+            "a leap over what would be taken for a part of it"
+        );
+        self.check_follows(first);
+        let entries: Vec<Entry<'_>> = told.entries().collect();
+        self.follow_all(0, last, &entries)
+    }
+
     fn follow_all(
         &mut self,
         now_ms: u64,
@@ -107,7 +129,7 @@ impl Store {
             return Err(Refused::BatchTooLarge);
         }
         let deadline = plan.deadline.unwrap_or(Deadline::from_raw(0));
-        let slot = self.reserve(class_of(deadline, now_ms), plan.bytes, true)?;
+        let slot = self.reserve(class_of(deadline, self.now_ms), plan.bytes, true)?;
         let start = self.segment(slot).tail;
         let batch = Batch {
             slot,
@@ -115,7 +137,9 @@ impl Store {
             now_ms,
         };
         for (entry, op) in entries.iter().zip(&ops) {
-            self.follow_one(&batch, entry.header.position, op.as_ref());
+            // Each by itself: a leap may lead into another epoch.
+            self.come_to(entry.header.position);
+            self.follow_one(&batch, entry, op.as_ref());
         }
         self.come_to(last);
         self.tell_time(slot, now_ms);
@@ -136,13 +160,19 @@ impl Store {
                 self.plan_op(&mut plan, now_ms, &op);
             }
             if plan.bytes == before {
-                plan.bytes += TOMBSTONE_BYTES;
+                plan.bytes += TOMBSTONE_BYTES + entry.key.len();
             }
         }
+        // The note has room for the cut of one epoch.
+        let epochs = entries
+            .windows(2)
+            .filter(|pair| epoch(&pair[0]) < epoch(&pair[1]));
+        plan.bytes += known_bytes(epochs.count()) - known_bytes(0);
         plan
     }
 
-    fn follow_one(&mut self, batch: &Batch, position: Position, op: Option<&Op<'_>>) {
+    fn follow_one(&mut self, batch: &Batch, entry: &Entry<'_>, op: Option<&Op<'_>>) {
+        let position = entry.header.position;
         let before = (self.segment(batch.slot).tail, self.unlogged);
         if let Some(op) = op.filter(|op| !self.is_op_overtaken(op, position)) {
             self.append_op(batch, position, op);
@@ -151,16 +181,23 @@ impl Store {
             }
         }
         if (self.segment(batch.slot).tail, self.unlogged) == before {
-            self.append_nothing(batch.slot, position);
+            self.append_nothing(batch.slot, entry);
         }
     }
 
-    /// Takes the position, and does nothing.
-    fn append_nothing(&mut self, slot: usize, position: Position) {
+    /// Takes the position, and does nothing: a tombstone for nothing. It names the key that the change was about, so that the log tells of each
+    /// position which key it may have touched, also where a change had no effect ([`crate::leap`]).
+    fn append_nothing(&mut self, slot: usize, entry: &Entry<'_>) {
         if self.tuning.files {
             let file = 0u64.to_le_bytes();
-            let header = control(Control::Tombstone, position, 0, file.len());
-            self.append_control(slot, &header, b"", &[&file]);
+            let rest = entry.key.len() + file.len();
+            let header = Header {
+                db: self.place(entry.db()),
+                space: entry.header.space,
+                key_len: entry.key.len(),
+                ..control(Control::Tombstone, entry.header.position, 0, rest)
+            };
+            self.append_control(slot, &header, entry.key, &[&file]);
         }
     }
 
@@ -278,6 +315,10 @@ impl Store {
         (self.newest, self.clock_ms) = (position, time_ms);
         self.floor.begin(position);
     }
+}
+
+fn epoch(entry: &Entry<'_>) -> u32 {
+    entry.header.position.epoch()
 }
 
 /// Buckets that one call of [`Store::tell_all`] looks at, where most are empty.

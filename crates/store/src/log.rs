@@ -239,6 +239,13 @@ impl Store {
         self.clock_ms
     }
 
+    /// The newest position that a restart has found, be it behind a hole and not part of the log: [`Store::follow_leap`] needs a log that has come
+    /// so far.
+    #[must_use]
+    pub fn found(&self) -> Position {
+        self.found
+    }
+
     /// The newest position that was ever appended.
     #[must_use]
     pub fn newest(&self) -> Position {

@@ -166,7 +166,7 @@ impl Store {
             "a log is mended where it has parted"
         );
         let end = *self.strayed.get_or_insert(self.newest);
-        self.newest = parting;
+        (self.newest, self.found) = (parting, self.found.max(end));
         for entry in keys.entries() {
             let key = told::key_of(self, &entry);
             self.forget(&key, end)?;

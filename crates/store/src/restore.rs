@@ -381,6 +381,7 @@ impl Restore {
         let end = self.end.expect("it was decided");
         let store = &mut self.store;
         (store.newest, store.restored) = (end, end);
+        store.found = end.max(self.report.newest);
         store.files.keep_condemned_until(end);
         store.floor.begin(self.known.floor);
         store.known = self.known.clone();

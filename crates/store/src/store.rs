@@ -121,6 +121,8 @@ pub struct Store {
     pub(crate) filled: Position,
     /// The newest position before the last restart.
     pub(crate) restored: Position,
+    /// The newest position that the last restart has found, or that strays have: nothing in the files stands behind it and behind the end of the log.
+    pub(crate) found: Position,
     /// What the tombstones of before the last restart amount to.
     pub(crate) tombstones: Tombstones,
     /// Bytes by which the reserve lies above the limit since the last restart, as that found so much, and which are not freed yet.
@@ -182,6 +184,7 @@ impl Store {
             newest: Position::ZERO,
             filled: Position::ZERO,
             restored: Position::ZERO,
+            found: Position::ZERO,
             tombstones: Tombstones::default(),
             excess: 0,
             expired_entries: 0,

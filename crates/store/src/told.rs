@@ -8,7 +8,7 @@
 //! | tombstone | the key has none any more |
 //! | touch | the key's entry has this deadline |
 //! | state | the database is empty: its number in `version`, or [`ALL`] |
-//! | note | nothing: the position is taken, to tell the time |
+//! | note | nothing: the position is taken, to tell the time, or, in a leap, by a change of this key that others have made up for |
 //!
 //! `db` is the database's number, not its place. A change that had no effect is not told, so every entry has a position of its own.
 
@@ -244,6 +244,17 @@ pub(crate) fn write(out: &mut Vec<u8>, position: Position, op: &Op<'_>) {
 /// Tells that a position is taken, and nothing else.
 pub(crate) fn write_nothing(out: &mut Vec<u8>, position: Position) {
     push(out, &control(Control::Note, position, ALL, 0), b"", &[]);
+}
+
+/// Tells that a position is taken by a change of this key, and that nothing is left of it.
+pub(crate) fn write_passed(out: &mut Vec<u8>, position: Position, key: &Key<'_>) {
+    let header = Header {
+        db: key.db.number(),
+        space: key.space,
+        key_len: key.bytes.len(),
+        ..control(Control::Note, position, ALL, key.bytes.len())
+    };
+    push(out, &header, key.bytes, &[]);
 }
 
 /// Tells that a key has no entry any more, or may have another: whoever asks which keys were touched looks at neither more.

@@ -202,7 +202,7 @@ impl Store {
         self.resident -= freed;
         self.cleaner.compactions += 1;
         self.cleaner.look = true;
-        self.free_dead();
+        self.free_dead_in_time();
     }
 
     /// Ends a compaction in progress now.
