@@ -99,6 +99,8 @@ pub enum Write {
     Vows(Vows, Ticket),
     /// A batch.
     Batch(Batch),
+    /// Batches that came as one, and are written as one.
+    Leap(Vec<Batch>),
     /// A part of a snapshot.
     Chunk {
         /// As asked.
@@ -127,22 +129,27 @@ pub struct Image {
     pub time_ms: u64,
     /// Which key each batch has touched that was written: so much a log tells.
     pub touched: BTreeMap<Position, Key>,
+    /// Behind this it has all batches.
+    pub base: Position,
 }
 
 impl Image {
+    fn add(&mut self, batch: &Batch) {
+        let entry = crate::state::Entry::decode(&batch.bytes);
+        self.state.apply(batch.last, entry);
+        self.touched.insert(batch.last, entry.key);
+        (self.last, self.time_ms) = (batch.last, batch.time_ms);
+    }
+
     /// Does a write.
     pub fn write(&mut self, write: &Write) {
         match write {
             Write::Vows(vows, _) => self.vows = *vows,
-            Write::Batch(batch) => {
-                let entry = crate::state::Entry::decode(&batch.bytes);
-                self.state.apply(batch.last, entry);
-                self.touched.insert(batch.last, entry.key);
-                (self.last, self.time_ms) = (batch.last, batch.time_ms);
-            }
+            Write::Batch(batch) => self.add(batch),
+            Write::Leap(batches) => batches.iter().for_each(|batch| self.add(batch)),
             Write::Chunk { bytes, .. } => self.state.install(bytes),
             Write::Reset(base, time_ms) => {
-                (self.state, self.last) = (State::default(), *base);
+                (self.state, self.last, self.base) = (State::default(), *base, *base);
                 self.time_ms = *time_ms;
                 self.touched.clear();
             }
@@ -191,6 +198,8 @@ pub struct Copy {
     pub told_ms: u64,
     /// It is being mended, or was when it died.
     pub is_mending: bool,
+    /// Behind this it has all batches.
+    pub base: Position,
 }
 
 impl Copy {
@@ -204,6 +213,7 @@ impl Copy {
             time_ms: image.time_ms,
             told_ms: 0,
             is_mending: false,
+            base: image.base,
             image,
             writes: VecDeque::new(),
             writing: 0,

@@ -44,6 +44,9 @@ sim::rare! {
     MendedFromFiles = "a copy that had started again said what it had touched",
     MendRefused = "a copy could not say what it had touched, and was filled",
     MendAbandoned = "a copy that was being mended was filled after all",
+    Leapt = "a copy was told in one batch what it had missed",
+    LeapRefused = "a primary could not say what a copy had missed",
+    LeptFromFiles = "a primary that had started again said what a copy had missed",
     RewriteWaited = "what a copy had touched could not be written once more at once",
     AbsentRead = "a read found a key deleted",
 }

@@ -5,6 +5,7 @@ mod coordinator;
 mod counting;
 mod faults;
 mod judge;
+mod leaping;
 mod mending;
 mod metadata;
 mod network;

@@ -48,6 +48,7 @@ sim::rare! {
     Sealed = "a serving primary was sealed by a higher epoch",
     Resigned = "a primary could not lead and said so",
     Mended = "a copy whose log had parted from the primary's was mended",
+    Leapt = "a copy was told in one batch what it had missed",
     AskedFiles = "a copy that had started again was asked what it had touched",
     Filled = "a copy was filled from a snapshot",
     Scene = "a run had one scene and clients that asked all the time",

@@ -99,6 +99,15 @@ pub enum Input<'a> {
     },
     /// What has become of an [`Effect::Rewrite`].
     Rewritten(Rewritten),
+    /// What an [`Effect::Gather`] has found.
+    Gathered {
+        /// As asked.
+        to: Member,
+        /// As asked.
+        from: Position,
+        /// What has changed behind it; `None` if the owner cannot say.
+        found: Option<Gathered<'a>>,
+    },
     /// This member shall be primary soon: let it catch up, and keep writes waiting until it has.
     HandOver(Member),
 }
@@ -116,13 +125,28 @@ pub struct Rewritten {
     pub end: Option<Position>,
 }
 
-/// How a copy that was not has become whole.
+/// See [`Input::Gathered`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gathered<'a> {
+    /// The first position behind.
+    pub first: Position,
+    /// The end of the log.
+    pub last: Position,
+    /// Nothing that was answered from this copy, or that its log may have come to, depends on a later time.
+    pub floor_ms: u64,
+    /// What has changed, in the owner's own form.
+    pub bytes: &'a [u8],
+}
+
+/// How a copy that lacked something the primary's backlog has not has everything again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// It was filled anew, from a snapshot.
     Filled,
     /// It was mended: what it had too much was written over.
     Mended,
+    /// It has leapt: what had changed since came in one batch.
+    Leapt,
 }
 
 /// A part of a snapshot, for a standby.
@@ -199,6 +223,27 @@ pub enum Effect {
         attempt: u32,
         /// What is left of what [`Input::Traced`] had there.
         keys: Vec<u8>,
+    },
+    /// Say what has changed behind `from`, where the log of a standby ends, up to the end of the log here: [`Input::Gathered`].
+    Gather {
+        /// For whom.
+        to: Member,
+        /// To be said when it is done.
+        from: Position,
+    },
+    /// The batches from `first` to `last` are part of the copy, as this one batch: apply and persist it. No reply may depend on an earlier
+    /// time than `floor_ms` when this copy serves.
+    Leap {
+        /// Position of its first entry.
+        first: Position,
+        /// Position of its last entry.
+        last: Position,
+        /// No later than the time of the last of them.
+        time_ms: u64,
+        /// See above.
+        floor_ms: u64,
+        /// What [`Input::Gathered`] had.
+        bytes: Vec<u8>,
     },
     /// This copy has everything again.
     Whole(How),
@@ -291,6 +336,8 @@ pub struct Replica {
     pub(crate) keeper: Keeper,
     pub(crate) log: Log,
     pub(crate) persisted: Position,
+    /// See [`Restored::found`].
+    pub(crate) found: Position,
     pub(crate) committed: Position,
     pub(crate) granted: Granted,
     pub(crate) following: Following,
@@ -307,6 +354,8 @@ pub struct Restored {
     pub vows: Vows,
     /// The end of what is persisted.
     pub last: Position,
+    /// The newest position that stands in the owner's files, be it behind a hole and not part of the log.
+    pub found: Position,
     /// The time of its last batch, or, where that is not known, any earlier one: then the owner sees to it that what it answers, and
     /// what it proposes, is not earlier than what may have been answered before.
     pub time_ms: u64,
@@ -323,6 +372,7 @@ impl Replica {
         let restored = Restored {
             vows,
             last: Position::ZERO,
+            found: Position::ZERO,
             time_ms: 0,
         };
         Self::new(shard, me, restored, Granted::NONE, settings)
@@ -357,6 +407,7 @@ impl Replica {
             keeper: Keeper::new(found.vows),
             log: Log::new(found.last, found.time_ms),
             persisted: found.last,
+            found: found.found,
             committed: Position::ZERO,
             granted,
             following: Following::default(),
@@ -397,6 +448,7 @@ impl Replica {
             } => self.on_read(now, want, at, bytes, next, out),
             Input::Traced { attempt, keys } => self.on_traced(attempt, keys),
             Input::Rewritten(rewritten) => self.on_rewritten(now, rewritten),
+            Input::Gathered { to, from, found } => self.on_gathered(now, to, from, found),
             Input::HandOver(to) => self.on_hand_over(now, to),
         }
         self.follow(now, out);
@@ -423,6 +475,7 @@ impl Replica {
         }
         match message.body {
             Body::Append(append) => self.on_append(now, from, epoch, append, out),
+            Body::Leap(leap) => self.on_leap(now, from, epoch, leap, out),
             Body::Seal { resigned } => self.on_seal(from, epoch, resigned, out),
             Body::Fetch { from: after } => self.on_fetch(from, epoch, after, out),
             Body::Join {

@@ -3,13 +3,15 @@
 //! ```text
 //!              its end is in the backlog                    its next batch has left the backlog
 //!   Probing ────────────────────────────► Streaming ───────────────────────────────────────────┐
-//!      │                                      ▲                                                ▼
+//!      │                                      ▲                                                │
+//!      ├── it is before it ─► Gathering ──────┤ what has changed since goes as one batch       ▼
 //!      ├── it is not: other log, too old ─────┼──────────────────────────────────────────► Joining
 //!      │                                      ├── every chunk of a snapshot is installed ───────┤
 //!      └── it has more ─► Asking ─ what? ─────┘                                                │
 //!                            └── it cannot say ────────────────────────────────────────────────┘
 //! ```
 
+mod leaping;
 mod mending;
 
 use alloc::vec::Vec;
@@ -19,6 +21,7 @@ use model::{Member, Now, Position};
 use crate::log::{Batch, Log};
 use crate::wire::{Ack, Append, BATCH_HEADER_BYTES, Batches, Body, Chunk};
 use crate::{Effect, Outbox, Post, Settings, Want};
+use leaping::Leaping;
 use mending::Mending;
 
 /// What a primary knows when it turns to a standby.
@@ -67,11 +70,17 @@ pub(crate) struct Peer {
     mending: Option<Mending>,
     /// So often it has said something else since it was asked to be mended.
     unanswered: u32,
+    /// What leads from its end to where the backlog goes on.
+    leaping: Option<Leaping>,
+    /// An end from which the owner cannot say what leads on.
+    ungathered: Option<Position>,
 }
 
 #[derive(Debug)]
 enum Flow {
     Probing,
+    /// The owner is asked what has changed behind this, its end.
+    Gathering(Position),
     /// It is asked what it has touched behind this.
     Asking(Position),
     Streaming,
@@ -118,6 +127,8 @@ impl Peer {
             attempts: 0,
             mending: None,
             unanswered: 0,
+            leaping: None,
+            ungathered: None,
         }
     }
 
@@ -147,7 +158,11 @@ impl Peer {
         let mending_us = self.mending.as_ref().map_or(u64::MAX, Mending::next_us);
         let due_us = match &self.flow {
             Flow::Streaming if owed => self.beat_us.min(self.owing_us + settings.resend_us),
-            Flow::Probing | Flow::Asking(_) | Flow::Streaming | Flow::Joining(_) => self.beat_us,
+            Flow::Probing
+            | Flow::Gathering(_)
+            | Flow::Asking(_)
+            | Flow::Streaming
+            | Flow::Joining(_) => self.beat_us,
         };
         due_us.min(mending_us)
     }
@@ -171,13 +186,17 @@ impl Peer {
         if ack.persisted > self.confirmed {
             (self.confirmed, self.owing_us) = (ack.persisted, view.now.mono_us);
         }
+        let confirmed = self.confirmed;
+        self.leaping.take_if(|leap| leap.last <= confirmed);
         let filled = ack.installed || ack.synced;
+        let may_gather = ack.whole && ack.leaps && self.may_gather(ack.have, view);
         match &mut self.flow {
             Flow::Probing if ack.whole && view.log.reaches(ack.have) => {
                 self.stream_from(ack.have, view);
             }
-            Flow::Probing => self.begin_mending(ack, view),
-            Flow::Asking(_) => {}
+            Flow::Probing if may_gather => self.flow = Flow::Gathering(ack.have),
+            Flow::Probing => self.begin_mending(ack.have, ack.whole, view),
+            Flow::Gathering(_) | Flow::Asking(_) => {}
             Flow::Streaming if !ack.whole && !filled && self.mending.is_none() => {
                 self.begin_joining(view);
             }
@@ -199,7 +218,7 @@ impl Peer {
         let knew = match &self.flow {
             Flow::Joining(joining) => joining.begun,
             Flow::Asking(_) => false,
-            Flow::Probing | Flow::Streaming => true,
+            Flow::Probing | Flow::Gathering(_) | Flow::Streaming => true,
         };
         // It knew, and has forgotten: it has started again.
         if knew {
@@ -216,7 +235,7 @@ impl Peer {
 
     /// Begins anew behind what it has.
     fn rewind(&mut self, view: &View<'_>) {
-        if view.log.reaches(self.have) {
+        if view.log.reaches(self.have) || self.may_leap(self.have) {
             self.stream_from(self.have, view);
         } else {
             self.begin_joining(view);
@@ -224,7 +243,7 @@ impl Peer {
     }
 
     fn begin_joining(&mut self, view: &View<'_>) {
-        self.mending = None;
+        (self.mending, self.leaping) = (None, None);
         if !view.may_reset {
             self.flow = Flow::Probing;
             return;
@@ -248,13 +267,14 @@ impl Peer {
     pub(crate) fn pump(&mut self, view: &View<'_>, out: &mut Outbox) {
         match &self.flow {
             Flow::Probing => {}
+            Flow::Gathering(end) => self.gather(*end, out),
             Flow::Asking(parting) => self.ask_to_mend(*parting, view, out),
             Flow::Streaming => self.stream(view, out),
             Flow::Joining(joining) if joining.begun => self.fill(view, out),
             Flow::Joining(_) => self.ask_to_join(view, out),
         }
         let prev = match &self.flow {
-            Flow::Probing | Flow::Asking(_) => view.log.last(),
+            Flow::Probing | Flow::Gathering(_) | Flow::Asking(_) => view.log.last(),
             Flow::Streaming | Flow::Joining(_) => self.sent,
         };
         if view.now.mono_us >= self.beat_us {
@@ -304,13 +324,17 @@ impl Peer {
             if under_way >= view.settings.window_bytes as u64 {
                 break;
             }
+            if self.confirmed >= self.sent {
+                self.owing_us = view.now.mono_us;
+            }
+            if self.may_leap(self.sent) {
+                self.leap(view, out);
+                continue;
+            }
             let Some(tail) = log.after(self.sent) else {
                 return false;
             };
             let (bytes, last) = written_up_to(tail, view.settings.message_bytes);
-            if self.confirmed >= self.sent {
-                self.owing_us = view.now.mono_us;
-            }
             self.append(self.sent, crate::wire::written(&bytes), view, out);
             self.sent = last.expect("there was a batch behind what was sent");
         }
@@ -404,20 +428,22 @@ impl Peer {
         view.post.send(out, view.epoch, self.member, body);
     }
 
-    /// Bytes of the part of a snapshot that is kept to be sent again, and of the keys that are to be written once more.
+    /// Bytes of the leap, or the part of a snapshot, that is kept to be sent again, and of the keys that are to be written once more.
     pub(crate) fn kept_bytes(&self) -> usize {
         let keys = self.mending.as_ref().map_or(0, Mending::bytes);
-        match &self.flow {
+        let leap = self.leaping.as_ref().map_or(0, Leaping::bytes);
+        let chunk = match &self.flow {
             Flow::Joining(joining) => joining.chunk.as_ref().map_or(0, |kept| kept.bytes.len()),
-            Flow::Probing | Flow::Asking(_) | Flow::Streaming => keys,
-        }
+            Flow::Probing | Flow::Gathering(_) | Flow::Asking(_) | Flow::Streaming => 0,
+        };
+        keys + leap + chunk
     }
 
     /// Whether it is filled anew, or mended.
     pub(crate) fn is_made_whole(&self) -> bool {
         match &self.flow {
             Flow::Joining(_) | Flow::Asking(_) => true,
-            Flow::Probing | Flow::Streaming => self.mending.is_some(),
+            Flow::Probing | Flow::Gathering(_) | Flow::Streaming => self.mending.is_some(),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::lead::{HandOver, Lead, Stage};
 use crate::log::Batch;
 use crate::peer::View;
 use crate::wire::Ack;
-use crate::{Effect, Outbox, ReadRight, Replica, Rewritten, Role, Want};
+use crate::{Effect, Gathered, Outbox, ReadRight, Replica, Rewritten, Role, Want};
 
 /// Why a batch is not taken. Nothing has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,6 +225,22 @@ impl Replica {
         let epoch = lead.config.epoch();
         self.with_peer(now, rewritten.to, epoch, |peer, view| {
             peer.on_rewritten(rewritten, view);
+        });
+    }
+
+    pub(crate) fn on_gathered(
+        &mut self,
+        now: Now,
+        to: Member,
+        from: Position,
+        found: Option<Gathered<'_>>,
+    ) {
+        let Role::Leading(lead) = &self.role else {
+            return;
+        };
+        let epoch = lead.config.epoch();
+        self.with_peer(now, to, epoch, |peer, view| {
+            peer.on_gathered(from, found, view);
         });
     }
 

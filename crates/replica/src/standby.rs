@@ -9,6 +9,7 @@
 //! Only a synced copy counts: its acknowledgements commit, and only with them goes a lease. A copy never takes back single batches:
 //! what does not fit is written over (`mend`), or given up whole, as told by a primary that has all of it that matters.
 
+mod leap;
 mod mend;
 
 use model::{Member, Now, Position};
@@ -97,12 +98,7 @@ impl Replica {
         if !self.admits(from, epoch, out) {
             return;
         }
-        let following = &mut self.following;
-        if append.sent_us >= following.echo_us {
-            (following.echo_us, following.heard_us) = (append.sent_us, now.mono_us);
-        }
-        following.base = following.base.max(append.base);
-        following.commit = following.commit.max(append.commit);
+        self.hear(now, append.sent_us, append.base, append.commit);
         let after = self.log.last();
         self.following.gap = !self.take_batches(append);
         let last = self.log.last();
@@ -111,6 +107,16 @@ impl Replica {
         }
         // Otherwise the acknowledgement goes when they are persisted.
         self.following.owes_ack |= last == after || self.following.gap;
+    }
+
+    /// What the primary says of itself with whatever it sends.
+    fn hear(&mut self, now: Now, sent_us: u64, base: Position, commit: Position) {
+        let following = &mut self.following;
+        if sent_us >= following.echo_us {
+            (following.echo_us, following.heard_us) = (sent_us, now.mono_us);
+        }
+        following.base = following.base.max(base);
+        following.commit = following.commit.max(commit);
     }
 
     /// Takes what follows the log. Returns whether everything did.
@@ -203,7 +209,7 @@ impl Replica {
             "I12 CommittedPrefix: told to go on from before what is committed"
         );
         self.log = crate::log::Log::new(base, time_ms);
-        self.persisted = base;
+        (self.persisted, self.found) = (base, Position::ZERO);
         self.following.matched = false;
         self.following.joining = Some(Joining {
             step: 0,
@@ -361,6 +367,7 @@ impl Replica {
             whole: vows.discarded.is_none(),
             gap: self.following.gap,
             installed: joining.is_some_and(|j| j.installed),
+            leaps: self.may_leap(),
         };
         (self.following.owes_ack, self.following.gap) = (false, false);
         if ack.synced {

@@ -3,6 +3,7 @@
 // Of the effects only some matter to these tests.
 #![allow(clippy::wildcard_enum_match_arm)]
 
+mod leap;
 mod mend;
 
 use alloc::vec::Vec;
@@ -12,7 +13,7 @@ use std::vec;
 use model::{CopySet, Incarnation, Member, NodeId, Now, Position, ShardConfig, ShardId};
 
 use crate::wire::{Ack, Append, Body, Message};
-use crate::{Batch, Effect, Input, Outbox, Refusal, Replica, Settings, Standing, Ticket};
+use crate::{Batch, Effect, Gathered, Input, Outbox, Refusal, Replica, Settings, Standing, Ticket};
 
 fn member(node: u32) -> Member {
     Member {
@@ -28,6 +29,8 @@ struct Cluster {
     cut: Vec<u32>,
     /// What a copy says that it has touched.
     touched: Option<&'static [u8]>,
+    /// Whether a copy can say what has changed behind a position.
+    gathers: bool,
     /// Its disk keeps the vow to be synced waiting.
     unsaved: Option<u32>,
     messages: VecDeque<(Member, Vec<u8>)>,
@@ -47,6 +50,7 @@ impl Cluster {
             now_us: 1_000_000,
             cut: Vec::new(),
             touched: None,
+            gathers: false,
             unsaved: None,
             messages: VecDeque::new(),
             effects: Vec::new(),
@@ -81,6 +85,18 @@ impl Cluster {
                 Effect::Save(vows, _) if self.unsaved == Some(n) && vows.synced == 2 => {}
                 Effect::Save(_, ticket) => done.push(Input::Saved(*ticket)),
                 Effect::Accepted { last, .. } => done.push(Input::Persisted(*last)),
+                Effect::Leap { last, .. } => done.push(Input::Persisted(*last)),
+                Effect::Gather { to, from } => {
+                    let last = self.copies[n as usize].last();
+                    let found = self.gathers.then_some(Gathered {
+                        first: from.plus(1),
+                        last,
+                        floor_ms: 7_000,
+                        bytes: b"changes",
+                    });
+                    let (to, from) = (*to, *from);
+                    done.push(Input::Gathered { to, from, found });
+                }
                 Effect::Trace { attempt, .. } => done.push(Input::Traced {
                     attempt: *attempt,
                     keys: self.touched,

@@ -7,7 +7,7 @@
 //!
 //!   1 Append     sent_us u64, base u64, commit u64, prev u64, batches ...
 //!   2 Ack        echo_us u64, number u64, have u64, persisted u64, attempt u32, step u32, flags u32, 0 u32
-//!                flags: 1 synced, 2 whole, 4 gap, 8 installed all
+//!                flags: 1 synced, 2 whole, 4 gap, 8 installed all, 16 leaps
 //!   3 Refused    promised u64
 //!   4 Seal       resigned: node u32, some u32 (0, 1), incarnation u128
 //!   5 Testimony  last u64, synced u32, flags u32 (1 whole)
@@ -18,6 +18,7 @@
 //!  10 Chunk      at u64, attempt u32, step u32, flags u64 (1 last), the owner's bytes ...
 //!  11 Mend       parting u64, time_ms u64, need u64 (0: not known yet), attempt u64
 //!  12 Touched    attempt u32, flags u32 (1 told), the owner's bytes ...
+//!  13 Leap       sent_us u64, base u64, commit u64, prev u64, first u64, last u64, time_ms u64, floor_ms u64, the owner's bytes ...
 //!
 //!   a batch: first u64, last u64, time_ms u64, length u64, that many bytes
 //! ```
@@ -115,6 +116,31 @@ pub enum Body<'a> {
         /// The keys that its batches behind the parting have touched, as the owner writes them; `None` if it cannot say.
         keys: Option<&'a [u8]>,
     },
+    /// Primary to a standby whose end is before its backlog: what has changed since, as one batch.
+    Leap(Leap<'a>),
+}
+
+/// See [`Body::Leap`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leap<'a> {
+    /// As in [`Append`].
+    pub sent_us: u64,
+    /// As in [`Append`].
+    pub base: Position,
+    /// As in [`Append`].
+    pub commit: Position,
+    /// What it follows.
+    pub prev: Position,
+    /// Position of its first entry.
+    pub first: Position,
+    /// Position of its last entry, which may be of a later epoch.
+    pub last: Position,
+    /// No later than the time of the last batch that it stands for.
+    pub time_ms: u64,
+    /// No earlier than that, nor than any reply that may have been given before.
+    pub floor_ms: u64,
+    /// What the owner has written.
+    pub bytes: &'a [u8],
 }
 
 /// See [`Body::Append`].
@@ -155,6 +181,8 @@ pub struct Ack {
     pub gap: bool,
     /// The snapshot is installed.
     pub installed: bool,
+    /// It can be told in one batch what it has missed.
+    pub leaps: bool,
 }
 
 /// See [`Body::Testimony`].
@@ -344,6 +372,7 @@ impl Body<'_> {
             Self::Chunk(_) => 10,
             Self::Mend(_) => 11,
             Self::Touched { .. } => 12,
+            Self::Leap(_) => 13,
         }
     }
 
@@ -384,6 +413,7 @@ impl Body<'_> {
             }
             Self::Chunk(chunk) => chunk.write(to),
             Self::Mend(mend) => mend.write(to),
+            Self::Leap(leap) => leap.write(to),
             Self::Touched { attempt, keys } => {
                 to.u32(*attempt);
                 to.u32(flag(keys.is_some(), 1));
@@ -435,6 +465,7 @@ impl<'a> Body<'a> {
                 attempt: from.u32()?,
                 keys: from.told()?,
             },
+            13 => Self::Leap(Leap::read(from)?),
             _ => return None,
         })
     }
@@ -480,7 +511,8 @@ impl Ack {
             flag(self.synced, 1)
                 | flag(self.whole, 2)
                 | flag(self.gap, 4)
-                | flag(self.installed, 8),
+                | flag(self.installed, 8)
+                | flag(self.leaps, 16),
         );
         to.u32(0);
     }
@@ -495,9 +527,10 @@ impl Ack {
             step: from.u32()?,
             ..Self::default()
         };
-        let flags = from.flags(15)?;
+        let flags = from.flags(31)?;
         (ack.synced, ack.whole) = (flags & 1 != 0, flags & 2 != 0);
         (ack.gap, ack.installed) = (flags & 4 != 0, flags & 8 != 0);
+        ack.leaps = flags & 16 != 0;
         from.flags(0)?;
         Some(ack)
     }
@@ -530,6 +563,39 @@ impl Mend {
         };
         let follows = mend.need.is_none_or(|need| need > mend.parting);
         follows.then_some(mend)
+    }
+}
+
+impl Leap<'_> {
+    fn write(&self, to: &mut Writer) {
+        to.u64(self.sent_us);
+        to.position(self.base);
+        to.position(self.commit);
+        to.position(self.prev);
+        to.position(self.first);
+        to.position(self.last);
+        to.u64(self.time_ms);
+        to.u64(self.floor_ms);
+        to.0.extend_from_slice(self.bytes);
+    }
+}
+
+impl<'a> Leap<'a> {
+    fn read(from: &mut Reader<'a>) -> Option<Self> {
+        let leap = Self {
+            sent_us: from.u64()?,
+            base: from.position()?,
+            commit: from.position()?,
+            prev: from.position()?,
+            first: from.position()?,
+            last: from.position()?,
+            time_ms: from.u64()?,
+            floor_ms: from.u64()?,
+            bytes: from.rest(),
+        };
+        let follows = leap.first > leap.prev && leap.last >= leap.first;
+        let is_short = leap.bytes.len() <= model::limits::MAX_BATCH_BYTES;
+        (follows && is_short && leap.floor_ms >= leap.time_ms).then_some(leap)
     }
 }
 

@@ -53,6 +53,8 @@ pub struct PlaneStats {
     /// Copies of its own that were filled from a snapshot, and such as were mended instead.
     pub filled: u64,
     pub mended: u64,
+    /// Times that a copy was told in one batch what it had missed, from the primary's log.
+    pub leapt: u64,
     /// Questions that the metadata store's side had no room for.
     pub dropped_asks: u64,
 }
@@ -131,6 +133,7 @@ impl Plane {
         match how {
             How::Filled => self.stats.filled += 1,
             How::Mended => self.stats.mended += 1,
+            How::Leapt => self.stats.leapt += 1,
         }
     }
 

@@ -18,6 +18,7 @@ mod effects;
 pub mod guards;
 pub mod hash;
 pub mod holds;
+mod leap;
 mod learn;
 mod marks;
 mod mend;

@@ -61,6 +61,8 @@ pub struct Chunk {
 /// What a standby's log is still to take, in this order.
 pub(crate) enum Pending {
     Batch(Batch),
+    /// What it has missed, as one batch.
+    Leap(Batch),
     Part(Asked, Vec<u8>),
     /// The log is taken back to there; what it has touched behind it.
     Mend(Position, Vec<u8>),
@@ -89,7 +91,7 @@ pub(crate) struct Replicated {
     /// A right to read that was worked out since the replica was handed anything: it holds as long as it says.
     right: Option<ReadRight>,
     /// The latest time that anything here may depend on.
-    time_ms: u64,
+    pub(crate) time_ms: u64,
     /// The time of the last batch.
     told_ms: u64,
     /// A command has asked for the time since it was last told.
@@ -140,7 +142,7 @@ impl Replicated {
     /// Bytes of memory that it takes: above all batches that are kept to be sent again.
     fn memory_bytes(&self) -> usize {
         let pending = self.pending.iter().map(|pending| match pending {
-            Pending::Batch(batch) => batch.bytes.len(),
+            Pending::Batch(batch) | Pending::Leap(batch) => batch.bytes.len(),
             Pending::Part(_, bytes) | Pending::Mend(_, bytes) => bytes.len(),
         });
         self.replica.memory_bytes() + pending.sum::<usize>()
@@ -159,6 +161,13 @@ impl Replicated {
                     };
                     commits.applied(applied, true);
                     self.told_ms = batch.time_ms;
+                }
+                Pending::Leap(batch) => {
+                    let Ok(applied) = crate::leap::leap(known, batch) else {
+                        return;
+                    };
+                    commits.applied(applied, true);
+                    self.told_ms = self.told_ms.max(batch.time_ms);
                 }
                 Pending::Part(asked, bytes) => {
                     let told = Told::trusted(bytes);

@@ -42,6 +42,7 @@ impl World {
             | Body::Join { .. }
             | Body::Mend(_)
             | Body::Touched { .. }
+            | Body::Leap(_)
             | Body::Chunk(_) => {}
         }
     }
@@ -71,6 +72,7 @@ impl World {
             | Body::Tail { .. }
             | Body::Join { .. }
             | Body::Mend(_)
+            | Body::Leap(_)
             | Body::Touched { .. } => None,
         };
         if let Some(event) = event {

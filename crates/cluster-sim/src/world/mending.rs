@@ -22,6 +22,10 @@ pub(super) enum Asked {
         attempt: u32,
         keys: Vec<u8>,
     },
+    Gather {
+        to: Member,
+        from: Position,
+    },
 }
 
 const KEY_BYTES: usize = size_of::<Key>();
@@ -44,6 +48,7 @@ impl World {
                 }
                 self.input(node, shard, Input::Rewritten(rewritten));
             }
+            Asked::Gather { to, from } => self.gather(node, shard, to, from),
         }
     }
 
@@ -152,6 +157,7 @@ impl World {
         match how {
             How::Filled => {}
             How::Mended => self.note_rare(Rare::Mended),
+            How::Leapt => self.note_rare(Rare::Leapt),
         }
     }
 }

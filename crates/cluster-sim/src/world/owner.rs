@@ -18,7 +18,7 @@ use super::{Event, World};
 
 /// What a write that is done is told as.
 #[derive(Clone, Debug)]
-enum Done {
+pub(super) enum Done {
     Saved(Ticket),
     Persisted(Position),
     Installed { attempt: u32, step: u32 },
@@ -112,6 +112,13 @@ impl World {
                 let mend = self.mend(node, shard, parting, time_ms, &keys);
                 self.write(node, shard, mend, done);
             }
+            Effect::Gather { to, from } => done.push(Done::Asked(Asked::Gather { to, from })),
+            Effect::Leap {
+                time_ms,
+                floor_ms,
+                bytes,
+                ..
+            } => self.on_leap(node, shard, (time_ms, floor_ms), &bytes, done),
             Effect::Whole(how) => self.count_whole(node, shard, how),
             Effect::Read(want) => {
                 let process = self.nodes[node].process;
@@ -200,6 +207,12 @@ impl World {
         batch: Batch,
         done: &mut Vec<Done>,
     ) {
+        self.add(node, shard, prev, &batch);
+        self.write(node, shard, Write::Batch(batch), done);
+    }
+
+    /// Makes a batch part of the content.
+    pub(super) fn add(&mut self, node: usize, shard: usize, prev: Position, batch: &Batch) {
         let entry = Entry::decode(&batch.bytes);
         let placed = self.ledgers[shard].place(batch.last, Placed { prev, entry });
         self.require(placed);
@@ -210,7 +223,6 @@ impl World {
         if entry.change == Change::Delete {
             copy.removal = copy.removal.max(batch.last);
         }
-        self.write(node, shard, Write::Batch(batch), done);
     }
 
     fn on_reset(
@@ -229,6 +241,7 @@ impl World {
         let abandoned = std::mem::take(&mut copy.is_mending);
         copy.waiting.clear();
         (copy.state, copy.removal) = (State::default(), base);
+        copy.base = base;
         // What was being written is not said to be done any more.
         copy.writes.retain(|w| matches!(w, Write::Vows(..)));
         copy.writing = copy.writing.min(copy.writes.len());
@@ -253,7 +266,7 @@ impl World {
     }
 
     /// Writes to disk, or, where memory is all that is promised, has it written at once.
-    fn write(&mut self, node: usize, shard: usize, write: Write, done: &mut Vec<Done>) {
+    pub(super) fn write(&mut self, node: usize, shard: usize, write: Write, done: &mut Vec<Done>) {
         if self.plan.durability == Durability::Memory {
             done.extend(done_by(&write));
             return;
@@ -404,10 +417,13 @@ impl World {
         let n = &mut self.nodes[node];
         let now = n.now(time_us);
         for (shard, copy) in &mut n.copies {
+            // Now and then something stands behind a hole.
+            let behind = u64::from(self.chance.disk.chance(1_000)) * 3;
             let image = core::mem::take(&mut copy.image);
             let found = Restored {
                 vows: image.vows,
                 last: image.last,
+                found: image.last.plus(behind),
                 time_ms: image.time_ms,
             };
             let id = ShardId(*shard as u16);
@@ -610,6 +626,7 @@ fn done_by(write: &Write) -> Option<Done> {
     match write {
         Write::Vows(_, ticket) => Some(Done::Saved(*ticket)),
         Write::Batch(batch) => Some(Done::Persisted(batch.last)),
+        Write::Leap(batches) => batches.last().map(|batch| Done::Persisted(batch.last)),
         Write::Chunk { attempt, step, .. } => Some(Done::Installed {
             attempt: *attempt,
             step: *step,

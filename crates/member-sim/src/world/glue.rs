@@ -388,6 +388,7 @@ impl World {
             self.counts.note(match how {
                 How::Filled => Rare::Filled,
                 How::Mended => Rare::Mended,
+                How::Leapt => Rare::Leapt,
             });
         }
     }
@@ -512,6 +513,10 @@ fn told(bytes: &[u8]) -> String {
         ),
         Body::Tail { prev, batches, .. } => {
             format!("tail behind {prev}: {} batches", batches.iter().count())
+        }
+        Body::Leap(leap) => {
+            let bytes = leap.bytes.len();
+            format!("leap behind {} to {}: {bytes} bytes", leap.prev, leap.last)
         }
         Body::Touched { attempt, keys } => {
             let bytes = keys.map(<[u8]>::len);

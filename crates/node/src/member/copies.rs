@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 use cluster::message::Resigned;
 use model::{ConnectionId, Member, Now, Position, ShardId};
 use replica::wire::{self, Body, Message};
-use replica::{Effect, Input, Outbox, Ticket, Vows, Want};
+use replica::{Effect, Gathered, Input, Outbox, Ticket, Vows, Want};
 use shard::{Attempt, News};
-use store::{SyncMode, Told};
+use store::{Leap, SyncMode, Told};
 
 use super::{Cluster, CopyId};
 use crate::Node;
@@ -21,6 +21,7 @@ enum Next {
     Read(Want),
     Trace(u32, Position),
     Rewrite(Member, u32, Vec<u8>),
+    Gather(Member, Position),
 }
 
 impl Node {
@@ -88,6 +89,7 @@ impl Node {
                 Next::Rewrite(to, attempt, keys) => {
                     self.rewrite(now, shard, (to, attempt), &keys, &mut next);
                 }
+                Next::Gather(to, from) => self.gather(now, shard, to, from, &mut next),
             }
         }
     }
@@ -172,6 +174,29 @@ impl Node {
         self.hand_in(now, shard, Input::Rewritten(rewritten), next);
     }
 
+    fn gather(
+        &mut self,
+        now: Now,
+        shard: ShardId,
+        to: Member,
+        from: Position,
+        next: &mut VecDeque<Next>,
+    ) {
+        let cluster = self.cluster.as_ref();
+        let place = cluster.and_then(|cluster| cluster.place(shard));
+        let (Some(cluster), Some(place)) = (cluster, place) else {
+            return;
+        };
+        let gathered = cluster.shards[place].shard.gather(from);
+        let found = gathered.as_ref().map(|(leap, floor_ms)| Gathered {
+            first: leap.first,
+            last: leap.last,
+            floor_ms: *floor_ms,
+            bytes: &leap.bytes,
+        });
+        self.hand_in(now, shard, Input::Gathered { to, from, found }, next);
+    }
+
     fn carry_out(&mut self, now: Now, shard: ShardId, effect: Effect, next: &mut VecDeque<Next>) {
         let Some(cluster) = &mut self.cluster else {
             return;
@@ -198,6 +223,14 @@ impl Node {
             Effect::Rewrite { to, attempt, keys } => {
                 next.push_back(Next::Rewrite(to, attempt, keys));
             }
+            Effect::Gather { to, from } => next.push_back(Next::Gather(to, from)),
+            Effect::Leap {
+                first,
+                last,
+                time_ms,
+                floor_ms,
+                bytes,
+            } => data.on_leap(Leap { first, last, bytes }, time_ms, floor_ms),
             Effect::Whole(how) => cluster.out.whole.push((shard, how)),
             Effect::Read(want) => next.push_back(Next::Read(want)),
             Effect::Publish(config) => cluster.out.recovered.push((shard, config.epoch())),
@@ -310,6 +343,7 @@ fn is_whole(message: &Message<'_>) -> bool {
         Body::Tail { batches, .. } => batches.iter().all(|batch| told(batch.bytes)),
         Body::Chunk(chunk) => told(chunk.bytes),
         Body::Touched { keys, .. } => keys.is_none_or(told),
+        Body::Leap(leap) => told(leap.bytes),
         Body::Ack(_)
         | Body::Refused { .. }
         | Body::Seal { .. }

@@ -8,10 +8,10 @@ use cluster::map::ClusterMap;
 use cluster::message::{Relic, Resigned};
 use cluster::view;
 use command::Other;
-use model::{Member, Now, Phase, Position, ShardConfig, ShardId};
+use model::{Member, Now, Phase, ShardConfig, ShardId};
 use replica::{Replica, Restored, Vows};
 use shard::Shard;
-use store::SyncMode;
+use store::{Store, SyncMode};
 
 use super::aim::Route;
 use super::note::Note;
@@ -182,7 +182,7 @@ impl Cluster {
         }
         // The log knows about what time it is, but not what time its last batch told: the floor is on the safe side.
         let floor_ms = store.latest_ms() + self.terms.replica.time_step_ms + CLOCK_STEP_MS;
-        let replica = self.restored_replica(note, store.newest(), now);
+        let replica = self.restored_replica(note, &store, now);
         let appended = store.appended();
         let data = Shard::as_copy(store, replica, floor_ms, self.shard_settings(id));
         let place = self.insert(note.shard, id, data);
@@ -203,16 +203,17 @@ impl Cluster {
         self.keep_note(id, note);
         self.out.files.push(FileTask::Remove { copy: old });
         let store = self.new_store();
-        let replica = self.restored_replica(note, Position::ZERO, now);
+        let replica = self.restored_replica(note, &store, now);
         let data = Shard::as_copy(store, replica, 0, self.shard_settings(id));
         let place = self.insert(note.shard, id, data);
         self.copies[place].given_up = true;
     }
 
-    fn restored_replica(&self, note: Note, last: Position, now: Now) -> Replica {
+    fn restored_replica(&self, note: Note, store: &Store, now: Now) -> Replica {
         let found = Restored {
             vows: note.vows,
-            last,
+            last: store.newest(),
+            found: store.found(),
             time_ms: 0,
         };
         let (me, settings) = (self.terms.me, self.terms.replica);

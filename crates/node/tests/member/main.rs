@@ -8,6 +8,7 @@ mod world;
 
 use std::collections::BTreeSet;
 
+use replica::How;
 use world::World;
 
 /// Values of this length make a log that no backlog keeps.
@@ -568,6 +569,47 @@ fn a_node_restarts_and_follows_again_without_being_filled_anew() {
     });
     assert_eq!(copy(&world), before, "it goes on with the same files");
     set_all(&mut world, 20..30);
+}
+
+/// All nodes start again, so no backlog is left, and one had missed a few writes: it goes on with the files that it has.
+#[test]
+fn nodes_that_start_again_with_different_ends_catch_up_from_their_logs() {
+    let mut world = World::new(3, 1, true);
+    set_all(&mut world, 0..40);
+    assert_eq!(world.follow("SET short 1 PX 60000"), "+OK\n");
+    let primary = world.primary(0);
+    let [behind, other] = [1, 2].map(|n| (primary + n) % 3);
+    world.pass(200);
+    world.kill(behind);
+    set_all(&mut world, 38..44);
+    assert_eq!(world.follow("DEL key:3"), ":1\n");
+    assert_eq!(world.follow("PEXPIRE short 600000"), ":1\n");
+    assert_eq!(world.follow("HSET {cart} items pear"), ":1\n");
+    world.pass(200);
+    world.kill(primary);
+    world.kill(other);
+    (0..3).for_each(|node| world.start(node));
+    let ids = |world: &World, node: usize| world.node(node).copy_ids();
+    let before = [0, 1, 2].map(|node| ids(&world, node));
+    world.whole.clear();
+    world.decide(0, &[0, 1, 2], primary);
+    world.until_served();
+    world.until("all count", |world| {
+        world.copies(primary)[0].complete == 0b111
+    });
+    let after = [0, 1, 2].map(|node| ids(&world, node));
+    assert_eq!(after, before, "all go on with the same files");
+    assert_eq!(world.whole, [(behind, How::Leapt)]);
+
+    world.kill(primary);
+    world.decide(0, &[0, 1, 2], behind);
+    world.until_served();
+    // By a time at which it would have expired by the deadline that it had before.
+    world.pass(61_000);
+    assert_eq!(world.follow("GET short"), "$1\n1\n");
+    assert_eq!(world.follow("GET key:3"), "$-1\n");
+    assert_all(&mut world, 4..44);
+    assert_eq!(world.follow("HGET {cart} items"), "$4\npear\n");
 }
 
 #[test]

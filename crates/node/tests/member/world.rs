@@ -65,6 +65,8 @@ pub struct World {
     /// How long a message takes at most, where there is chance.
     pub delay_us: u64,
     pub chance: Option<Chance>,
+    /// Which nodes have got what a copy lacked, and how.
+    pub whole: Vec<(usize, replica::How)>,
 }
 
 /// What a client is told.
@@ -95,6 +97,7 @@ impl World {
             memory_bytes: 64 << 20,
             delay_us: 0,
             chance: None,
+            whole: Vec::new(),
         };
         for _ in 0..nodes {
             world.add_node();
@@ -371,6 +374,8 @@ impl World {
                 self.transmit(to, bytes);
             }
         }
+        let whole = outbox.whole.drain(..);
+        self.whole.extend(whole.map(|(_, how)| (number, how)));
         let recovered = std::mem::take(&mut outbox.recovered);
         if !recovered.is_empty() {
             self.publish(&recovered);

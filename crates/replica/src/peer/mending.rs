@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use model::Position;
 
 use super::{Flow, Peer, View};
-use crate::wire::{Ack, Body, Mend};
+use crate::wire::{Body, Mend};
 use crate::{Effect, Outbox, Rewritten};
 
 /// So often nothing of what is to be written once more could be proposed: there is no room for it.
@@ -45,10 +45,10 @@ impl Mending {
 
 impl Peer {
     /// Its log does not end in this one: it is mended, where it has more than this one had, and filled anew otherwise.
-    pub(super) fn begin_mending(&mut self, ack: Ack, view: &View<'_>) {
-        let parting = view.log.parting(ack.have);
+    pub(super) fn begin_mending(&mut self, end: Position, is_whole: bool, view: &View<'_>) {
+        let parting = view.log.parting(end);
         match parting {
-            Some(parting) if ack.whole && view.serves && view.may_reset && self.attempts == 0 => {
+            Some(parting) if is_whole && view.serves && view.may_reset && self.attempts == 0 => {
                 self.attempts = 1;
                 self.beat_us = 0;
                 self.flow = Flow::Asking(parting);

@@ -47,6 +47,7 @@ impl Successor {
         let found = Restored {
             vows,
             last: at(1),
+            found: at(1),
             time_ms: 1,
         };
         let me = member(1);
@@ -122,6 +123,7 @@ impl Successor {
             whole: true,
             gap: false,
             installed: false,
+            leaps: true,
         };
         self.hear(from, Body::Ack(ack));
     }

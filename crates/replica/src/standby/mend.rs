@@ -127,6 +127,7 @@ impl Replica {
             parting >= self.committed,
             "I12 CommittedPrefix: told to go on from before what is committed"
         );
+        self.found = self.found.max(self.log.last());
         self.log = Log::new(parting, time_ms);
         self.persisted = parting;
         self.following.matched = true;

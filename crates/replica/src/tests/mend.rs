@@ -113,6 +113,7 @@ fn a_copy_that_starts_again_while_it_is_mended_is_filled() {
     let found = Restored {
         vows: cluster.copies[0].vows(),
         last: cluster.copies[0].last(),
+        found: cluster.copies[0].last(),
         time_ms: 0,
     };
     let (now, settings) = (cluster.now(), Settings::default());

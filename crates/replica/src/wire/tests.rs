@@ -7,8 +7,8 @@ use std::{format, vec};
 use model::{Incarnation, Member, NodeId, Position, ShardId};
 
 use super::{
-    Ack, Append, Batches, Body, Chunk, HEADER_BYTES, MAX_MESSAGE_BYTES, Mend, Message, Testimony,
-    decode, recipient, write_batch, written,
+    Ack, Append, Batches, Body, Chunk, HEADER_BYTES, Leap, MAX_MESSAGE_BYTES, Mend, Message,
+    Testimony, decode, recipient, write_batch, written,
 };
 use crate::log::Batch;
 
@@ -48,6 +48,7 @@ fn ack() -> Ack {
         whole: false,
         gap: true,
         installed: false,
+        leaps: false,
     }
 }
 
@@ -95,6 +96,17 @@ fn bodies(batches: &[u8]) -> Vec<(&'static str, Body<'_>)> {
         need: Some(Position::new(3, 7)),
         ..mend
     };
+    let leap = Leap {
+        sent_us: 123_456,
+        base: Position::new(3, 7),
+        commit: Position::new(2, 9),
+        prev: Position::new(2, 9),
+        first: Position::new(3, 1),
+        last: Position::new(3, 7),
+        time_ms: 1_700_000_000_000,
+        floor_ms: 1_700_000_001_100,
+        bytes: b"the owner's changes",
+    };
     let touched = |keys| Body::Touched { attempt: 1, keys };
     let from = Position::new(2, 9);
     let resigned = Some(member(5));
@@ -116,6 +128,7 @@ fn bodies(batches: &[u8]) -> Vec<(&'static str, Body<'_>)> {
         ("touched", touched(Some(b"the owner's keys"))),
         ("touched-nothing", touched(Some(b""))),
         ("touched-untold", touched(None)),
+        ("leap", Body::Leap(leap)),
     ]
 }
 

@@ -129,6 +129,11 @@ fn agent(out: &mut Text, figures: &Figures) {
             stats.mended,
         ),
         (
+            "tenure_copies_leapt_total",
+            "Times that a copy on this node was told in one batch what it had missed, as the primary's backlog no longer had it.",
+            stats.leapt,
+        ),
+        (
             "tenure_loop_stalls_total",
             "Times that the node's loop stood still for longer than a heartbeat allows.",
             stats.stalls,
