@@ -151,12 +151,15 @@ impl Store {
     }
 
     /// What the batch needs: no more than it needed where it was made, since what does nothing here takes no more than it took there.
+    /// What a snapshot has overtaken is passed over, unless a flush in the same batch takes that.
     fn plan_followed(&self, now_ms: u64, entries: &[Entry<'_>], ops: &[Option<Op<'_>>]) -> Plan {
-        let mut plan = self.empty_plan();
+        let (mut plan, mut is_flushed) = (self.empty_plan(), false);
         for (entry, op) in entries.iter().zip(ops) {
             let before = plan.bytes;
             let position = entry.header.position;
-            if let Some(op) = op.filter(|op| !self.is_op_overtaken(op, position)) {
+            // A flush takes what has overtaken them.
+            if let Some(op) = op.filter(|op| is_flushed || !self.is_op_overtaken(op, position)) {
+                is_flushed |= matches!(op, Op::Flush { .. });
                 self.plan_op(&mut plan, now_ms, &op);
             }
             if plan.bytes == before {

@@ -171,3 +171,40 @@ fn where_a_filled_log_ends_and_when_survives_a_restart() {
     assert_eq!(follower.store.newest(), base);
     assert_eq!(follower.store.latest_ms(), at_ms);
 }
+
+/// What a snapshot has brought overtakes what is still to come, but not behind a flush in the same batch, whatever room is left in the segment.
+#[test]
+fn there_is_room_for_what_a_flush_brings_back() {
+    for part in 0..60 {
+        let mut leader = Leader {
+            world: World::with(5, true),
+            batches: Vec::new(),
+        };
+        leader.tell_time();
+        let base = leader.last();
+        let segment_bytes = leader.world.tuning.segment_bytes;
+        let put = |name: &str, len: usize| {
+            let record = Record {
+                kind: store::Kind::new(0),
+                version: model::Version::FIRST,
+                deadline: model::time::Deadline::NEVER,
+                value: vec![7; len],
+            };
+            let id = (model::Db::ZERO, store::Space::Data, name.into());
+            Change::Put { id, record }
+        };
+        leader.apply(&[Change::Flush { db: None }, put("k", segment_bytes / 4)]);
+        leader.apply(&[put("other", segment_bytes / 80 * part)]);
+        assert_eq!(leader.batches.len(), 3);
+        let mut follower = Follower::begin(&leader, base, 1);
+        while let Some(cursor) = follower.cursor {
+            follower.fill(&leader, cursor);
+        }
+        while follower.applied < 3 {
+            follower.step(&mut leader);
+        }
+        let now_ms = leader.world.now_ms;
+        let here = content(&follower.store, now_ms);
+        assert_eq!(here, content(&leader.world.store, now_ms));
+    }
+}
