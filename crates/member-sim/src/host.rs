@@ -87,6 +87,8 @@ pub struct Host {
     pub(crate) held: VecDeque<Arrival>,
     /// The next turn that is due, and the next look at the disk; `u64::MAX` for none.
     pub turn_us: u64,
+    /// A later turn that is in the queue as well.
+    pub later_us: u64,
     /// See `turn_us`.
     pub disk_us: u64,
     /// Turns in a row after which a copy wanted another at once.
@@ -153,6 +155,7 @@ impl Host {
             paused_until_us: 0,
             held: VecDeque::new(),
             turn_us: u64::MAX,
+            later_us: u64::MAX,
             disk_us: u64::MAX,
             spins: 0,
             lives: 0,

@@ -49,6 +49,8 @@ pub(super) struct Claim {
     before: Option<NodeRecord>,
     /// The map has shown this node as it is.
     was_shown: bool,
+    /// The digest of the map that does: nothing has to be compared while it is that one.
+    shown_by: Option<u64>,
     is_superseded: bool,
 }
 
@@ -320,12 +322,17 @@ impl Agent {
     /// Makes the map show this node in its present life, as it is and where it is reached now.
     fn register(&mut self, out: &mut Vec<Effect>) {
         let node = self.identity.me.node;
-        if !self.store.is_following() || self.store.asks.is_busy(&Purpose::Register) {
+        let is_shown = self.claim.shown_by == Some(self.map.digest());
+        if is_shown || !self.store.is_following() || self.store.asks.is_busy(&Purpose::Register) {
             return;
         }
         let known = self.map.nodes().get(&node);
         match self.claim.look(&self.identity, known) {
-            Claimed::Shown | Claimed::Superseded { is_news: false } => return,
+            Claimed::Shown => {
+                self.claim.shown_by = Some(self.map.digest());
+                return;
+            }
+            Claimed::Superseded { is_news: false } => return,
             Claimed::Superseded { is_news: true } => {
                 // Nor its links: they are one node's.
                 self.links_stale = true;

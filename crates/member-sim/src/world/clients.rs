@@ -8,7 +8,7 @@ use crate::host::Line;
 /// Bytes of a client that come in two pieces, in parts of ten thousand.
 const SPLIT: u32 = 500;
 /// How often a client looks at how long it has waited, in parts of its patience.
-const LOOKS: u64 = 4;
+const LOOKS: u64 = 2;
 
 impl World {
     /// A client asks something, unless it waits for an answer.

@@ -35,10 +35,18 @@ impl World {
     pub(super) fn turn_at(&mut self, number: u32, at_us: u64) {
         let host = &mut self.hosts[number as usize];
         let at_us = at_us.max(host.paused_until_us);
-        if at_us < host.turn_us {
-            host.turn_us = at_us;
-            self.queue.push(at_us, Event::Turn(number));
+        if at_us >= host.turn_us {
+            return;
         }
+        let later_us = std::mem::replace(&mut host.turn_us, at_us);
+        // The turn that it would have had is in the queue all the same, and mostly wanted again behind this one.
+        if at_us == host.later_us && at_us > self.now_us {
+            return;
+        }
+        if later_us != u64::MAX {
+            host.later_us = later_us;
+        }
+        self.queue.push(at_us, Event::Turn(number));
     }
 
     /// Something has come: its loop turns soon.
