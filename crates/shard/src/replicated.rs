@@ -483,3 +483,6 @@ impl Shard {
         self.store.used() - self.beside
     }
 }
+
+#[cfg(test)]
+mod tests;
