@@ -247,7 +247,7 @@ impl Plan {
         self
     }
 
-    /// Two runs of three have a scene. There are few keys then, many questions, and clients that soon look elsewhere.
+    /// Two runs of three have a scene. Clients ask often then, and soon look elsewhere; some only read.
     fn with_scene(mut self) -> Self {
         if self.seed % EVERY == EVERY - 1 {
             return self;
