@@ -234,4 +234,4 @@ fn user_of(kind: Kind, value: &[u8]) -> &[u8] {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -17,7 +17,7 @@ const IDS: [&[u8]; 6] = [b"a", b"b", b"c", b"d", b"e", b"f"];
 const USERS: [&[u8]; 4] = [b"", b"ann", b"bob", b"cy"];
 const SEGMENT_BYTES: usize = 1 << 14;
 
-fn empty_store() -> Store {
+pub(crate) fn empty_store() -> Store {
     let config = StoreConfig {
         memory_bytes: 16 << 20,
         sync: SyncMode::EverySecond,

@@ -1,29 +1,17 @@
-use alloc::{boxed::Box, vec::Vec};
+use alloc::vec::Vec;
 
 use model::time::Deadline;
 use model::{Db, Incarnation, Member, NodeId, Now, Position, ShardId};
 use replica::{Replica, Restored, Settings, Vows};
-use store::{HeapPages, Kind, Op, Space, Store, StoreConfig, SyncMode, Tuning};
+use store::{Kind, Op, Space};
 
+use crate::learn::tests::empty_store;
 use crate::{Shard, ShardSettings};
 
 const NOW: Now = Now {
     unix_ms: 1_000_000,
     mono_us: 1_000_000,
 };
-
-fn empty_store() -> Store {
-    let config = StoreConfig {
-        memory_bytes: 16 << 20,
-        sync: SyncMode::EverySecond,
-        seed: 7,
-    };
-    let tuning = Tuning {
-        files: false,
-        ..Tuning::default()
-    };
-    Store::with(config, tuning, Box::new(HeapPages))
-}
 
 /// A copy that is being filled behind this position.
 fn filled_behind(base: Position, time_ms: u64) -> Shard {
