@@ -26,6 +26,8 @@ pub struct Settings {
     pub buffer_bytes: usize,
     /// Bytes that a connection may send behind a command that waits before it is left unread: less where a simulation is to meet it.
     pub read_ahead_bytes: usize,
+    /// Bytes that a connection may send behind a command that stands in a line before it stands there no longer: likewise.
+    pub line_ahead_bytes: usize,
     /// Bytes of unread replies at which a connection's further commands wait: likewise.
     pub output_pause_bytes: usize,
     /// Seconds after which an idle connection is closed; zero for never.
@@ -52,6 +54,7 @@ impl Default for Settings {
             max_clients: 10_000,
             buffer_bytes: usize::MAX,
             read_ahead_bytes: limits::READ_AHEAD_BYTES,
+            line_ahead_bytes: limits::LINE_AHEAD_BYTES,
             output_pause_bytes: limits::OUTPUT_PAUSE_BYTES,
             timeout_s: 0,
             keepalive_s: limits::DEFAULT_KEEPALIVE_S,

@@ -6,18 +6,17 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use command::Arguments;
 use model::limits::{
-    MAX_ARGUMENTS, MAX_QUERY_BUFFER_BYTES, MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED, READ_AHEAD_BYTES,
+    LINE_AHEAD_BYTES, MAX_ARGUMENTS, MAX_QUERY_BUFFER_BYTES,
+    MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED, READ_AHEAD_BYTES,
 };
 use resp::{CommandSpan, Limits, Parser, Span};
-use tokio::io::{AsyncReadExt as _, Interest};
+use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::sync::watch;
-use tokio::time::sleep;
 
 use crate::choices::authenticates;
 use crate::exchange::{Beside, Exchange};
@@ -31,8 +30,6 @@ use crate::{Port, Settings, drained, merge};
 
 /// Commands that are under way together.
 const BATCH: usize = 256;
-/// How often it is looked whether a client that is not read is still there.
-const LOOK: Duration = Duration::from_millis(250);
 /// A buffer that has grown beyond this is given back when it is empty.
 const KEPT_BYTES: usize = 64 << 10;
 
@@ -71,6 +68,15 @@ struct Commands {
     end: usize,
     /// What is wrong with the bytes behind them.
     error: Option<String>,
+}
+
+/// What comes while a batch is under way.
+struct Ahead {
+    bytes: Vec<u8>,
+    kept: Kept,
+    metrics: Arc<Metrics>,
+    /// What all clients together may keep.
+    most_of_all: usize,
 }
 
 /// The connection ends, after what was said has been sent.
@@ -182,13 +188,15 @@ impl Client {
             requests,
             outlet,
             socket,
+            metrics,
+            settings,
             ..
         } = self;
-        let mut ahead = Vec::new();
+        let mut ahead = Ahead::new(metrics, settings);
         let run = exchange.run(&batch, &requests.bytes, outlet);
         let ended = while_reading(run, socket, &mut ahead, batch.may_wait(), self.ended).await?;
         self.ended = ended;
-        self.requests.came(ahead);
+        self.requests.came(&ahead);
         Ok(from + ran)
     }
 
@@ -200,10 +208,10 @@ impl Client {
             batch.add(&asked, routes);
             batch
         };
-        let mut ahead = Vec::new();
+        let mut ahead = Ahead::new(&self.metrics, &self.settings);
         let run = self.exchange.run_alone(plan, bytes, &self.outlet);
         self.ended = while_reading(run, &mut self.socket, &mut ahead, false, self.ended).await?;
-        self.requests.came(ahead);
+        self.requests.came(&ahead);
         Ok(())
     }
 
@@ -311,38 +319,28 @@ async fn next_notice(notices: &mut Option<Listener>) -> Vec<u8> {
     }
 }
 
-/// Returns when the other end sends no more than what has come, or is gone, as far as the system knows.
-async fn until_last(socket: &OwnedReadHalf) {
-    loop {
-        // What is left unread keeps the socket ready, so there is nothing to be woken by.
-        sleep(LOOK).await;
-        match socket.ready(Interest::READABLE).await {
-            Ok(ready) if !ready.is_read_closed() => {}
-            Ok(_) | Err(_) => return,
-        }
-    }
-}
-
-/// Runs to its end what is under way, and meanwhile reads ahead. Returns whether the client has ended; if it has, or will when the rest is
-/// read, and what is under way waits for others, gives up.
+/// Runs to its end what is under way, and meanwhile reads ahead. Returns whether the client has ended. If what is under way waits for others, gives it
+/// up for a client that has ended, and for one that sends so much behind it that its end might not be seen.
 async fn while_reading(
     run: impl Future<Output = Result<(), Gone>>,
     socket: &mut OwnedReadHalf,
-    ahead: &mut Vec<u8>,
+    ahead: &mut Ahead,
     may_wait: bool,
     mut ended: bool,
 ) -> Result<bool, End> {
     let mut run = std::pin::pin!(run);
+    let most = if may_wait {
+        LINE_AHEAD_BYTES
+    } else {
+        READ_AHEAD_BYTES
+    };
     loop {
-        let reads = !ended && ahead.len() < READ_AHEAD_BYTES;
+        let reads = !ended && ahead.bytes.len() < most;
         let more = async {
-            match (reads, may_wait) {
-                (true, _) => socket.read_buf(ahead).await.map(|read| read > 0),
-                (false, true) => {
-                    until_last(socket).await;
-                    Ok(false)
-                }
-                (false, false) => std::future::pending().await,
+            if reads {
+                socket.read_buf(&mut ahead.bytes).await
+            } else {
+                std::future::pending().await
             }
         };
         tokio::select! {
@@ -351,11 +349,32 @@ async fn while_reading(
                 done?;
                 return Ok(ended);
             }
-            more = more => ended = !more.map_err(|_| End)?,
+            more = more => ended = more.map_err(|_| End)? == 0,
         }
-        if ended && may_wait {
+        ahead.kept.set(ahead.bytes.capacity());
+        if may_wait && ended {
             return Err(End);
         }
+        if may_wait && (ahead.bytes.len() >= most || ahead.is_too_much()) {
+            count(&ahead.metrics.cut_off);
+            return Err(End);
+        }
+    }
+}
+
+impl Ahead {
+    fn new(metrics: &Arc<Metrics>, settings: &Settings) -> Self {
+        Self {
+            bytes: Vec::new(),
+            kept: Kept::nothing(metrics),
+            metrics: Arc::clone(metrics),
+            most_of_all: settings.buffer_bytes,
+        }
+    }
+
+    /// Whether it is much, and all clients together keep more than they may.
+    fn is_too_much(&self) -> bool {
+        self.bytes.len() > KEPT_BYTES && self.kept.by_all() > self.most_of_all
     }
 }
 
@@ -408,8 +427,8 @@ impl Requests {
     }
 
     /// More has come while a batch was under way.
-    fn came(&mut self, ahead: Vec<u8>) {
-        self.bytes.extend_from_slice(&ahead);
+    fn came(&mut self, ahead: &Ahead) {
+        self.bytes.extend_from_slice(&ahead.bytes);
     }
 
     fn count(&mut self) {

@@ -36,6 +36,9 @@ pub const MAX_OUTPUT_BUFFER_BYTES: usize = 64 << 20;
 pub const OUTPUT_PAUSE_BYTES: usize = 1 << 20;
 /// Bytes that a connection may send behind a command that waits before it is left unread.
 pub const READ_AHEAD_BYTES: usize = 256 << 10;
+/// Bytes that a connection may send behind a command that stands in a line before it stands there no longer. Until then it is read, so its end is seen:
+/// left unread, more than the kernels' buffers hold would hide it.
+pub const LINE_AHEAD_BYTES: usize = 4 << 20;
 /// Seconds of silence after which the kernel asks whether a client is still there, unless configured otherwise: as Redis.
 pub const DEFAULT_KEEPALIVE_S: u64 = 300;
 /// The highest that they can be configured to: Linux takes no more.
@@ -82,3 +85,5 @@ const _: () = assert!(MAX_VALUE_BYTES + MAX_KEY_BYTES + 4096 <= MAX_BATCH_BYTES)
 const _: () = assert!(MAX_BULK_BYTES_UNAUTHENTICATED <= MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED);
 const _: () = assert!(OUTPUT_PAUSE_BYTES <= MAX_OUTPUT_BUFFER_BYTES);
 const _: () = assert!(READ_AHEAD_BYTES <= MAX_QUERY_BUFFER_BYTES_UNAUTHENTICATED);
+const _: () = assert!(READ_AHEAD_BYTES <= LINE_AHEAD_BYTES);
+const _: () = assert!(LINE_AHEAD_BYTES <= MAX_QUERY_BUFFER_BYTES);

@@ -257,6 +257,14 @@ impl Node {
         (client.closing, client.waits) = (true, false);
     }
 
+    /// If its command stands in a line, its time is over.
+    fn stop_waiting(&mut self, connection: ConnectionId) {
+        match &mut self.cluster {
+            None => _ = self.shard.stop_waiting(connection),
+            Some(cluster) => cluster.stop_waiting(connection),
+        }
+    }
+
     /// Nobody is served any more: what is written is sent if it may leave.
     pub(crate) fn end_streams(&mut self) {
         let connections: Vec<_> = self.clients.iter().map(|client| client.id).collect();
@@ -271,9 +279,13 @@ impl Node {
     /// Puts a stream back, with the node's lists and limits as its new state wants them.
     fn put_stream(&mut self, mut stream: Box<Stream>) {
         let connection = stream.connection;
-        // Nobody can tell who has ended from who is gone.
-        if stream.state == State::Waiting && (stream.ended || stream.ending) {
-            self.give_up(&mut stream);
+        if stream.state == State::Waiting {
+            if stream.ended || stream.ending {
+                // Nobody can tell who has ended from who is gone.
+                self.give_up(&mut stream);
+            } else if !stream.takes_input() {
+                self.stop_waiting(connection);
+            }
         }
         let client = self.clients.expect(connection);
         (client.query_bytes, client.output_bytes) = (stream.input.len(), stream.backlog());

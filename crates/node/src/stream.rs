@@ -62,8 +62,9 @@ pub(crate) struct Stream {
     pub(crate) ended: bool,
     /// What has not come yet is all that will.
     pub(crate) ending: bool,
-    /// See [`Settings::read_ahead_bytes`] and [`Settings::output_pause_bytes`].
+    /// See [`Settings::read_ahead_bytes`], [`Settings::line_ahead_bytes`] and [`Settings::output_pause_bytes`].
     read_ahead_bytes: usize,
+    line_ahead_bytes: usize,
     output_pause_bytes: usize,
     /// Bytes of its buffers, as the node has counted them.
     pub(crate) counted: usize,
@@ -87,6 +88,7 @@ impl Stream {
             ended: false,
             ending: false,
             read_ahead_bytes: settings.read_ahead_bytes,
+            line_ahead_bytes: settings.line_ahead_bytes,
             output_pause_bytes: settings.output_pause_bytes,
             counted: 0,
         }
@@ -113,9 +115,16 @@ impl Stream {
         self.state == State::Ready && (!self.is_paused() || self.attempt != Attempt::First)
     }
 
-    /// Whether more may be received: as long as commands run, or few bytes wait for one that does not.
+    /// Whether more may be received: as long as commands run, or few bytes wait for one that does not. More of them behind one that stands in a line: its
+    /// place is not kept for somebody whose end could not be seen.
     pub(crate) fn takes_input(&self) -> bool {
-        self.may_run() || self.input.len() < self.read_ahead_bytes
+        let most = match self.state {
+            State::Waiting => self.line_ahead_bytes,
+            State::Ready | State::WaitingForLog | State::WaitingForCopy | State::Paused => {
+                self.read_ahead_bytes
+            }
+        };
+        self.may_run() || self.input.len() < most
     }
 
     /// Nothing to send, and nothing to run that does not wait for others.

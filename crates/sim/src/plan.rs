@@ -40,6 +40,8 @@ pub struct Plan {
     pub slow_reader: u32,
     /// Bytes that a client may send behind a command that waits.
     pub read_ahead_bytes: usize,
+    /// Bytes that a client may send behind a command that stands in a line.
+    pub line_ahead_bytes: usize,
     /// Bytes of unread replies at which a client's commands wait.
     pub output_pause_bytes: usize,
     /// The process is killed.
@@ -117,6 +119,7 @@ impl Plan {
             splits: r.below(2) == 0,
             slow_reader,
             read_ahead_bytes: 0,
+            line_ahead_bytes: 0,
             output_pause_bytes: 0,
             kill,
             power,
@@ -135,11 +138,12 @@ impl Plan {
         .with_pauses()
     }
 
-    /// Most clients meet the limits behind which they are left unread, which are far away in a server.
+    /// Most clients meet the limits behind which they are left unread, or lose their place in a line, which are far away in a server.
     fn with_pauses(mut self) -> Self {
         let mut random = Random::new(self.seed, "pauses");
         self.read_ahead_bytes = random.extreme(1, 20_000) as usize;
         self.output_pause_bytes = random.extreme(1, 20_000) as usize;
+        self.line_ahead_bytes = Random::new(self.seed, "lines").extreme(1, 20_000) as usize;
         self
     }
 

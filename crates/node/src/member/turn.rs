@@ -254,6 +254,13 @@ impl Cluster {
         }
     }
 
+    /// See [`shard::Shard::stop_waiting`].
+    pub(crate) fn stop_waiting(&mut self, connection: ConnectionId) {
+        for other in &mut self.shards {
+            other.shard.stop_waiting(connection);
+        }
+    }
+
     /// See [`shard::Shard::give_up_turn`].
     pub(crate) fn give_up_turn(&mut self, connection: ConnectionId) {
         for other in &mut self.shards {

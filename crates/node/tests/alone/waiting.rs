@@ -46,7 +46,7 @@ fn broken(served: &mut Served) -> [String; 3] {
     turn(served)
 }
 
-/// The first client has sent this, and so much behind it that the rest, and the end of the connection, are left unread.
+/// The first client has sent this, which does not run yet, and so much behind it that the rest, and the end of the connection, are left unread.
 fn left_unread(served: &mut Served, first: &[u8]) -> ConnectionId {
     let connection = served.connections[FIRST];
     served.received(FIRST, first);
@@ -74,17 +74,34 @@ fn who_has_ended_while_clients_are_paused_does_not_wait_afterwards() {
     second_has_it(&mut served);
 }
 
-/// 256 KiB behind a command that waits are left unread, and with them the end of the connection.
+/// Whoever stands in a line is read on, so that its end is seen, until it has sent so much that it is as if its time were over; what stands behind
+/// its command then runs.
 #[test]
-fn who_ends_unread_does_not_wait() {
-    let mut served = held(Settings::default());
-    let connection = left_unread(&mut served, &open("60000"));
+fn who_sends_much_behind_its_place_in_a_line_has_it_no_longer() {
+    let ping = command(&["PING"]);
+    let settings = Settings {
+        line_ahead_bytes: open("60000").len() + 40_000 * ping.len(),
+        ..Settings::default()
+    };
+    let mut served = held(settings);
+    let connection = served.connections[FIRST];
+    served.received(FIRST, &open("60000"));
+    served.received(FIRST, &ping.repeat(39_999));
     served.received(SECOND, &open("60000"));
-    served.handle(Input::Ending { connection });
-    second_has_it(&mut served);
+    assert_eq!(turn(&mut served), ["", "", ""]);
+    assert!(served.node.accepts_input(connection), "it is read on");
+    served.received(FIRST, &ping);
+    let told = turn(&mut served);
+    let answers: Vec<_> = told[FIRST].lines().collect();
+    assert_eq!((answers[0], answers.len()), ("-HELD 60000", 40_001));
+    assert!(answers[1..].iter().all(|answer| *answer == "+PONG"));
+    let told = broken(&mut served);
+    assert!(told[SECOND].contains("fence"), "{told:?}");
+    assert_eq!(told[FIRST], "");
+    assert!(served.closed().is_empty());
 }
 
-/// The same where it waits for its turn only after the end was seen.
+/// What does not run yet may be left unread, and with it the end of the connection: so it may be seen before the command stands in a line.
 #[test]
 fn who_ends_unread_before_it_waits_does_not_wait() {
     let mut served = held(Settings::default());

@@ -32,6 +32,11 @@ impl Ahead {
             answered: String::new(),
         };
         ahead.read(world);
+        ahead
+    }
+
+    fn left_unread(world: &mut World, node: usize, first: &str) -> Self {
+        let ahead = Self::new(world, node, first);
         assert!(ahead.unread, "it waits, and is left unread");
         ahead
     }
@@ -75,7 +80,7 @@ fn behind_a_copy_without_a_quorum_until_it_is_refused() {
     let primary = world.primary(0);
     let others = [(primary + 1) % 3, (primary + 2) % 3];
     isolate(&mut world, primary, &others);
-    let ahead = Ahead::new(&mut world, primary, "SET k 1");
+    let ahead = Ahead::left_unread(&mut world, primary, "SET k 1");
     let answer = ahead.first_answer(&mut world);
     assert!(answer.starts_with("-NOQUORUM"), "{answer}");
 }
@@ -86,7 +91,7 @@ fn behind_a_copy_without_a_quorum_until_there_is_one() {
     let primary = world.primary(0);
     let others = [(primary + 1) % 3, (primary + 2) % 3];
     isolate(&mut world, primary, &others);
-    let ahead = Ahead::new(&mut world, primary, "SET k 1");
+    let ahead = Ahead::left_unread(&mut world, primary, "SET k 1");
     world.heal();
     assert_eq!(ahead.first_answer(&mut world), "+OK\n");
 }
@@ -97,7 +102,7 @@ fn behind_a_copy_that_does_not_serve_yet() {
     let mut world = World::new(3, 1, false);
     let next = (world.primary(0) + 1) % 3;
     world.decide(0, &[0, 1, 2], next);
-    let ahead = Ahead::new(&mut world, next, "SET k 1");
+    let ahead = Ahead::left_unread(&mut world, next, "SET k 1");
     assert_eq!(ahead.first_answer(&mut world), "+OK\n");
 }
 
@@ -110,7 +115,7 @@ fn behind_a_copy_that_is_overtaken_by_another() {
     world.cut(next, first);
     world.cut(next, last);
     world.decide(0, &[0, 1, 2], next);
-    let ahead = Ahead::new(&mut world, next, "SET k 1");
+    let ahead = Ahead::left_unread(&mut world, next, "SET k 1");
     world.decide(0, &[0, 1, 2], last);
     let answer = ahead.first_answer(&mut world);
     assert!(answer.starts_with("-MOVED"), "{answer}");

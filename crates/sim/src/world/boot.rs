@@ -39,6 +39,7 @@ fn node(plan: &Plan, store: Store, epoch: u32, now: Now) -> Node {
         .expect("a restart has room for what it removes");
     let settings = Settings {
         read_ahead_bytes: plan.read_ahead_bytes,
+        line_ahead_bytes: plan.line_ahead_bytes,
         output_pause_bytes: plan.output_pause_bytes,
         ..Settings::default()
     };
