@@ -110,7 +110,7 @@ pub enum Write {
         /// What to add.
         bytes: Vec<u8>,
     },
-    /// Everything is forgotten.
+    /// Everything is forgotten, or set aside.
     Reset(Position, u64),
     /// The log is taken back to there, of that time, and these keys are forgotten.
     Mend(Position, u64, Vec<Key>),
@@ -131,9 +131,28 @@ pub struct Image {
     pub touched: BTreeMap<Position, Key>,
     /// Behind this it has all batches.
     pub base: Position,
+    /// What was set aside.
+    pub aside: Option<Box<Self>>,
 }
 
 impl Image {
+    /// What was set aside, as it was; these vows are the latest.
+    #[must_use]
+    pub fn taken_back(self, vows: Vows) -> Self {
+        let whole = match self.aside {
+            Some(aside) => *aside,
+            // It was about to be set aside.
+            None => self,
+        };
+        assert_eq!(
+            vows.discarded,
+            Some(whole.last),
+            "another copy was set aside"
+        );
+        let vows = vows.taken_back();
+        Self { vows, ..whole }
+    }
+
     fn add(&mut self, batch: &Batch) {
         let entry = crate::state::Entry::decode(&batch.bytes);
         self.state.apply(batch.last, entry);
@@ -144,11 +163,17 @@ impl Image {
     /// Does a write.
     pub fn write(&mut self, write: &Write) {
         match write {
-            Write::Vows(vows, _) => self.vows = *vows,
+            Write::Vows(vows, _) => {
+                self.vows = *vows;
+                self.aside.take_if(|_| !vows.kept);
+            }
             Write::Batch(batch) => self.add(batch),
             Write::Leap(batches) => batches.iter().for_each(|batch| self.add(batch)),
             Write::Chunk { bytes, .. } => self.state.install(bytes),
             Write::Reset(base, time_ms) => {
+                if self.vows.kept && self.aside.is_none() {
+                    self.aside = Some(Box::new(self.clone()));
+                }
                 (self.state, self.last, self.base) = (State::default(), *base, *base);
                 self.time_ms = *time_ms;
                 self.touched.clear();

@@ -155,7 +155,7 @@ impl Plan {
         let nodes = (copies + random.index(3)).clamp(3, 7);
         let reorders = random.chance(2_500);
         let rate_ppm = *random.pick(&[0, 1_000, 20_000, 100_000]);
-        Self {
+        let mut plan = Self {
             seed,
             nodes,
             shards: random.between(1, 3) as u16,
@@ -181,7 +181,9 @@ impl Plan {
             chunk_keys: random.between(1, 6) as usize,
             rate_ppm,
             settings: settings(random, rate_ppm, reorders),
-        }
+        };
+        plan.settings.sets_aside = plan.durability == Durability::Disk;
+        plan
     }
 }
 

@@ -49,6 +49,12 @@ pub(crate) enum Event {
         shard: usize,
         want: Want,
     },
+    /// What a copy has set aside is there again.
+    TakenBack {
+        node: usize,
+        process: u32,
+        shard: usize,
+    },
     /// A node looks at its clock.
     Wake { node: usize, process: u32 },
     /// A node is told a configuration.
@@ -139,6 +145,8 @@ pub struct World {
     pub(crate) quiet: bool,
     /// Until when a plot is not to be disturbed.
     pub(crate) plot_until_us: u64,
+    /// Until then no log can say any more what somebody has missed.
+    pub(crate) leapless_until_us: u64,
     /// A node that is not started again.
     pub(crate) stays_dead: Option<usize>,
     pub(crate) failure: Option<String>,
@@ -154,6 +162,7 @@ pub(crate) struct Chance {
     pub(crate) faults: Random,
     pub(crate) metadata: Random,
     pub(crate) coordinator: Random,
+    pub(crate) losses: Random,
 }
 
 /// Events of a run, at most: more means that something goes round in circles.
@@ -171,6 +180,7 @@ impl World {
             faults: stream("faults"),
             metadata: stream("metadata"),
             coordinator: stream("coordinator"),
+            losses: stream("losses"),
         };
         let mut lives = stream("lives");
         let nodes: Vec<Node> = (0..plan.nodes)
@@ -190,6 +200,7 @@ impl World {
             requests: Vec::new(),
             owners: Vec::new(),
             plot_until_us: 0,
+            leapless_until_us: 0,
             stays_dead: None,
             counts: Counts::default(),
             chance,
@@ -322,6 +333,7 @@ impl World {
             Event::Read {
                 node, shard, want, ..
             } => self.on_read(node, shard, want),
+            Event::TakenBack { node, shard, .. } => self.on_taken_back(node, shard),
             Event::Wake { node, .. } => self.on_wake(node),
             Event::Told {
                 node,
@@ -358,6 +370,7 @@ impl World {
             Event::Message { to, .. } => Some((*to, None)),
             Event::Written { node, process, .. }
             | Event::Read { node, process, .. }
+            | Event::TakenBack { node, process, .. }
             | Event::Wake { node, process } => Some((*node, Some(*process))),
             Event::Told { node, .. } | Event::HandOver { node, .. } | Event::Ask { node, .. } => {
                 (*node < self.nodes.len()).then_some((*node, None))

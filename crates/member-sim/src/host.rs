@@ -9,7 +9,7 @@ use cluster::agent::{self, Agent, Effect};
 use cluster::record::Addresses;
 use command::Settings as CommandSettings;
 use model::{ConnectionId, Incarnation, Member, NodeId, Now, Position, ShardId, Zone};
-use node::{CopyId, Membership, Node, Noted, Outbox, RestoredCopy};
+use node::{CopyId, Input, Membership, Node, Noted, Outbox, RestoredCopy};
 use shard::ShardSettings;
 use sim::disk::Crash;
 use sim::random::Random;
@@ -100,6 +100,8 @@ pub struct Host {
     given_up: BTreeMap<ShardId, Position>,
     /// How the last process ended; `None`: with nothing to be lost.
     crashed: Option<Crash>,
+    /// Its disk was lost as well, with all that was on it.
+    is_diskless: bool,
     terms: Membership,
     settings: cluster::record::Settings,
     random: Random,
@@ -162,6 +164,7 @@ impl Host {
             synced: BTreeMap::new(),
             given_up: BTreeMap::new(),
             crashed: None,
+            is_diskless: false,
             terms,
             settings: plan.settings,
             random,
@@ -186,7 +189,7 @@ impl Host {
         match (self.terms.directory, how) {
             (None, _) => false,
             // A node that finds damage begins a new life.
-            (Some(_), _) if self.storage.is_suspect() => false,
+            (Some(_), _) if self.storage.is_suspect() || self.is_diskless => false,
             (Some(_), Crash::Process) => true,
             (Some(_), Crash::Power) => self.terms.sync == SyncMode::Always,
         }
@@ -216,6 +219,15 @@ impl Host {
             Some((shard, position))
         });
         self.given_up = given_up.collect();
+    }
+
+    /// What the disk has done by now, for the node to hear of, one after the other; `None` when that is all.
+    pub fn next_done(&mut self, at_us: u64) -> Option<Input<'static>> {
+        let done = self.storage.next_done(at_us);
+        done.or_else(|| {
+            let now = self.now(at_us);
+            self.storage.next_read(&self.terms, now, at_us)
+        })
     }
 
     /// Looks at what is synced by now.
@@ -269,6 +281,14 @@ impl Host {
         }
     }
 
+    /// The process has ended, and its disk is lost with it: another takes its place.
+    pub fn lose_disk(&mut self) {
+        self.storage.replace();
+        self.given_up.clear();
+        self.synced.clear();
+        self.is_diskless = true;
+    }
+
     /// The process has ended as it should.
     pub fn rest(&mut self) {
         self.note_given_up();
@@ -287,6 +307,7 @@ impl Host {
             None | Some(Crash::Process) => has_files,
             Some(Crash::Power) => self.terms.sync == SyncMode::Always,
         };
+        let goes_on = goes_on && !std::mem::take(&mut self.is_diskless);
         self.terms.me = self.member;
         let copies = if has_files && self.lives > 0 {
             self.storage.restore(&self.terms, self.now(at_us))

@@ -25,6 +25,8 @@ struct Notes {
     later: VecDeque<(u64, Vec<u8>)>,
 }
 
+/// Reading what was set aside takes at most so long.
+const LONGEST_READ_US: u64 = 2_000_000;
 /// A note is synced so long after it was kept, in microseconds.
 const NOTE_SYNCED_US: u64 = 500_000;
 
@@ -74,6 +76,8 @@ pub struct Storage {
     jobs: VecDeque<(u64, FileTask)>,
     /// What there was no room for, in order.
     put_off: Vec<FileTask>,
+    /// Copies that were set aside and are being read, and until when.
+    reading: Vec<(u64, CopyId)>,
     /// Whether the folder of the next copy is there.
     spare: bool,
     faults: DiskFaults,
@@ -104,6 +108,7 @@ impl Storage {
             ghost: None,
             jobs: VecDeque::new(),
             put_off: Vec::new(),
+            reading: Vec::new(),
             spare: false,
             faults: DiskFaults {
                 longest_us,
@@ -150,6 +155,37 @@ impl Storage {
         if let Some(folder) = self.folders.get_mut(&task.copy) {
             folder.disk.ask(task.op, bytes, at_us);
         }
+    }
+
+    /// Begins to read what a copy had set aside.
+    pub fn read(&mut self, copy: CopyId, at_us: u64) {
+        let took_us = self.random.extreme(0, LONGEST_READ_US);
+        self.reading.push((at_us + took_us, copy));
+    }
+
+    /// What has been read by now of what copies had set aside.
+    pub fn next_read(
+        &mut self,
+        terms: &Membership,
+        now: Now,
+        at_us: u64,
+    ) -> Option<Input<'static>> {
+        let due = |(due_us, copy): &(u64, CopyId)| {
+            let folder = self.folders.get(copy);
+            // Not before everything that was asked about its files is done.
+            *due_us <= at_us && folder.is_none_or(|f| f.disk.next_ready_us().is_none())
+        };
+        let index = self.reading.iter().position(due)?;
+        let (_, copy) = self.reading.swap_remove(index);
+        let folder = self.folders.get(&copy)?;
+        let (store, report) = restored(terms, &folder.disk, now);
+        let found = RestoredCopy {
+            copy,
+            note: folder.notes.last().cloned()?,
+            store,
+            damaged: false,
+        };
+        report.is_whole().then(|| Input::Restored(Box::new(found)))
     }
 
     /// What is done by now, for the node to hear of, one after the other; `None` when that is all.
@@ -227,9 +263,11 @@ impl Storage {
     pub fn next_us(&self) -> Option<u64> {
         let job = self.jobs.front().map(|(due_us, _)| *due_us);
         let disks = self.folders.values();
+        let read = self.reading.iter().map(|(due_us, _)| *due_us);
         disks
             .filter_map(|f| f.disk.next_ready_us())
             .chain(job)
+            .chain(read)
             .min()
     }
 
@@ -241,6 +279,7 @@ impl Storage {
             let _ = self.attempt(task, at_us);
         }
         self.put_off.clear();
+        self.reading.clear();
         let ghost = self.ghost.take();
         if how == Crash::Power
             && let Some((copy, folder)) = ghost
@@ -299,6 +338,13 @@ impl Storage {
                 self.jobs.push_front((0, task));
             }
         }
+    }
+
+    /// Nothing of what it had is there any more.
+    pub fn replace(&mut self) {
+        self.folders.clear();
+        self.ghost = None;
+        (self.spare, self.is_suspect) = (false, false);
     }
 
     /// Whether what a process that died had written may be damaged.

@@ -107,6 +107,7 @@ pub struct World {
     blackouts: Vec<Blackout>,
     random: Random,
     faults: Random,
+    losses: Random,
     trace: Trace,
     counts: Counts,
     /// The least and the most that any wall clock has been ahead, in milliseconds.
@@ -146,6 +147,7 @@ impl World {
             blackouts: Vec::new(),
             random: Random::new(seed, "world"),
             faults: Random::new(seed, "faults"),
+            losses: Random::new(seed, "losses"),
             trace,
             counts: Counts::default(),
             commands: 0,

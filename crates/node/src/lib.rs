@@ -101,6 +101,8 @@ pub enum Input<'a> {
         /// Which.
         ticket: u64,
     },
+    /// One of [`Outbox::restore`] is read. Where it cannot be, nothing is said.
+    Restored(Box<RestoredCopy>),
     /// The cluster map as the agent has it, whole, after each change: who holds which shard, and where clients find him.
     Map(Arc<ClusterMap>),
     /// A message of [`Outbox::peers`] of another node has come over a link, whole and unharmed.
@@ -122,6 +124,8 @@ pub struct Outbox {
     /// What the disk shall do to the folders of copies, in this order and in that of [`Outbox::disk`] within a copy: a folder is
     /// kept before segments are created in it, and removed after everything that was asked before.
     pub files: Vec<FileTask>,
+    /// Copies that were set aside and are to be read, when everything that was asked about their segment files is done: [`Input::Restored`].
+    pub restore: Vec<CopyId>,
     /// Messages to other nodes, in order. A link may lose any, and all after it.
     pub peers: Vec<(NodeId, Vec<u8>)>,
     /// Shards that this node has recovered, and in which epoch: for `cluster::agent::Input::Recovered`. What came of it is learnt
@@ -238,7 +242,8 @@ impl Node {
             Input::Disk { copy, event } => self.disk_event(now, copy, event),
             Input::Kept { copy, ticket } => self.kept(now, copy, ticket),
             // Behind its end nothing is written to the log.
-            Input::Map(_) | Input::Peer { .. } if self.sealed => {}
+            Input::Map(_) | Input::Peer { .. } | Input::Restored(_) if self.sealed => {}
+            Input::Restored(found) => self.take_back(now, *found),
             Input::Map(map) => self.follow_map(now, map),
             Input::Peer { bytes } => self.hear(now, bytes),
             Input::EndOfTurn => self.end_turn(now, outbox),

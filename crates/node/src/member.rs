@@ -21,6 +21,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::fmt;
 
 use cluster::map::ClusterMap;
 use cluster::message::{Relic, Resigned};
@@ -126,6 +127,12 @@ pub struct RestoredCopy {
     pub damaged: bool,
 }
 
+impl fmt::Debug for RestoredCopy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, to {:?}", self.copy, self.store.newest())
+    }
+}
+
 /// One copy, besides its shard.
 struct Copy {
     id: CopyId,
@@ -138,6 +145,8 @@ struct Copy {
     told: Told,
     /// Set until it is a member of this life of the node: an earlier one has left it.
     relic: Option<Relic>,
+    /// What it had before it was given up, set aside until it is whole again.
+    aside: Option<CopyId>,
     /// Whether its note says that it is being filled or mended.
     given_up: bool,
     /// Set if it was, and what made it whole is not synced up to there.
@@ -186,10 +195,12 @@ struct Sent {
     recovered: Vec<(ShardId, u32)>,
     whole: Vec<(ShardId, How)>,
     files: Vec<FileTask>,
+    restore: Vec<CopyId>,
 }
 
 impl Cluster {
-    fn new(terms: Membership) -> Self {
+    fn new(mut terms: Membership) -> Self {
+        terms.replica.sets_aside = terms.directory.is_some();
         Self {
             terms,
             map: Arc::default(),
@@ -300,7 +311,7 @@ impl Node {
         let nobody = view::topology(&ClusterMap::default(), membership.me.node, &|_| true);
         node.server.topology = Some(Arc::new(nobody));
         let mut cluster = Cluster::new(membership);
-        for copy in copies {
+        for copy in cluster.with_set_aside(copies) {
             cluster.take_restored(copy, now);
         }
         node.cluster = Some(Box::new(cluster));

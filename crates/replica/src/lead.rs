@@ -62,6 +62,10 @@ pub(crate) struct OldSet {
     pub(crate) silent: Option<Member>,
     /// The end of what was fetched: up to there the log here is one of the epoch that served, whoever has testified to it.
     pub(crate) fetched: Position,
+    /// Until when it is waited for a member that has what only a copy that was set aside has, of those that have testified.
+    pub(crate) holder_us: Option<u64>,
+    /// This copy, which was set aside, is being taken back.
+    pub(crate) takes_back: bool,
 }
 
 /// Writes wait while another member catches up.
@@ -83,6 +87,8 @@ impl OldSet {
             fetching: None,
             silent: None,
             fetched: Position::ZERO,
+            holder_us: None,
+            takes_back: false,
         }
     }
 
@@ -161,10 +167,11 @@ impl Lead {
         let old = self.old.iter().flat_map(|old| {
             let own = old.index(me).filter(|i| old.answers[*i].is_none());
             let ends_us = own.map(|_| granted.ends_for_us(me));
-            // A lease that has ended waits for something else than time.
+            // What has ended waits for something else than time.
+            let others = ends_us.into_iter().chain(old.holder_us);
             [old.ask_us]
                 .into_iter()
-                .chain(ends_us.filter(|us| *us > clock_us))
+                .chain(others.filter(move |us| *us > clock_us))
         });
         // The old set is asked until there is something to publish.
         let (asking_us, publish_us) = match self.stage {

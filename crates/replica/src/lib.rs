@@ -147,6 +147,8 @@ pub enum How {
     Mended,
     /// It has leapt: what had changed since came in one batch.
     Leapt,
+    /// What it had given up was set aside, and is taken back.
+    TakenBack,
 }
 
 /// A part of a snapshot, for a standby.
@@ -245,6 +247,9 @@ pub enum Effect {
         /// What [`Input::Gathered`] had.
         bytes: Vec<u8>,
     },
+    /// Take back what was set aside ([`Vows::kept`]), as the copy of a node that starts again in the same life ([`Replica::restored`]): nobody else has
+    /// what it had. What has been filled in since goes.
+    TakeBack,
     /// This copy has everything again.
     Whole(How),
     /// Read a part of a snapshot, between two batches.
@@ -481,8 +486,9 @@ impl Replica {
             Body::Join {
                 base,
                 time_ms,
+                needed,
                 attempt,
-            } => self.on_join(from, epoch, (base, time_ms), attempt, out),
+            } => self.on_join(from, epoch, (base, time_ms), (attempt, needed), out),
             Body::Chunk(chunk) => self.on_chunk(from, epoch, chunk, out),
             Body::Mend(mend) => self.on_mend(from, epoch, mend, out),
             Body::Touched { attempt, keys } => self.on_touched(now, from, epoch, attempt, keys),

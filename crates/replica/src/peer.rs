@@ -81,8 +81,11 @@ enum Flow {
     Probing,
     /// The owner is asked what has changed behind this, its end.
     Gathering(Position),
-    /// It is asked what it has touched behind this.
-    Asking(Position),
+    /// It is asked what it has touched behind this, where others have all that is needed of it.
+    Asking {
+        parting: Position,
+        needed: Position,
+    },
     Streaming,
     Joining(Joining),
 }
@@ -90,6 +93,8 @@ enum Flow {
 #[derive(Debug)]
 struct Joining {
     base: Position,
+    /// What others have of it that is needed; `None` where that is not known.
+    needed: Option<Position>,
     /// It has said that it is empty and waits.
     begun: bool,
     step: u32,
@@ -160,7 +165,7 @@ impl Peer {
             Flow::Streaming if owed => self.beat_us.min(self.owing_us + settings.resend_us),
             Flow::Probing
             | Flow::Gathering(_)
-            | Flow::Asking(_)
+            | Flow::Asking { .. }
             | Flow::Streaming
             | Flow::Joining(_) => self.beat_us,
         };
@@ -196,7 +201,7 @@ impl Peer {
             }
             Flow::Probing if may_gather => self.flow = Flow::Gathering(ack.have),
             Flow::Probing => self.begin_mending(ack.have, ack.whole, view),
-            Flow::Gathering(_) | Flow::Asking(_) => {}
+            Flow::Gathering(_) | Flow::Asking { .. } => {}
             Flow::Streaming if !ack.whole && !filled && self.mending.is_none() => {
                 self.begin_joining(view);
             }
@@ -212,12 +217,12 @@ impl Peer {
     /// It does not know of the last time that it was told to join. Until it does, it counts for nothing: that message may still arrive,
     /// and empty it.
     fn on_ack_before_join(&mut self, view: &View<'_>) {
-        if let Flow::Asking(_) = self.flow {
+        if let Flow::Asking { .. } = self.flow {
             return self.on_unanswered(view);
         }
         let knew = match &self.flow {
             Flow::Joining(joining) => joining.begun,
-            Flow::Asking(_) => false,
+            Flow::Asking { .. } => false,
             Flow::Probing | Flow::Gathering(_) | Flow::Streaming => true,
         };
         // It knew, and has forgotten: it has started again.
@@ -255,6 +260,7 @@ impl Peer {
         (self.sent, self.confirmed, self.beat_us) = (base, base, 0);
         self.flow = Flow::Joining(Joining {
             base,
+            needed: view.serves.then_some(view.commit),
             begun: false,
             step: 0,
             cursor: 0,
@@ -268,13 +274,13 @@ impl Peer {
         match &self.flow {
             Flow::Probing => {}
             Flow::Gathering(end) => self.gather(*end, out),
-            Flow::Asking(parting) => self.ask_to_mend(*parting, view, out),
+            Flow::Asking { parting, needed } => self.ask_to_mend(*parting, *needed, view, out),
             Flow::Streaming => self.stream(view, out),
             Flow::Joining(joining) if joining.begun => self.fill(view, out),
             Flow::Joining(_) => self.ask_to_join(view, out),
         }
         let prev = match &self.flow {
-            Flow::Probing | Flow::Gathering(_) | Flow::Asking(_) => view.log.last(),
+            Flow::Probing | Flow::Gathering(_) | Flow::Asking { .. } => view.log.last(),
             Flow::Streaming | Flow::Joining(_) => self.sent,
         };
         if view.now.mono_us >= self.beat_us {
@@ -350,6 +356,7 @@ impl Peer {
                 base,
                 time_ms: view.log.time_at(base),
                 attempt,
+                needed: joining.needed,
             };
             view.post.send(out, view.epoch, self.member, body);
         }
@@ -434,7 +441,7 @@ impl Peer {
         let leap = self.leaping.as_ref().map_or(0, Leaping::bytes);
         let chunk = match &self.flow {
             Flow::Joining(joining) => joining.chunk.as_ref().map_or(0, |kept| kept.bytes.len()),
-            Flow::Probing | Flow::Gathering(_) | Flow::Asking(_) | Flow::Streaming => 0,
+            Flow::Probing | Flow::Gathering(_) | Flow::Asking { .. } | Flow::Streaming => 0,
         };
         keys + leap + chunk
     }
@@ -442,7 +449,7 @@ impl Peer {
     /// Whether it is filled anew, or mended.
     pub(crate) fn is_made_whole(&self) -> bool {
         match &self.flow {
-            Flow::Joining(_) | Flow::Asking(_) => true,
+            Flow::Joining(_) | Flow::Asking { .. } => true,
             Flow::Probing | Flow::Gathering(_) | Flow::Streaming => self.mending.is_some(),
         }
     }

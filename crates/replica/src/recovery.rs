@@ -21,9 +21,13 @@ use alloc::vec::Vec;
 use model::{Member, Now, Phase, Position, ServedSet, ShardConfig};
 
 use crate::lead::{Lead, OldSet, Stage};
+use crate::log::Log;
 use crate::peer::Peer;
 use crate::wire::{Batches, Body, Testimony};
 use crate::{Effect, Outbox, Replica, Role};
+
+/// For so many leases it is waited for a member that has what another has set aside.
+const HOLDER_LEASES: u64 = 4;
 
 /// What the testimonies say.
 enum Finding {
@@ -31,6 +35,8 @@ enum Finding {
     Open,
     /// The longest log ends here, and this member has it.
     Longest(Position, Member),
+    /// Nobody that has testified has the longest log; this member was told to give it up, and has set it aside.
+    SetAside(Member),
 }
 
 impl Replica {
@@ -142,6 +148,7 @@ impl Replica {
             (Stage::Publishing, _) => self.ask_to_publish(now, out),
             (Stage::Sealing | Stage::Bringing | Stage::Serving, Finding::Open) => {}
             (_, Finding::Longest(last, holder)) => self.reach(now, last, holder, out),
+            (_, Finding::SetAside(member)) => self.wait_for_holder(now, member, out),
         }
         self.pump(now, out);
     }
@@ -206,6 +213,27 @@ impl Replica {
             Stage::Sealing => self.resign(Some(holder), out),
             Stage::Bringing => self.publish_when_brought(now, out),
             Stage::Publishing | Stage::Serving => {}
+        }
+    }
+
+    /// Whoever was to fill the copy of this member has what it had, and may come back. If not, the copy is taken back.
+    fn wait_for_holder(&mut self, now: Now, member: Member, out: &mut Outbox) {
+        let patience_us = HOLDER_LEASES * self.settings.lease_us;
+        let me = self.post.me;
+        let Role::Leading(Lead { old: Some(old), .. }) = &mut self.role else {
+            return;
+        };
+        let until_us = *old.holder_us.get_or_insert(now.mono_us + patience_us);
+        if now.mono_us < until_us || old.takes_back {
+            return;
+        }
+        if member == me {
+            old.takes_back = true;
+            self.log = Log::new(Position::ZERO, 0);
+            (self.persisted, self.found) = (Position::ZERO, Position::ZERO);
+            out.effects.push(Effect::TakeBack);
+        } else {
+            self.resign(Some(member), out);
         }
     }
 
@@ -328,7 +356,12 @@ fn choose(old: &OldSet, me: Member) -> Finding {
     // A copy that was given up testifies to what it had, so that its absence is noticed.
     let holders = || knowing().filter(|(_, t)| t.whole && t.last == last);
     let holder = holders().min_by_key(|(member, _)| (*member != me, old.silent == Some(*member)));
-    holder.map_or(Finding::Open, |(member, _)| Finding::Longest(last, member))
+    if let Some((member, _)) = holder {
+        return Finding::Longest(last, member);
+    }
+    let keepers = knowing().filter(|(_, t)| t.kept && t.last == last);
+    let keeper = keepers.min_by_key(|(member, _)| *member != me);
+    keeper.map_or(Finding::Open, |(member, _)| Finding::SetAside(member))
 }
 
 #[cfg(test)]

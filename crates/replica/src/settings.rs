@@ -24,6 +24,8 @@ pub struct Settings {
     pub uncommitted_bytes: usize,
     /// Bytes of batches in one message, unless a single batch is longer.
     pub message_bytes: usize,
+    /// Whether the owner can set aside what a copy has, and take it back: where it has files.
+    pub sets_aside: bool,
 }
 
 impl Default for Settings {
@@ -39,6 +41,7 @@ impl Default for Settings {
             backlog_bytes: 8 << 20,
             uncommitted_bytes: 4 << 20,
             message_bytes: 256 << 10,
+            sets_aside: true,
         }
     }
 }

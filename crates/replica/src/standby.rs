@@ -185,7 +185,7 @@ impl Replica {
         from: Member,
         epoch: u32,
         (base, time_ms): (Position, u64),
-        attempt: u32,
+        (attempt, needed): (u32, Option<Position>),
         out: &mut Outbox,
     ) {
         if !self.admits(from, epoch, out) {
@@ -197,7 +197,13 @@ impl Replica {
         if attempt < vows.attempt || (attempt == vows.attempt && known) {
             return;
         }
-        self.keeper.discard(self.log.last(), attempt);
+        let keeps = self.settings.sets_aside && needed.is_none();
+        if keeps && vows.discarded.is_none() && self.persisted < self.log.last() {
+            // What is set aside is what is persisted: it is asked again.
+            return;
+        }
+        let last = self.log.last();
+        self.keeper.discard(last, attempt, needed, keeps);
         self.following.joining = None;
         self.following.mending = Mending::default();
         if !self.keeper.settled() {
@@ -327,6 +333,7 @@ impl Replica {
             last: vows.discarded.unwrap_or(self.log.last()),
             synced: vows.synced,
             whole: vows.discarded.is_none(),
+            kept: vows.kept,
         }
     }
 

@@ -3,6 +3,7 @@
 // Of the effects only some matter to these tests.
 #![allow(clippy::wildcard_enum_match_arm)]
 
+mod aside;
 mod leap;
 mod mend;
 

@@ -2,6 +2,8 @@
 //!
 //! ```text
 //!   whole ──told to join, vow saved──► discarded ──snapshot and log are complete──► whole, synced to the epoch
+//!     ▲                                 │ kept: set aside
+//!     └────needed, taken back───────────┘
 //! ```
 
 use model::Position;
@@ -19,8 +21,23 @@ pub struct Vows {
     /// The end that this copy's log had when it was given up to be filled anew. It still testifies to what may have been in it; `None` if
     /// the copy is whole.
     pub discarded: Option<Position>,
+    /// What was given up is set aside whole, until the copy is whole again: no other that counts may have had it.
+    pub kept: bool,
     /// How often it was told to join, in the promised epoch. A message that says so once more, late, is known by it.
     pub attempt: u32,
+}
+
+impl Vows {
+    /// Those of the copy once what was set aside is the copy again. Whoever was filling it is to hear that it has no part of that: it knows of no attempt.
+    #[must_use]
+    pub fn taken_back(self) -> Self {
+        Self {
+            discarded: None,
+            kept: false,
+            attempt: 0,
+            ..self
+        }
+    }
 }
 
 /// Vows, and whether they are on disk. Nobody is told anything that rests on vows which are not.
@@ -77,14 +94,26 @@ impl Keeper {
         self.set(Vows {
             synced: epoch,
             discarded: None,
+            kept: false,
             ..self.vows
         });
     }
 
-    /// What is here, up to `last`, is about to be given up.
-    pub(crate) fn discard(&mut self, last: Position, attempt: u32) {
+    /// What is here, up to `last`, is about to be given up, or set aside. WQ others have everything that is committed, up to `needed`, if that is known.
+    pub(crate) fn discard(
+        &mut self,
+        last: Position,
+        attempt: u32,
+        needed: Option<Position>,
+        keeps: bool,
+    ) {
+        let before = self.vows.discarded;
+        let discarded = before.unwrap_or(last);
+        // What was given up before is no copy to be kept, unless it was kept then.
+        let is_copy = before.is_none() || self.vows.kept;
         self.set(Vows {
-            discarded: self.vows.discarded.or(Some(last)),
+            discarded: Some(needed.map_or(discarded, |needed| needed.min(discarded))),
+            kept: keeps && is_copy,
             attempt,
             ..self.vows
         });

@@ -10,13 +10,13 @@
 //!                flags: 1 synced, 2 whole, 4 gap, 8 installed all, 16 leaps
 //!   3 Refused    promised u64
 //!   4 Seal       resigned: node u32, some u32 (0, 1), incarnation u128
-//!   5 Testimony  last u64, synced u32, flags u32 (1 whole)
+//!   5 Testimony  last u64, synced u32, flags u32 (1 whole, 2 kept)
 //!   6 Unknown    -
 //!   7 Fetch      from u64
 //!   8 Tail       prev u64, flags u64 (1 reachable), batches ...
-//!   9 Join       base u64, time_ms u64, attempt u64
+//!   9 Join       base u64, time_ms u64, needed u64, attempt u32, flags u32 (1 needed is told)
 //!  10 Chunk      at u64, attempt u32, step u32, flags u64 (1 last), the owner's bytes ...
-//!  11 Mend       parting u64, time_ms u64, need u64 (0: not known yet), attempt u64
+//!  11 Mend       parting u64, time_ms u64, need u64 (0: not known yet), needed u64, attempt u64
 //!  12 Touched    attempt u32, flags u32 (1 told), the owner's bytes ...
 //!  13 Leap       sent_us u64, base u64, commit u64, prev u64, first u64, last u64, time_ms u64, floor_ms u64, the owner's bytes ...
 //!
@@ -102,6 +102,9 @@ pub enum Body<'a> {
         base: Position,
         /// The time of that.
         time_ms: u64,
+        /// WQ others have everything that is committed, up to here. `None`: what is given up is to be kept until the copy is whole again, as perhaps
+        /// nobody but the primary has it.
+        needed: Option<Position>,
         /// Which time this is, for this standby in this epoch.
         attempt: u32,
     },
@@ -194,6 +197,8 @@ pub struct Testimony {
     pub synced: u32,
     /// Whether it still has it.
     pub whole: bool,
+    /// Whether that, which it was told to give up, is set aside and can be taken back.
+    pub kept: bool,
 }
 
 /// See [`Body::Chunk`].
@@ -220,6 +225,8 @@ pub struct Mend {
     pub time_ms: u64,
     /// Where the copy is whole again: everything that it has touched is written once more up to there. `None` until that is done.
     pub need: Option<Position>,
+    /// WQ others have everything that is committed, up to here.
+    pub needed: Position,
     /// Which attempt it is, counted with those to join.
     pub attempt: u32,
 }
@@ -389,7 +396,7 @@ impl Body<'_> {
             Self::Testimony(testimony) => {
                 to.position(testimony.last);
                 to.u32(testimony.synced);
-                to.u32(flag(testimony.whole, 1));
+                to.u32(flag(testimony.whole, 1) | flag(testimony.kept, 2));
             }
             Self::Unknown => {}
             Self::Fetch { from } => to.position(*from),
@@ -405,11 +412,14 @@ impl Body<'_> {
             Self::Join {
                 base,
                 time_ms,
+                needed,
                 attempt,
             } => {
                 to.position(*base);
                 to.u64(*time_ms);
-                to.u64(u64::from(*attempt));
+                to.position(needed.unwrap_or_default());
+                to.u32(*attempt);
+                to.u32(flag(needed.is_some(), 1));
             }
             Self::Chunk(chunk) => chunk.write(to),
             Self::Mend(mend) => mend.write(to),
@@ -434,11 +444,7 @@ impl<'a> Body<'a> {
             4 => Self::Seal {
                 resigned: from.resigned()?,
             },
-            5 => Self::Testimony(Testimony {
-                last: from.position()?,
-                synced: from.u32()?,
-                whole: from.flags(1)? == 1,
-            }),
+            5 => Self::Testimony(Testimony::read(from)?),
             6 => Self::Unknown,
             7 => Self::Fetch {
                 from: from.position()?,
@@ -448,11 +454,20 @@ impl<'a> Body<'a> {
                 reachable: from.truth()?,
                 batches: Batches::checked(from.rest())?,
             },
-            9 => Self::Join {
-                base: from.position()?,
-                time_ms: from.u64()?,
-                attempt: u32::try_from(from.u64()?).ok()?,
-            },
+            9 => {
+                let (base, time_ms) = (from.position()?, from.u64()?);
+                let (needed, attempt) = (from.position()?, from.u32()?);
+                let is_told = from.flags(1)? == 1;
+                if !is_told && needed != Position::ZERO {
+                    return None;
+                }
+                Self::Join {
+                    base,
+                    time_ms,
+                    needed: is_told.then_some(needed),
+                    attempt,
+                }
+            }
             10 => Self::Chunk(Chunk {
                 at: from.position()?,
                 attempt: from.u32()?,
@@ -546,11 +561,26 @@ impl Chunk<'_> {
     }
 }
 
+impl Testimony {
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let (last, synced, flags) = (from.position()?, from.u32()?, from.flags(3)?);
+        let (whole, kept) = (flags & 1 != 0, flags & 2 != 0);
+        // What a copy has, it has not given up.
+        (!(whole && kept)).then_some(Self {
+            last,
+            synced,
+            whole,
+            kept,
+        })
+    }
+}
+
 impl Mend {
     fn write(&self, to: &mut Writer) {
         to.position(self.parting);
         to.u64(self.time_ms);
         to.position(self.need.unwrap_or_default());
+        to.position(self.needed);
         to.u64(u64::from(self.attempt));
     }
 
@@ -559,6 +589,7 @@ impl Mend {
             parting: from.position()?,
             time_ms: from.u64()?,
             need: Some(from.position()?).filter(|need| *need > Position::ZERO),
+            needed: from.position()?,
             attempt: u32::try_from(from.u64()?).ok()?,
         };
         let follows = mend.need.is_none_or(|need| need > mend.parting);

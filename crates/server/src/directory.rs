@@ -232,6 +232,14 @@ impl Folders {
         Ok(())
     }
 
+    /// The note of a copy.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn note(&self, copy: CopyId) -> io::Result<NoteFile> {
+        read_note(&self.folder(copy).join(NOTE))
+    }
+
     /// All copies that have a folder, with their notes. The newest first.
     ///
     /// # Errors
@@ -257,7 +265,7 @@ impl Folders {
                 warn!(name = %name.display(), "not the folder of a copy; it is left alone");
                 continue;
             };
-            found.push((copy, read_note(&self.folder(copy).join(NOTE))?));
+            found.push((copy, self.note(copy)?));
         }
         found.sort_unstable_by_key(|(copy, _)| std::cmp::Reverse(*copy));
         Ok(found)

@@ -25,10 +25,10 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use node::{CopyId, DiskTask, FileTask, Input};
+use node::{CopyId, DiskTask, FileTask, Input, RestoredCopy};
 use rustix::fs::FallocateFlags;
 use rustix::io::Errno;
-use store::{DiskError, DiskEvent, DiskOp, SegmentId};
+use store::{DiskError, DiskEvent, DiskOp, SegmentId, StoreConfig, Tuning};
 use tracing::{error, info, warn};
 
 use crate::clock::Clock;
@@ -36,6 +36,7 @@ use crate::directory::{
     FileList, Folders, delete, disown, quarantine, segment_path, sync_directory,
 };
 use crate::message::{Mailbox, Message};
+use crate::restore::restore_set_aside;
 
 use self::tending::Tending;
 
@@ -54,6 +55,8 @@ pub enum Done {
         /// Which.
         ticket: u64,
     },
+    /// What a copy had set aside is read; `None` if it cannot be.
+    Restored(Option<Box<RestoredCopy>>),
     /// A folder is removed, or what was left of it will be at the next start.
     Removed,
 }
@@ -71,6 +74,7 @@ pub struct SegmentDone {
 enum Job {
     Segment(SegmentJob),
     Folder(FileTask),
+    Restore(CopyId),
 }
 
 impl Job {
@@ -78,6 +82,7 @@ impl Job {
         match self {
             Self::Segment(job) => op_name(job.task.op),
             Self::Folder(FileTask::Keep { .. }) => "keep a note",
+            Self::Restore(_) => "begin to read what was set aside",
             Self::Folder(FileTask::Remove { .. }) => "remove a folder",
         }
     }
@@ -160,13 +165,15 @@ pub struct Disk {
 }
 
 impl Disk {
-    /// A disk whose files lie in `folders`, each created with `segment_bytes` of space, and whose events go to `mailbox`.
+    /// A disk whose files lie in `folders`, each created with `segment_bytes` of space, and whose events go to `mailbox`. `copies` says how the stores of
+    /// copies are made, for a member of a cluster.
     ///
     /// # Errors
     /// The thread cannot be started.
     pub fn start(
         folders: Folders,
         segment_bytes: usize,
+        copies: Option<(StoreConfig, Tuning)>,
         mailbox: Mailbox,
         clock: Clock,
     ) -> io::Result<Self> {
@@ -176,6 +183,7 @@ impl Disk {
             tending: Tending::new(folders.clone()),
             lists: BTreeMap::new(),
             segment_bytes,
+            copies,
             mailbox,
             clock,
         };
@@ -255,6 +263,12 @@ impl Disk {
         self.ask(Job::Folder(task));
     }
 
+    /// Has what a copy had set aside read, beside everything else. [`Disk::done`] gives it.
+    pub fn restore(&mut self, copy: CopyId) {
+        self.files.retain(|(of, _), _| *of != copy);
+        self.ask(Job::Restore(copy));
+    }
+
     fn ask(&mut self, job: Job) {
         if let Some(jobs) = &self.jobs {
             self.underway += 1;
@@ -272,6 +286,7 @@ impl Disk {
                 event: self.segment_done(done, took),
             }),
             Done::Kept { copy, ticket } => Some(Input::Kept { copy, ticket }),
+            Done::Restored(found) => found.map(Input::Restored),
             Done::Removed => None,
         }
     }
@@ -371,6 +386,8 @@ struct Worker {
     /// Of the copies that have needed one so far.
     lists: BTreeMap<CopyId, FileList>,
     segment_bytes: usize,
+    /// How the stores of copies are made; `None` where there are no copies.
+    copies: Option<(StoreConfig, Tuning)>,
     mailbox: Mailbox,
     clock: Clock,
 }
@@ -385,6 +402,10 @@ impl Worker {
             );
             let done = match job {
                 Some(Job::Segment(job)) => vec![Done::Segment(self.segment(job))],
+                Some(Job::Restore(copy)) => {
+                    self.lists.remove(&copy);
+                    self.begin_restoring(copy)
+                }
                 Some(Job::Folder(task)) => {
                     if let FileTask::Remove { copy } = &task {
                         self.lists.remove(copy);
@@ -406,6 +427,38 @@ impl Worker {
                 if !self.mailbox.send(Message::Disk(done, took)) {
                     return;
                 }
+            }
+        }
+    }
+
+    /// Reads what a copy had set aside, beside what else is to be done: all that was asked of its files is.
+    fn begin_restoring(&self, copy: CopyId) -> Vec<Done> {
+        let (folders, copies) = (self.folders.clone(), self.copies);
+        let (mailbox, clock) = (self.mailbox.clone(), self.clock);
+        let read = move || {
+            let began = clock.elapsed();
+            let found = copies.map(|terms| restore_set_aside(terms, &folders, copy, clock));
+            let found = match found {
+                Some(Ok(found)) => Some(Box::new(found)),
+                Some(Err(error)) => {
+                    error!(%error, copy = copy.0, "what a copy had set aside cannot be taken back");
+                    None
+                }
+                None => None,
+            };
+            mailbox.send(Message::Disk(
+                Done::Restored(found),
+                clock.elapsed() - began,
+            ));
+        };
+        let begun = std::thread::Builder::new()
+            .name("tenure-restore".into())
+            .spawn(read);
+        match begun {
+            Ok(_) => Vec::new(),
+            Err(error) => {
+                error!(%error, copy = copy.0, "what a copy had set aside cannot be taken back");
+                vec![Done::Restored(None)]
             }
         }
     }

@@ -214,15 +214,10 @@ fn who_and_what(
 }
 
 /// How the stores of copies are made.
-fn terms_of_stores(config: &Config, directory: Option<&Directory>) -> (StoreConfig, Tuning) {
+#[must_use]
+pub fn terms_of_stores(config: &Config, directory: Option<&Directory>) -> (StoreConfig, Tuning) {
     let terms = membership(config, directory, NOBODY, 0);
     (terms.store(), terms.tuning())
-}
-
-/// Bytes of a segment of a copy.
-#[must_use]
-pub fn segment_bytes(config: &Config, directory: &Directory) -> usize {
-    terms_of_stores(config, Some(directory)).1.segment_bytes
 }
 
 /// Stands for a member where it does not matter who it is.

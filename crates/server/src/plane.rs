@@ -55,6 +55,8 @@ pub struct PlaneStats {
     pub mended: u64,
     /// Times that a copy was told in one batch what it had missed, from the primary's log.
     pub leapt: u64,
+    /// Copies on this node that took back what they had set aside.
+    pub taken_back: u64,
     /// Questions that the metadata store's side had no room for.
     pub dropped_asks: u64,
 }
@@ -134,6 +136,7 @@ impl Plane {
             How::Filled => self.stats.filled += 1,
             How::Mended => self.stats.mended += 1,
             How::Leapt => self.stats.leapt += 1,
+            How::TakenBack => self.stats.taken_back += 1,
         }
     }
 

@@ -1,4 +1,4 @@
-//! Reading the data directory at a start.
+//! Reading the data directory at a start, and what a copy has set aside.
 //!
 //! Threads read files and check every byte of them, which is most of the work; the node's thread takes what they
 //! found into the store, one segment at a time. Newest files come first, so that what is dead by now is known to be
@@ -42,15 +42,25 @@ struct Job {
 /// # Errors
 /// A file cannot be read, or there is no memory. Damage is not an error: it is in the report.
 pub fn restore(
+    restore: Restore,
+    segments: &Path,
+    threads: usize,
+    clock: Clock,
+) -> io::Result<(Store, RestoreReport)> {
+    read_all(restore, segments, threads, Progress::bar, clock)
+}
+
+fn read_all(
     mut restore: Restore,
     segments: &Path,
     threads: usize,
+    progress: fn(u64, Clock) -> Progress,
     clock: Clock,
 ) -> io::Result<(Store, RestoreReport)> {
     let files = segment_files(segments)?;
     let there: Vec<SegmentId> = files.iter().map(|file| file.id).collect();
     let began = clock.elapsed();
-    let mut progress = Progress::new(files.len() as u64, clock);
+    let mut progress = progress(files.len() as u64, clock);
     if !files.is_empty() {
         info!(files = files.len(), threads, "restoring");
     }
@@ -123,7 +133,7 @@ pub struct Found {
 /// # Errors
 /// A file cannot be read, or there is no memory.
 pub fn restore_copies(
-    (config, tuning): (StoreConfig, Tuning),
+    terms: (StoreConfig, Tuning),
     folders: &Folders,
     threads: usize,
     clock: Clock,
@@ -145,23 +155,58 @@ pub fn restore_copies(
                 continue;
             }
         };
-        let begun = Restore::new(config, tuning, Box::new(MappedPages));
-        let (store, report) = restore(begun, &folders.segments(copy), threads, clock)?;
-        let (is_whole, damaged) = (report.is_whole(), !report.is_beginning());
-        match (is_whole, damaged) {
-            (_, true) => error!(copy = copy.0, "a copy has lost something"),
-            (false, false) => info!(copy = copy.0, "a copy has lost the end of its log"),
-            (true, false) => {}
-        }
-        let copy = RestoredCopy {
-            copy,
-            note,
-            store,
-            damaged,
-        };
-        found.copies.push((copy, is_whole));
+        let segments = folders.segments(copy);
+        let read = read_all(begin(terms), &segments, threads, Progress::bar, clock)?;
+        found.copies.push(as_copy(copy, note, read));
     }
     Ok(found)
+}
+
+fn begin((config, tuning): (StoreConfig, Tuning)) -> Restore {
+    Restore::new(config, tuning, Box::new(MappedPages))
+}
+
+/// A copy, and whether it has all that was written.
+fn as_copy(
+    copy: CopyId,
+    note: Vec<u8>,
+    (store, report): (Store, RestoreReport),
+) -> (RestoredCopy, bool) {
+    let (is_whole, damaged) = (report.is_whole(), !report.is_beginning());
+    match (is_whole, damaged) {
+        (_, true) => error!(copy = copy.0, "a copy has lost something"),
+        (false, false) => info!(copy = copy.0, "a copy has lost the end of its log"),
+        (true, false) => {}
+    }
+    let copy = RestoredCopy {
+        copy,
+        note,
+        store,
+        damaged,
+    };
+    (copy, is_whole)
+}
+
+/// What a copy has set aside, while the server runs.
+///
+/// # Errors
+/// A file cannot be read, there is no memory, or something of it is lost.
+pub fn restore_set_aside(
+    terms: (StoreConfig, Tuning),
+    folders: &Folders,
+    copy: CopyId,
+    clock: Clock,
+) -> io::Result<RestoredCopy> {
+    let NoteFile::Says(note) = folders.note(copy)? else {
+        return Err(io::Error::other("its note cannot be understood"));
+    };
+    info!(copy = copy.0, "what a copy had set aside is taken back");
+    let segments = folders.segments(copy);
+    let read = read_all(begin(terms), &segments, 1, Progress::lines, clock)?;
+    match as_copy(copy, note, read) {
+        (copy, true) => Ok(copy),
+        (_, false) => Err(io::Error::other("it is not all there any more")),
+    }
 }
 
 /// Keeps the threads busy, and takes in what they found.
@@ -291,7 +336,17 @@ struct Progress {
 }
 
 impl Progress {
-    fn new(files: u64, clock: Clock) -> Self {
+    fn lines(files: u64, clock: Clock) -> Self {
+        let bar = ProgressBar::hidden();
+        bar.set_length(files);
+        Self {
+            bar,
+            clock,
+            told: clock.elapsed(),
+        }
+    }
+
+    fn bar(files: u64, clock: Clock) -> Self {
         let bar = ProgressBar::new(files);
         let style =
             ProgressStyle::with_template("restoring [{bar:40}] {pos}/{len} segments, {eta} left")

@@ -142,13 +142,10 @@ fn start_disk(
     let Some(directory) = directory else {
         return Ok(Disk::nowhere());
     };
-    let segment_bytes = if is_member {
-        membership::segment_bytes(config, directory)
-    } else {
-        SEGMENT_BYTES
-    };
+    let copies = is_member.then(|| membership::terms_of_stores(config, Some(directory)));
+    let segment_bytes = copies.map_or(SEGMENT_BYTES, |(_, tuning)| tuning.segment_bytes);
     let folders = Folders::of(directory);
-    Disk::start(folders, segment_bytes, mailbox.clone(), clock)
+    Disk::start(folders, segment_bytes, copies, mailbox.clone(), clock)
         .map_err(|error| system("start the disk thread", &error))
 }
 

@@ -419,6 +419,9 @@ impl Shell {
         for task in std::mem::take(&mut self.outbox.files) {
             self.disk.tend_folder(task);
         }
+        for copy in std::mem::take(&mut self.outbox.restore) {
+            self.disk.restore(copy);
+        }
         let tasks = std::mem::take(&mut self.outbox.disk);
         let asked = !tasks.is_empty();
         for task in tasks {

@@ -19,6 +19,12 @@ impl World {
         if self.time_us < self.plot_until_us {
             return self.plan_in(self.plot_until_us - self.time_us, Event::Fault);
         }
+        let sets_aside = self.plan.settings.sets_aside;
+        if sets_aside && self.chance.losses.chance(500) {
+            let shard = self.chance.losses.index(self.ledgers.len());
+            self.orphan(shard);
+            return self.plan_in(1, Event::Fault);
+        }
         let fault = *self.chance.faults.pick(&self.plan.faults);
         let node = self.chance.faults.index(self.nodes.len());
         let shard = self.chance.faults.index(self.ledgers.len());
@@ -116,7 +122,7 @@ impl World {
     }
 
     /// The node begins a new life, if its old one can be done without.
-    fn lose_everything(&mut self, node: usize, long_us: u64) {
+    pub(crate) fn lose_everything(&mut self, node: usize, long_us: u64) {
         if !self.nodes[node].up || !self.may_forget(node) {
             return;
         }
@@ -168,9 +174,10 @@ impl World {
             .members()
             .iter()
             .filter(|m| self.is_intact(m, &counted));
+        let sets_aside = self.plan.settings.sets_aside;
         intact.len() >= set.read_quorum()
             && there.count() >= next.read_quorum()
-            && holders.count() >= 1
+            && (sets_aside || holders.count() >= 1)
     }
 
     fn is_intact(&self, member: &Member, counted: impl Fn(&Member) -> bool) -> bool {

@@ -39,7 +39,8 @@ impl World {
 
     /// The batches behind `from`, where the log still has them all, as far as it knows.
     fn missed_behind(&mut self, node: usize, shard: usize, from: Position) -> Option<Vec<Missed>> {
-        let is_there = !self.chance.disk.chance(2_500);
+        let is_cleaned = self.time_us < self.leapless_until_us;
+        let is_there = !self.chance.disk.chance(2_500) && !is_cleaned;
         let copy = self.nodes[node].copies.get(&shard).filter(|_| is_there)?;
         let line = self.ledgers[shard].placed_up_to(copy.replica.last());
         let index = line.iter().position(|(at, _)| *at == from)?;

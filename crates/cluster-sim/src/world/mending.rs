@@ -158,6 +158,7 @@ impl World {
             How::Filled => {}
             How::Mended => self.note_rare(Rare::Mended),
             How::Leapt => self.note_rare(Rare::Leapt),
+            How::TakenBack => self.note_rare(Rare::TakenBack),
         }
     }
 }

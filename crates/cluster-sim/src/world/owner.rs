@@ -1,7 +1,9 @@
 //! What the owner of a copy does: it does as it is told, and says what it has done. In production this is `shard` and its node.
 
-use model::{Position, ShardConfig, ShardId};
-use replica::{Batch, Effect, Input, Outbox, Refusal, Replica, Restored, Standing, Ticket, Want};
+use model::{Member, Now, Position, ShardConfig, ShardId};
+use replica::{
+    Batch, Effect, How, Input, Outbox, Refusal, Replica, Restored, Settings, Standing, Ticket, Want,
+};
 
 use crate::history::{Ask, Told};
 use crate::ledger::Placed;
@@ -119,6 +121,7 @@ impl World {
                 bytes,
                 ..
             } => self.on_leap(node, shard, (time_ms, floor_ms), &bytes, done),
+            Effect::TakeBack => self.begin_taking_back(node, shard, done),
             Effect::Whole(how) => self.count_whole(node, shard, how),
             Effect::Read(want) => {
                 let process = self.nodes[node].process;
@@ -234,6 +237,10 @@ impl World {
         done: &mut Vec<Done>,
     ) {
         self.note_rare(Rare::Reset);
+        if self.nodes[node].copies[&shard].replica.vows().kept {
+            self.note_rare(Rare::SetAside);
+            self.bereave(node, shard);
+        }
         let Some(copy) = self.nodes[node].copies.get_mut(&shard) else {
             return;
         };
@@ -416,22 +423,59 @@ impl World {
         let (time_us, settings) = (self.time_us, self.plan.settings);
         let n = &mut self.nodes[node];
         let now = n.now(time_us);
+        let mut taken_back = false;
         for (shard, copy) in &mut n.copies {
             // Now and then something stands behind a hole.
             let behind = u64::from(self.chance.disk.chance(1_000)) * 3;
-            let image = core::mem::take(&mut copy.image);
-            let found = Restored {
-                vows: image.vows,
-                last: image.last,
-                found: image.last.plus(behind),
-                time_ms: image.time_ms,
-            };
-            let id = ShardId(*shard as u16);
-            let replica = Replica::restored(id, n.member, found, now, settings);
+            let mut image = core::mem::take(&mut copy.image);
+            if image.vows.kept {
+                let vows = image.vows;
+                image = image.taken_back(vows);
+                taken_back = true;
+            }
             let is_mending = copy.is_mending;
-            *copy = Copy::new(replica, image);
+            let id = ShardId(*shard as u16);
+            *copy = restored((id, n.member), image, behind, now, settings);
             copy.is_mending = is_mending;
         }
+        if taken_back {
+            self.note_rare(Rare::TakenBackAtStart);
+        }
+    }
+
+    /// What was filled in goes at once; what was set aside is there after a while.
+    fn begin_taking_back(&mut self, node: usize, shard: usize, done: &mut Vec<Done>) {
+        self.on_reset(node, shard, Position::ZERO, 0, done);
+        let process = self.nodes[node].process;
+        let late = self.chance.disk.extreme(100, 2_000_000);
+        self.plan_in(
+            late,
+            Event::TakenBack {
+                node,
+                process,
+                shard,
+            },
+        );
+    }
+
+    /// As if the process had started again, for this copy.
+    pub(crate) fn on_taken_back(&mut self, node: usize, shard: usize) {
+        let (time_us, settings) = (self.time_us, self.plan.settings);
+        let n = &mut self.nodes[node];
+        let now = n.now(time_us);
+        let Some(copy) = n.copies.get_mut(&shard) else {
+            return;
+        };
+        let vows = copy.replica.vows();
+        if !vows.kept {
+            return;
+        }
+        let image = core::mem::take(&mut copy.image).taken_back(vows);
+        *copy = restored((ShardId(shard as u16), n.member), image, 0, now, settings);
+        let config = n.known[&shard];
+        self.count_whole(node, shard, How::TakenBack);
+        self.input(node, shard, Input::Config(config));
+        self.input(node, shard, Input::Tick);
     }
 
     /// A client's request.
@@ -633,4 +677,21 @@ fn done_by(write: &Write) -> Option<Done> {
         }),
         Write::Reset(..) | Write::Mend(..) => None,
     }
+}
+
+/// A copy of a node that has started again.
+fn restored(
+    (shard, me): (ShardId, Member),
+    image: Image,
+    behind: u64,
+    now: Now,
+    settings: Settings,
+) -> Copy {
+    let found = Restored {
+        vows: image.vows,
+        last: image.last,
+        found: image.last.plus(behind),
+        time_ms: image.time_ms,
+    };
+    Copy::new(Replica::restored(shard, me, found, now, settings), image)
 }

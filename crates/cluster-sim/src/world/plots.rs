@@ -17,6 +17,8 @@ pub(crate) enum Step {
     Crash { node: usize, long_us: u64 },
     /// A process is to die with its next vow.
     Doom { node: usize },
+    /// A node loses all that it had.
+    Bereave { node: usize, long_us: u64 },
     /// The coordinator makes a node primary, if that is a member.
     Enthrone { shard: usize, node: usize },
 }
@@ -31,6 +33,7 @@ impl World {
             Step::Cut { a, b } => self.network.cut_both(a, b),
             Step::Crash { node, long_us } => self.crash(node, long_us),
             Step::Doom { node } => self.doom(node),
+            Step::Bereave { node, long_us } => self.lose_everything(node, long_us),
             Step::Enthrone { shard, node } => self.enthrone(shard, node),
         }
     }
@@ -134,6 +137,50 @@ impl World {
             (self.nodes[node].doomed, self.nodes[node].disk_factor) = (true, 200);
             self.plan_in(500_000, Event::Mend(Mend::Disk(node)));
         }
+    }
+
+    /// A copy has been set aside. Whoever had that done perhaps loses everything, while it is the only one that has what was set aside.
+    pub(crate) fn bereave(&mut self, node: usize, shard: usize) {
+        if self.healed_us.is_some() || !self.chance.losses.chance(5_000) {
+            return;
+        }
+        let leader = self.nodes[node].known[&shard].primary().node.0 as usize;
+        let in_us = self.chance.losses.extreme(0, 100_000);
+        let long_us = self.chance.losses.extreme(1_000, 2_000_000);
+        let step = Step::Bereave {
+            node: leader,
+            long_us,
+        };
+        self.plan_in(in_us, Event::Plot(step));
+    }
+
+    /// A standby is heard by nobody, so that it lacks what another has; that one and the primary start again, at different ends of their log, which cannot
+    /// say what one lacks: nobody but the primary has all of it then, and the other copy is to be filled from there.
+    pub(crate) fn orphan(&mut self, shard: usize) {
+        let record = self.believed(shard);
+        let primary = record.primary().node.0 as usize;
+        let members = record.copies().members().iter();
+        let mut standbys: Vec<usize> = members.map(|m| m.node.0 as usize).collect();
+        standbys.retain(|n| *n != primary);
+        if record.phase() != Phase::Serving || standbys.len() < 2 {
+            return;
+        }
+        let losses = &mut self.chance.losses;
+        let deaf = standbys.swap_remove(losses.index(standbys.len()));
+        let behind_us = losses.extreme(1_000, 300_000);
+        let over_us = behind_us + losses.between(1, 3) * 1_000_000;
+        for other in (0..=self.nodes.len()).filter(|other| *other != deaf) {
+            let (a, b) = (deaf, other);
+            self.plan_in(0, Event::Plot(Step::Cut { a, b }));
+        }
+        let mut in_us = behind_us;
+        for node in standbys.into_iter().chain([primary]) {
+            let long_us = self.chance.losses.extreme(1_000, 50_000);
+            self.plan_in(in_us, Event::Plot(Step::Crash { node, long_us }));
+            in_us += self.chance.losses.extreme(100, 20_000);
+        }
+        self.leapless_until_us = self.time_us + over_us;
+        self.plan_in(over_us, Event::Mend(Mend::Links));
     }
 
     /// A vow is to be saved: what rests on it must not have been said when the process dies.

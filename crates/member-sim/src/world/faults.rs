@@ -228,6 +228,16 @@ impl World {
         }
     }
 
+    /// A process is killed, and its disk is lost, if what that takes is with enough others.
+    pub(super) fn lose_disk(&mut self, node: u32, for_us: u64) {
+        if self.plan.files.is_some() && self.hosts[node as usize].is_up() && self.may_lose(node) {
+            self.crash(node, Crash::Process);
+            self.counts.note(Rare::DiskLost);
+            self.hosts[node as usize].lose_disk();
+            self.after(for_us, Event::Heal(Heal::Start(node)));
+        }
+    }
+
     pub(super) fn pause(&mut self, node: u32, for_us: u64) {
         self.counts.note(Rare::Paused);
         self.pause_quietly(node, for_us);

@@ -179,7 +179,7 @@ impl World {
             Kind::Replica => {
                 self.trace
                     .line(|| format!("node {} to {number}: {}", from.node.0, told(bytes)));
-                self.count_mending(number, bytes);
+                self.count_told(number, bytes);
                 self.give(number, Input::Peer { bytes });
                 self.turn_soon(number);
             }
@@ -190,11 +190,14 @@ impl World {
         }
     }
 
-    /// A copy is asked what it has touched, and has not all of that in its backlog any more.
-    fn count_mending(&mut self, number: u32, bytes: &[u8]) {
+    /// A copy is told to set aside what it has; or asked what it has touched, and has not all of that in its backlog any more.
+    fn count_told(&mut self, number: u32, bytes: &[u8]) {
         let Some(message) = wire::decode(bytes) else {
             return;
         };
+        if let Body::Join { needed: None, .. } = message.body {
+            self.bereave(message.from.node.0);
+        }
         let Body::Mend(mend) = message.body else {
             return;
         };
@@ -325,6 +328,9 @@ impl World {
         for task in std::mem::take(&mut process.outbox.files) {
             host.storage.tend_folder(task, now_us);
         }
+        for copy in std::mem::take(&mut process.outbox.restore) {
+            host.storage.read(copy, now_us);
+        }
         for task in std::mem::take(&mut process.outbox.disk) {
             host.storage
                 .perform(task, process.node.segment_bytes(&task), now_us);
@@ -335,7 +341,7 @@ impl World {
 
     /// What the disk has done by now.
     fn take_done(&mut self, number: u32) {
-        while let Some(done) = self.hosts[number as usize].storage.next_done(self.now_us) {
+        while let Some(done) = self.hosts[number as usize].next_done(self.now_us) {
             self.give(number, done);
         }
     }
@@ -397,6 +403,7 @@ impl World {
                 How::Filled => Rare::Filled,
                 How::Mended => Rare::Mended,
                 How::Leapt => Rare::Leapt,
+                How::TakenBack => Rare::TakenBack,
             });
         }
     }

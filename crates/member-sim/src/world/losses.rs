@@ -11,7 +11,7 @@ impl World {
         shards.all(|shard| self.is_recoverable(*shard, node))
     }
 
-    /// Whether RQ members of the set that served last are what they were, and one of them has everything.
+    /// Whether RQ members of the set that served last are what they were; where nothing can be set aside, one of them that runs must have everything.
     fn is_recoverable(&self, shard: ShardId, without: u32) -> bool {
         let config = &self.service.map().shards()[&shard].config;
         let (epoch, set) = match config.phase() {
@@ -20,8 +20,9 @@ impl World {
             Phase::Recovering { from: None } => return false,
         };
         let is_enough = |set: &CopySet| self.intact(set, without).count() >= set.read_quorum();
+        let is_held = || self.plan.files.is_some() || self.is_held(shard, epoch, &set, without);
         // The set that is being brought may be said to serve at any moment.
-        is_enough(&set) && is_enough(config.copies()) && self.is_held(shard, epoch, &set, without)
+        is_enough(&set) && is_enough(config.copies()) && is_held()
     }
 
     fn intact(&self, set: &CopySet, without: u32) -> impl Iterator<Item = Member> {

@@ -22,6 +22,8 @@ pub(super) enum Step {
     Kill { node: u32, for_us: u64 },
     /// The same, or its machine loses its power, if it goes on with what it has.
     End { node: u32, how: Crash, for_us: u64 },
+    /// A process is killed, and loses its disk.
+    LoseDisk { node: u32, for_us: u64 },
     /// A node is cut off from everybody.
     CutOff { node: u32, for_us: u64 },
     /// What the whole run is about.
@@ -55,6 +57,7 @@ impl World {
                     self.kill(node, how, for_us);
                 }
             }
+            Step::LoseDisk { node, for_us } => self.lose_disk(node, for_us),
             Step::CutOff { node, for_us } => {
                 self.links.network.cut_from_store(node);
                 self.isolate(node, for_us);
@@ -221,6 +224,20 @@ impl World {
             });
             config.phase() == Phase::Serving && is_left
         })
+    }
+
+    /// A copy is told to set aside what it has: whoever told it so perhaps loses everything, while it is the only one that has what was set aside.
+    pub(super) fn bereave(&mut self, leader: u32) {
+        self.counts.note(Rare::SetAside);
+        if self.losses.chance(2_000) {
+            let in_us = self.losses.extreme(0, 200_000);
+            let for_us = self.losses.extreme(1_000, 3_000_000);
+            let step = Step::LoseDisk {
+                node: leader,
+                for_us,
+            };
+            self.after(in_us, Event::Plot(step));
+        }
     }
 
     /// A node to lose its power: rather one where a folder that was removed may be back.

@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 use cluster::message::Resigned;
 use model::{ConnectionId, Member, Now, Position, ShardId};
 use replica::wire::{self, Body, Message};
-use replica::{Effect, Gathered, Input, Outbox, Ticket, Vows, Want};
+use replica::{Effect, Gathered, How, Input, Outbox, Ticket, Vows, Want};
 use shard::{Attempt, News};
 use store::{Leap, SyncMode, Told};
 
-use super::{Cluster, CopyId};
+use super::{Cluster, Copy, CopyId, RestoredCopy};
 use crate::Node;
 use crate::stream::State;
 
@@ -231,6 +231,7 @@ impl Node {
                 floor_ms,
                 bytes,
             } => data.on_leap(Leap { first, last, bytes }, time_ms, floor_ms),
+            Effect::TakeBack => self.begin_taking_back(now, place),
             Effect::Whole(how) => cluster.out.whole.push((shard, how)),
             Effect::Read(want) => next.push_back(Next::Read(want)),
             Effect::Publish(config) => cluster.out.recovered.push((shard, config.epoch())),
@@ -281,14 +282,63 @@ impl Node {
             return;
         };
         let id = cluster.new_copy();
-        let old = core::mem::replace(&mut cluster.copies[place].id, id);
-        cluster.copies[place].saving.clear();
+        let copy = &mut cluster.copies[place];
+        let old = core::mem::replace(&mut copy.id, id);
+        copy.saving.clear();
         let vows = cluster.shards[place].shard.replica().vows();
+        let is_set_aside = vows.kept && copy.aside.is_none();
+        if is_set_aside {
+            copy.aside = Some(old);
+        }
         cluster.keep_note(id, cluster.note(place, vows));
-        cluster.remove_folder(old);
+        if !is_set_aside {
+            cluster.remove_folder(old);
+        }
         let store = cluster.new_store();
         cluster.shards[place].shard.on_reset(store, base, time_ms);
         self.close_gated(old, Position::ZERO);
+    }
+
+    /// Nobody else has what was set aside: it is read again, and what was filled in since makes room for it.
+    fn begin_taking_back(&mut self, now: Now, place: usize) {
+        self.empty(now, place, (Position::ZERO, 0));
+        if let Some(cluster) = &mut self.cluster
+            && let Some(copy) = cluster.copies[place].aside
+        {
+            cluster.out.restore.push(copy);
+        }
+    }
+
+    /// What was set aside is read. It becomes the copy, as if the node had started again; unless it is not needed any more.
+    pub(crate) fn take_back(&mut self, now: Now, mut found: RestoredCopy) {
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        let is_its = |copy: &Copy| copy.aside == Some(found.copy);
+        let Some(place) = cluster.copies.iter().position(is_its) else {
+            return;
+        };
+        let vows = cluster.shards[place].shard.replica().vows();
+        let note = cluster.note(place, vows);
+        if !cluster.stands_for(&found, &note) {
+            return;
+        }
+        self.step_down(now, place);
+        let Some(cluster) = &mut self.cluster else {
+            return;
+        };
+        let shard = ShardId(cluster.shards[place].number);
+        cluster.shards.remove(place);
+        let old = cluster.copies.remove(place).id;
+        cluster.take_back_note(&mut found, vows);
+        cluster.remove_folder(old);
+        cluster.take_restored(found, now);
+        cluster.out.whole.push((shard, How::TakenBack));
+        let record = cluster.map.shards().get(&shard).copied();
+        self.close_gated(old, Position::ZERO);
+        if let Some(record) = record {
+            self.tell(now, shard, record.config);
+        }
     }
 
     /// The copy goes on behind the parting. What it had said to nobody yet, nobody will hear.
@@ -331,6 +381,10 @@ impl Cluster {
             Some(kept) => self.copies[place].saving.push_back((kept, ticket)),
             // Memory is all that this copy claims to have.
             None => next.push_back(Next::Saved(ticket)),
+        }
+        // The note is kept before the folder goes.
+        if let Some(aside) = self.copies[place].aside.take_if(|_| !vows.kept) {
+            self.remove_folder(aside);
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;
+use alloc::vec::Vec;
 
 use cluster::format::Record as _;
 use cluster::map::ClusterMap;
@@ -53,7 +54,7 @@ impl Node {
     }
 
     /// A shard's configuration, as the metadata store has it or had it.
-    fn tell(&mut self, now: Now, shard: ShardId, config: ShardConfig) {
+    pub(super) fn tell(&mut self, now: Now, shard: ShardId, config: ShardConfig) {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
@@ -79,6 +80,12 @@ impl Node {
         }
         copy.config = Some(config);
         self.perform(now, shard, replica::Input::Config(config));
+    }
+}
+
+impl RestoredCopy {
+    fn note(&self) -> Option<Note> {
+        Note::decode(&self.note).ok()
     }
 }
 
@@ -144,6 +151,71 @@ impl Cluster {
         self.keep_note(id, note);
         let data = Shard::as_copy(store, replica, 0, self.shard_settings(id));
         self.insert(shard, id, data);
+    }
+
+    /// Whether it was set aside, as its note, which is this, says, and can be taken back: in this life all that it had has to be there; what another has left
+    /// need only be a beginning of that.
+    fn is_set_aside(&self, copy: &RestoredCopy, note: &Note) -> bool {
+        let is_own = note.life == self.me().incarnation;
+        let is_all_there = !copy.damaged && note.vows.discarded == Some(copy.store.newest());
+        note.is_set_aside() && (is_all_there || !is_own)
+    }
+
+    /// Whether it is what was set aside when the copy with this note began to be filled, or has been taken back since.
+    pub(super) fn stands_for(&self, copy: &RestoredCopy, filled: &Note) -> bool {
+        copy.note().is_some_and(|note| {
+            let is_whole = note.vows.discarded.is_none() || self.is_set_aside(copy, &note);
+            (note.life, note.shard) == (filled.life, filled.shard) && is_whole
+        })
+    }
+
+    /// What the data directory had; copies that were set aside stand in the place of those that were being filled for them.
+    pub(super) fn with_set_aside(&mut self, mut found: Vec<RestoredCopy>) -> Vec<RestoredCopy> {
+        let mut replaced = Vec::new();
+        for index in 0..found.len() {
+            let filled = found[index].copy;
+            self.next_copy = self.next_copy.max(filled.0 + 1);
+            let Some((note, aside)) = found[index].note().and_then(|n| Some((n, n.aside?))) else {
+                continue;
+            };
+            let stands =
+                |other: &RestoredCopy| other.copy == aside && self.stands_for(other, &note);
+            if let Some(whole) = found.iter().position(stands) {
+                self.take_back_note(&mut found[whole], note.vows);
+                replaced.push(filled);
+            } else {
+                let vows = Vows {
+                    kept: false,
+                    ..note.vows
+                };
+                let note = Note {
+                    vows,
+                    aside: None,
+                    ..note
+                };
+                found[index].note = note.bytes();
+            }
+        }
+        // Nothing was filled in its place yet.
+        for copy in &mut found {
+            if let Some(note) = copy.note() {
+                self.take_back_note(copy, note.vows);
+            }
+        }
+        found.retain(|copy| !replaced.contains(&copy.copy));
+        for filled in replaced {
+            self.remove_folder(filled);
+        }
+        found
+    }
+
+    /// If this copy is set aside, it is one like any other again, with these vows.
+    pub(super) fn take_back_note(&mut self, copy: &mut RestoredCopy, vows: Vows) {
+        if let Some(note) = copy.note().filter(|note| self.is_set_aside(copy, note)) {
+            let note = note.taken_back(vows);
+            copy.note = note.bytes();
+            self.keep_note(copy.copy, note);
+        }
     }
 
     /// A copy that the data directory had.
@@ -240,6 +312,7 @@ impl Cluster {
             saving: alloc::collections::VecDeque::new(),
             told: Told::default(),
             relic: None,
+            aside: None,
             given_up: false,
             unsynced: None,
         };
@@ -250,8 +323,10 @@ impl Cluster {
 
     /// What is to be known of a copy.
     pub(super) fn note(&self, place: usize, vows: Vows) -> Note {
+        let copy = &self.copies[place];
         Note {
-            unsynced: self.copies[place].unsynced.is_some(),
+            unsynced: copy.unsynced.is_some(),
+            aside: copy.aside.filter(|_| vows.kept),
             ..self.plain_note(ShardId(self.shards[place].number), vows)
         }
     }
@@ -264,6 +339,7 @@ impl Cluster {
             vows,
             unsynced: false,
             damaged: false,
+            aside: None,
         }
     }
 
@@ -302,7 +378,9 @@ impl Cluster {
     pub(super) fn remove(&mut self, place: usize) -> CopyId {
         self.shards.remove(place);
         let copy = self.copies.remove(place);
-        self.remove_folder(copy.id);
+        for folder in [copy.id].into_iter().chain(copy.aside) {
+            self.remove_folder(folder);
+        }
         copy.id
     }
 

@@ -1,8 +1,9 @@
 //! What a restart must know of a copy: its note, kept beside its segments.
 //!
 //! ```text
-//!  32 note  life u128, shard u16, promised u32, synced u32, flags u8, position u64, attempt u32
-//!           flags: 1 discarded, at that position; 2 made whole, and that is not synced yet; 4 damaged
+//!  32 note  life u128, shard u16, promised u32, synced u32, flags u8, position u64, attempt u32, aside u32
+//!           flags: 1 discarded, at that position; 2 made whole, and that is not synced yet; 4 damaged; 8 kept, and where another copy
+//!           is filled in its place, that one's note names it: aside
 //! ```
 //!
 //! Within the frame of [`cluster::format`].
@@ -12,6 +13,8 @@ use alloc::vec::Vec;
 use cluster::format::{Damage, Reader, Record, Writer};
 use model::{Incarnation, Position, ShardId};
 use replica::Vows;
+
+use super::CopyId;
 
 /// See the module.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +27,14 @@ pub(crate) struct Note {
     pub(crate) unsynced: bool,
     /// A restart of another life has found that something of it is lost.
     pub(crate) damaged: bool,
+    /// The copy that was set aside, where this one is filled in its place.
+    pub(crate) aside: Option<CopyId>,
 }
 
 const DISCARDED: u8 = 1;
 const UNSYNCED: u8 = 2;
 const DAMAGED: u8 = 4;
+const KEPT: u8 = 8;
 
 impl Record for Note {
     const KIND: u8 = 32;
@@ -41,9 +47,11 @@ impl Record for Note {
         out.u32(vows.synced);
         out.u8(u8::from(vows.discarded.is_some()) * DISCARDED
             + u8::from(self.unsynced) * UNSYNCED
-            + u8::from(self.damaged) * DAMAGED);
+            + u8::from(self.damaged) * DAMAGED
+            + u8::from(vows.kept) * KEPT);
         out.u64(vows.discarded.unwrap_or_default().raw());
         out.u32(vows.attempt);
+        out.u32(self.aside.map_or(0, |copy| copy.0));
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
@@ -56,9 +64,15 @@ impl Record for Note {
             promised,
             synced,
             discarded: has(DISCARDED).then_some(position),
+            kept: has(KEPT),
             attempt: from.u32()?,
         };
-        if flags > DISCARDED | UNSYNCED | DAMAGED || synced > promised {
+        let aside = Some(CopyId(from.u32()?)).filter(|copy| *copy != CopyId::ALONE);
+        let is_kept = vows.discarded.is_some() && vows.kept;
+        if flags > DISCARDED | UNSYNCED | DAMAGED | KEPT
+            || synced > promised
+            || (vows.kept || aside.is_some()) && !is_kept
+        {
             return Err(Damage::Value);
         }
         Ok(Self {
@@ -67,6 +81,7 @@ impl Record for Note {
             vows,
             unsynced: has(UNSYNCED),
             damaged: has(DAMAGED),
+            aside,
         })
     }
 }
@@ -74,6 +89,20 @@ impl Record for Note {
 impl Note {
     pub(crate) fn bytes(self) -> Vec<u8> {
         self.encode()
+    }
+
+    /// What it says once the copy that was set aside is one like any other again. The note of what was filled in its place has the latest vows.
+    pub(crate) fn taken_back(self, vows: Vows) -> Self {
+        Self {
+            vows: vows.taken_back(),
+            aside: None,
+            ..self
+        }
+    }
+
+    /// Whether it is that of a copy which was given up and is kept.
+    pub(crate) fn is_set_aside(&self) -> bool {
+        self.vows.kept && self.aside.is_none()
     }
 }
 
@@ -96,7 +125,9 @@ impl Noted {
         Some(Self {
             life: note.life,
             shard: note.shard,
-            is_whole: note.vows.discarded.is_none() && !note.unsynced && !note.damaged,
+            is_whole: (note.vows.discarded.is_none() || note.is_set_aside())
+                && !note.unsynced
+                && !note.damaged,
         })
     }
 }

@@ -274,6 +274,7 @@ impl Cluster {
         outbox.recovered.append(&mut self.out.recovered);
         outbox.whole.append(&mut self.out.whole);
         outbox.files.append(&mut self.out.files);
+        outbox.restore.append(&mut self.out.restore);
     }
 
     /// Ends all logs: see [`Node::seal`].

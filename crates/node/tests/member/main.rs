@@ -1,5 +1,6 @@
 //! Nodes that are members of a cluster, whole: clients, replicas, stores and files.
 
+mod aside;
 mod chance;
 mod chaos;
 mod history;

@@ -34,6 +34,8 @@ struct Folder {
 /// A node with what surrounds it.
 struct Host {
     node: Option<Node>,
+    /// How it was started last.
+    terms: Option<Membership>,
     member: Member,
     folders: BTreeMap<CopyId, Folder>,
     received: BTreeMap<ConnectionId, Vec<u8>>,
@@ -148,6 +150,7 @@ impl World {
             received: BTreeMap::new(),
             closed: Vec::new(),
             wanted: Vec::new(),
+            terms: None,
             starts: 0,
             segment_bytes: 0,
             skew_ms: 0,
@@ -179,6 +182,7 @@ impl World {
         let copies = copies.collect();
         let seed = [host.starts; 32];
         let settings = CommandSettings::default();
+        host.terms = Some(membership.clone());
         host.node = Some(Node::new_member(membership, copies, settings, seed, now));
         (host.received, host.closed) = (BTreeMap::new(), Vec::new());
         host.wanted.clear();
@@ -245,6 +249,11 @@ impl World {
         host.folders.clear();
         host.member.incarnation = Incarnation(host.member.incarnation.0 + 1_000);
         self.start(number);
+    }
+
+    /// How many copies have a folder in its data directory.
+    pub fn folders(&self, number: usize) -> usize {
+        self.hosts[number].folders.len()
     }
 
     pub fn cut(&mut self, a: usize, b: usize) {
@@ -357,12 +366,18 @@ impl World {
             return outbox;
         };
         node.handle(now, input, &mut outbox);
-        while !outbox.disk.is_empty() || !outbox.files.is_empty() {
+        let is_done = |outbox: &Outbox| {
+            outbox.disk.is_empty() && outbox.files.is_empty() && outbox.restore.is_empty()
+        };
+        while !is_done(&outbox) {
             for task in std::mem::take(&mut outbox.files) {
                 host.keep(task, now, &mut outbox);
             }
             for task in std::mem::take(&mut outbox.disk) {
                 host.write(task, now, &mut outbox);
+            }
+            for copy in std::mem::take(&mut outbox.restore) {
+                host.take_back(copy, now, &mut outbox);
             }
         }
         host.closed.append(&mut outbox.close);
@@ -607,6 +622,13 @@ impl Host {
             }
             FileTask::Remove { copy } => drop(self.folders.remove(&copy)),
         }
+    }
+
+    fn take_back(&mut self, copy: CopyId, now: Now, outbox: &mut Outbox) {
+        let terms = self.terms.as_ref().expect("it has asked");
+        let found = restored(terms, copy, &self.folders[&copy], now);
+        let node = self.node.as_mut().expect("it has asked");
+        node.handle(now, Input::Restored(Box::new(found)), outbox);
     }
 
     fn write(&mut self, task: DiskTask, now: Now, outbox: &mut Outbox) {

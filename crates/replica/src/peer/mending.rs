@@ -21,6 +21,7 @@ const MOST_UNANSWERED: u32 = 40;
 #[derive(Debug)]
 pub(super) struct Mending {
     parting: Position,
+    needed: Position,
     /// What it has touched, and how much of that is written once more.
     keys: Vec<u8>,
     used: usize,
@@ -51,15 +52,24 @@ impl Peer {
             Some(parting) if is_whole && view.serves && view.may_reset && self.attempts == 0 => {
                 self.attempts = 1;
                 self.beat_us = 0;
-                self.flow = Flow::Asking(parting);
+                self.flow = Flow::Asking {
+                    parting,
+                    needed: view.commit,
+                };
             }
             Some(_) | None => self.begin_joining(view),
         }
     }
 
-    pub(super) fn ask_to_mend(&self, parting: Position, view: &View<'_>, out: &mut Outbox) {
+    pub(super) fn ask_to_mend(
+        &self,
+        parting: Position,
+        needed: Position,
+        view: &View<'_>,
+        out: &mut Outbox,
+    ) {
         if view.now.mono_us >= self.beat_us {
-            self.send_mend(parting, None, view, out);
+            self.send_mend((parting, None), needed, view, out);
         }
     }
 
@@ -72,8 +82,8 @@ impl Peer {
 
     fn send_mend(
         &self,
-        parting: Position,
-        need: Option<Position>,
+        (parting, need): (Position, Option<Position>),
+        needed: Position,
         view: &View<'_>,
         out: &mut Outbox,
     ) {
@@ -81,6 +91,7 @@ impl Peer {
             parting,
             time_ms: view.log.time_at(parting),
             need,
+            needed,
             attempt: self.attempts,
         });
         view.post.send(out, view.epoch, self.member, body);
@@ -88,7 +99,7 @@ impl Peer {
 
     /// It has said what it has touched, and goes on from the parting.
     pub(crate) fn on_touched(&mut self, attempt: u32, keys: Option<&[u8]>, view: &View<'_>) {
-        let Flow::Asking(parting) = self.flow else {
+        let Flow::Asking { parting, needed } = self.flow else {
             return;
         };
         if attempt != self.attempts {
@@ -99,6 +110,7 @@ impl Peer {
         };
         self.mending = Some(Mending {
             parting,
+            needed,
             keys: Vec::from(keys),
             used: 0,
             is_asked: false,
@@ -121,8 +133,8 @@ impl Peer {
         }
         mending.due_us = view.now.mono_us + view.settings.resend_us;
         if let Some(need) = mending.need {
-            let parting = mending.parting;
-            self.send_mend(parting, Some(need), view, out);
+            let (parting, needed) = (mending.parting, mending.needed);
+            self.send_mend((parting, Some(need)), needed, view, out);
         } else if !mending.is_asked && has_room(view) {
             mending.is_asked = true;
             let keys = Vec::from(&mending.keys[mending.used..]);

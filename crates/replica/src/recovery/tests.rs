@@ -105,6 +105,7 @@ impl Successor {
             last,
             synced: 1,
             whole: true,
+            kept: false,
         };
         self.hear(from, Body::Testimony(testimony));
     }

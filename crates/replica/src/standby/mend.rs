@@ -105,12 +105,13 @@ impl Replica {
         };
         mending.answer(attempt, keys);
         if keys.is_some() {
+            let needed = Some(mend.needed);
             mending.vowed = Some(Vowed {
                 mend,
                 is_begun: false,
                 need: None,
             });
-            self.keeper.discard(self.log.last(), attempt);
+            self.keeper.discard(self.log.last(), attempt, needed, false);
         }
     }
 

@@ -68,6 +68,12 @@ fn bodies(batches: &[u8]) -> Vec<(&'static str, Body<'_>)> {
         last: Position::new(2, 9),
         synced: 2,
         whole: true,
+        kept: false,
+    };
+    let kept = Testimony {
+        whole: false,
+        kept: true,
+        ..testimony
     };
     let tail = Body::Tail {
         prev: Position::new(3, 0),
@@ -77,6 +83,13 @@ fn bodies(batches: &[u8]) -> Vec<(&'static str, Body<'_>)> {
     let join = Body::Join {
         base: Position::new(3, 7),
         time_ms: 1_700_000_000_000,
+        needed: None,
+        attempt: 2,
+    };
+    let join_served = Body::Join {
+        base: Position::new(3, 7),
+        time_ms: 1_700_000_000_000,
+        needed: Some(Position::ZERO),
         attempt: 2,
     };
     let chunk = Chunk {
@@ -90,6 +103,7 @@ fn bodies(batches: &[u8]) -> Vec<(&'static str, Body<'_>)> {
         parting: Position::new(2, 9),
         time_ms: 1_700_000_000_000,
         need: None,
+        needed: Position::new(2, 8),
         attempt: 1,
     };
     let rewritten = Mend {
@@ -118,10 +132,12 @@ fn bodies(batches: &[u8]) -> Vec<(&'static str, Body<'_>)> {
         ("seal", Body::Seal { resigned: None }),
         ("seal-resigned", Body::Seal { resigned }),
         ("testimony", Body::Testimony(testimony)),
+        ("testimony-kept", Body::Testimony(kept)),
         ("unknown", Body::Unknown),
         ("fetch", Body::Fetch { from }),
         ("tail", tail),
         ("join", join),
+        ("join-served", join_served),
         ("chunk", Body::Chunk(chunk)),
         ("mend", Body::Mend(mend)),
         ("mend-rewritten", Body::Mend(rewritten)),

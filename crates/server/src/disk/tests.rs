@@ -1,6 +1,7 @@
 use std::sync::mpsc::Receiver;
 
 use mio::{Poll, Token};
+use store::SyncMode;
 
 use super::*;
 use crate::directory::{Directory, NoteFile, segment_files};
@@ -41,13 +42,17 @@ struct Rig {
 
 impl Rig {
     fn new() -> Self {
+        Self::with(None)
+    }
+
+    fn with(copies: Option<(StoreConfig, Tuning)>) -> Self {
         let path = tempfile::tempdir().unwrap();
         let directory = Directory::open(path.path()).unwrap();
         let folders = Folders::of(&directory);
         let poll = Poll::new().unwrap();
         let (mailbox, messages) = Mailbox::new(&poll, Token(0)).unwrap();
         let clock = Clock::start();
-        let disk = Disk::start(folders.clone(), SEGMENT_BYTES, mailbox, clock).unwrap();
+        let disk = Disk::start(folders.clone(), SEGMENT_BYTES, copies, mailbox, clock).unwrap();
         Self {
             directory,
             folders,
@@ -194,4 +199,40 @@ fn a_file_that_cannot_be_synced_is_disowned_at_once() {
         matches!(found.as_slice(), [file] if file.id == SEGMENT && file.disowned),
         "{found:?}"
     );
+}
+
+/// It is read by another thread, and given whole or not at all.
+#[test]
+fn what_a_copy_has_set_aside_is_read() {
+    let tuning = Tuning {
+        segment_bytes: SEGMENT_BYTES,
+        ..Tuning::default()
+    };
+    let config = StoreConfig {
+        memory_bytes: 64 << 20,
+        sync: SyncMode::None,
+        seed: 7,
+    };
+    let mut rig = Rig::with(Some((config, tuning)));
+    let copy = CopyId(3);
+    rig.disk.tend_folder(keep(copy, 1));
+    assert!(matches!(rig.next(), Some(Input::Kept { .. })));
+    rig.disk.restore(copy);
+    assert!(!rig.disk.is_quiet());
+    let Some(Input::Restored(found)) = rig.next() else {
+        panic!("it is not given");
+    };
+    assert_eq!(
+        (found.copy, says(&found.note)),
+        (copy, rig.folders.note(copy).unwrap())
+    );
+    assert!(rig.disk.is_quiet());
+
+    let damaged = segment_path(&rig.folders.segments(copy), SEGMENT);
+    std::fs::write(damaged, [0xff; 4096]).unwrap();
+    rig.disk.restore(copy);
+    assert!(rig.next().is_none(), "something of it is lost");
+    rig.disk.restore(CopyId(4));
+    assert!(rig.next().is_none(), "it is not there");
+    assert!(rig.disk.is_quiet());
 }

@@ -134,6 +134,11 @@ fn agent(out: &mut Text, figures: &Figures) {
             stats.leapt,
         ),
         (
+            "tenure_copies_taken_back_total",
+            "Copies on this node that took back what they had set aside, as nobody else had it any more.",
+            stats.taken_back,
+        ),
+        (
             "tenure_loop_stalls_total",
             "Times that the node's loop stood still for longer than a heartbeat allows.",
             stats.stalls,
