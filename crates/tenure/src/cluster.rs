@@ -14,6 +14,7 @@ use crate::{fail, http, say};
 const EXAMPLES: &str = "\
 Examples:
   tenure cluster status                          is it well? exit code 1 if not
+  tenure cluster status --admin a:7380,b:7380    of the first of these nodes that answers
   tenure cluster shards --json | jq .            for scripts
   tenure cluster drain 3                         move everything away from node 3; shows how far it is
   tenure cluster forget 3                        remove a node that is gone
@@ -45,8 +46,9 @@ pub fn command() -> Command {
                 .long("admin")
                 .value_name("ADDR")
                 .global(true)
+                .value_delimiter(',')
                 .default_value("127.0.0.1:7380")
-                .help("The admin port of any node of the cluster"),
+                .help("The admin port of any node of the cluster; of several (A,B,C) the first that answers is asked"),
         )
         .arg(
             Arg::new("json")
@@ -98,10 +100,11 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         unreachable!("clap demands a subcommand");
     };
     let asker = Asker {
-        admin: inner
-            .get_one::<String>("admin")
+        admins: inner
+            .get_many::<String>("admin")
+            .expect("it has a default")
             .cloned()
-            .expect("it has a default"),
+            .collect(),
         json: inner.get_flag("json"),
         secret: std::env::var("TENURE_CLUSTER_SECRET").unwrap_or_default(),
     };
@@ -131,7 +134,8 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
 
 /// Whom to ask, and how to show what he says.
 struct Asker {
-    admin: String,
+    /// Asked in this order, until one answers.
+    admins: Vec<String>,
     json: bool,
     secret: String,
 }
@@ -143,11 +147,32 @@ struct Answer {
     admin: Option<String>,
 }
 
+/// What has become of a command that was sent to a node.
+enum Sent {
+    Done,
+    /// Another coordinates: its admin port.
+    Elsewhere(String),
+    /// Why not.
+    Refused(String),
+}
+
 impl Asker {
+    /// What the first says that answers; why none does.
+    fn first_of<T>(&self, ask: impl Fn(&str) -> Result<T, String>) -> Result<T, String> {
+        let mut silent = Vec::new();
+        for admin in &self.admins {
+            match ask(admin) {
+                Ok(said) => return Ok(said),
+                Err(error) => silent.push(error),
+            }
+        }
+        Err(silent.join("; "))
+    }
+
     /// The cluster as the coordinator knows it, as only that is told of all copies; as the node that was asked knows it, if the
     /// coordinator does not answer.
     fn survey(&self) -> Result<Survey, String> {
-        let survey = self.survey_of(&self.admin)?;
+        let survey = self.first_of(|admin| self.survey_of(admin))?;
         let coordinator = survey
             .nodes
             .iter()
@@ -182,30 +207,37 @@ impl Asker {
 
     /// Has the coordinator do something, whoever it is.
     fn command(&self, command: &str, number: u32) -> Result<bool, String> {
-        let mut admin = self.admin.clone();
+        let path = format!("/cluster/{command}/{number}");
+        let mut sent = self.first_of(|admin| self.send(admin, &path))?;
         // The role may move while it is asked for.
         for _ in 0..3 {
-            let path = format!("/cluster/{command}/{number}");
-            let answer = http::ask("POST", &admin, &path, &self.secret)
-                .map_err(|error| format!("{admin}: {error}"))?;
-            if answer.status == 200 {
-                self.done(command, number);
-                return Ok(true);
-            }
-            let next = serde_json::from_str::<Answer>(&answer.body).ok();
-            match next
-                .and_then(|answer| answer.admin)
-                .filter(|next| !next.is_empty())
-            {
-                Some(next) if answer.status == 421 => admin = next,
-                Some(_) | None => {
-                    return Err(format!("{command} {number}: {}", reason(&answer.body)));
+            match sent {
+                Sent::Done => {
+                    self.done(command, number);
+                    return Ok(true);
                 }
+                Sent::Elsewhere(admin) => sent = self.send(&admin, &path)?,
+                Sent::Refused(why) => return Err(format!("{command} {number}: {why}")),
             }
         }
         Err(format!(
             "{command} {number}: the coordinator's role keeps moving; try again"
         ))
+    }
+
+    /// `Err`: it does not answer.
+    fn send(&self, admin: &str, path: &str) -> Result<Sent, String> {
+        let answer = http::ask("POST", admin, path, &self.secret)
+            .map_err(|error| format!("{admin}: {error} (--admin: the admin port of any node)"))?;
+        if answer.status == 200 {
+            return Ok(Sent::Done);
+        }
+        let next = serde_json::from_str::<Answer>(&answer.body).ok();
+        let next = next.and_then(|answer| answer.admin);
+        Ok(match next.filter(|next| !next.is_empty()) {
+            Some(next) if answer.status == 421 => Sent::Elsewhere(next),
+            Some(_) | None => Sent::Refused(reason(&answer.body)),
+        })
     }
 
     fn done(&self, command: &str, number: u32) {

@@ -1,5 +1,6 @@
 //! Clusters of real processes.
 
+mod aside;
 mod dev;
 mod disk_full;
 mod failover;
