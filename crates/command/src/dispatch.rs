@@ -145,7 +145,7 @@ fn run(call: &mut Call<'_>, index: usize, before: usize) -> Ended {
             call.client().waits = true;
             return Ended::Waits;
         }
-        Err(Failure::Refused(Refused::LogBusy)) => {
+        Err(Failure::Refused(refused)) if may_wait(call, refused) => {
             call.reply.truncate(before);
             return Ended::WaitsForLog;
         }
@@ -160,6 +160,16 @@ fn run(call: &mut Call<'_>, index: usize, before: usize) -> Ended {
     call.server.stats.calls += 1;
     call.server.stats.commands[index].calls += 1;
     ended
+}
+
+/// Whether what was refused may be taken in a moment, here or by another copy.
+#[cold]
+fn may_wait(call: &mut Call<'_>, refused: Refused) -> bool {
+    match refused {
+        Refused::LogBusy => true,
+        Refused::LogUnavailable(_) => call.shard.may_be_relieved(call.now),
+        Refused::OutOfMemory | Refused::BatchTooLarge => false,
+    }
 }
 
 /// Of commands that cost next to nothing one call in this many is timed: reading the clock costs as much as they do.

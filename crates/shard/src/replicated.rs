@@ -30,6 +30,10 @@ use crate::{Shard, ShardSettings};
 /// must not be lost if it dies before.
 const SWEEP_LATER_MS: u64 = 5_000;
 
+/// For so long it is waited for another copy to lead, once the disk of the one that does takes nothing more: as a command waits for no longer than two
+/// seconds, it is told what is wrong with the disk.
+const RELIEF_US: u64 = 1_500_000;
+
 /// What has waited for its quorum for so long is not about to get it.
 const STALLED_MS: u64 = 1_000;
 
@@ -100,6 +104,8 @@ pub(crate) struct Replicated {
     proposed: bool,
     /// Since when, at the latest, something has waited for its quorum and nothing got it.
     waiting_since_ms: Option<u64>,
+    /// When the log, as the disk fails, has first refused what a command was to write since it has taken anything, by the monotonic clock.
+    refused_us: Option<u64>,
 }
 
 impl Replicated {
@@ -116,6 +122,7 @@ impl Replicated {
         let now_ms = self.time_ms.max(now_ms);
         self.told.clear();
         let applied = store.apply_and_tell(now_ms, first, ops, &mut self.told)?;
+        self.refused_us = None;
         self.propose(now_ms, first, applied);
         Ok(applied)
     }
@@ -223,10 +230,22 @@ impl Shard {
             asked: false,
             proposed: false,
             waiting_since_ms: None,
+            refused_us: None,
         }));
         shard.learn_all(0);
         shard.store.set_expiry_limit(0);
         shard
+    }
+
+    /// A command was to write what the log has refused, as the disk fails. Whether it may wait a moment, since another copy is likely to lead soon: the
+    /// cluster is told of a disk that fails before its log is full.
+    pub fn may_be_relieved(&mut self, now: Now) -> bool {
+        let Some(copy) = &mut self.copy else {
+            return false;
+        };
+        let since_us = *copy.refused_us.get_or_insert(now.mono_us);
+        let has_others = copy.replica.standbys().next().is_some();
+        has_others && now.mono_us < since_us + RELIEF_US
     }
 
     pub(crate) fn replicated(&mut self) -> &mut Replicated {

@@ -257,3 +257,58 @@ fn patience_begins_anew_after_a_turn_was_waited_for() {
     let opened = world.take(waiter);
     assert!(number_after(&opened, "fence") > 0, "{opened}");
 }
+
+/// A write that the end of a file has no room for.
+fn long_set() -> Vec<u8> {
+    let value = "v".repeat(400_000);
+    format!("*3\r\n$3\r\nSET\r\n$3\r\nkey\r\n$400000\r\n{value}\r\n").into_bytes()
+}
+
+/// A client whose write waits for a log that takes nothing, as the disk of the primary has no room for another file; and that primary.
+fn behind_a_full_disk() -> (World, usize, Connection) {
+    let mut world = World::new(3, 1, true);
+    let primary = world.primary(0);
+    world.set_full(primary, true);
+    let client = world.connect(primary);
+    for _ in 0..40 {
+        world.send_bytes(client, &long_set());
+        world.pass(20);
+        let told = world.take(client);
+        if told.is_empty() {
+            return (world, primary, client);
+        }
+        assert_eq!(told, "+OK\n");
+    }
+    panic!("the log takes more than there were files for");
+}
+
+#[test]
+fn behind_a_log_that_takes_nothing_until_another_copy_leads() {
+    let (mut world, primary, client) = behind_a_full_disk();
+    world.decide(0, &[0, 1, 2], (primary + 1) % 3);
+    world.pass(300);
+    let told = world.take(client);
+    assert!(told.starts_with("-MOVED"), "{told}");
+}
+
+/// Nobody leads in its place: it is told what is wrong, and whoever comes later is told at once.
+#[test]
+fn behind_a_log_that_takes_nothing_until_it_is_told_why() {
+    let (mut world, primary, client) = behind_a_full_disk();
+    world.pass(1_000);
+    assert_eq!(world.take(client), "", "another may lead soon");
+    world.pass(700);
+    let told = world.take(client);
+    assert!(told.starts_with("-MISCONF"), "{told}");
+    world.send_bytes(client, &long_set());
+    world.tell(client, "STRLEN key");
+    world.pass(20);
+    let told = world.take(client);
+    assert!(
+        told.starts_with("-MISCONF") && told.ends_with(":400000\n"),
+        "{told}"
+    );
+    world.set_full(primary, false);
+    world.pass(2_000);
+    assert_eq!(world.ask_over(client, "SET key 1"), "+OK\n");
+}

@@ -15,7 +15,7 @@ use model::{
 };
 use node::{CopyId, DiskTask, FileTask, Input, Membership, Node, Outbox, RestoredCopy};
 use shard::ShardSettings;
-use store::{DiskOp, HeapPages, Restore, SegmentId, SyncMode};
+use store::{DiskError, DiskOp, HeapPages, Restore, SegmentId, SyncMode};
 
 /// The time at which every test begins: 2026-01-01T00:00:00Z.
 const START_MS: u64 = 1_767_225_600_000;
@@ -34,6 +34,8 @@ struct Folder {
 /// A node with what surrounds it.
 struct Host {
     node: Option<Node>,
+    /// Its disk has no room for another file.
+    full: bool,
     /// How it was started last.
     terms: Option<Membership>,
     member: Member,
@@ -150,6 +152,7 @@ impl World {
             received: BTreeMap::new(),
             closed: Vec::new(),
             wanted: Vec::new(),
+            full: false,
             terms: None,
             starts: 0,
             segment_bytes: 0,
@@ -249,6 +252,11 @@ impl World {
         host.folders.clear();
         host.member.incarnation = Incarnation(host.member.incarnation.0 + 1_000);
         self.start(number);
+    }
+
+    /// Whether the disk of a node has no room for another file.
+    pub fn set_full(&mut self, number: usize, full: bool) {
+        self.hosts[number].full = full;
     }
 
     /// How many copies have a folder in its data directory.
@@ -636,6 +644,10 @@ impl Host {
         let Some(folder) = self.folders.get_mut(&task.copy) else {
             return;
         };
+        if self.full && matches!(task.op, DiskOp::Create { .. }) {
+            let failed = task.done(Err(DiskError::NoSpace));
+            return node.handle(now, failed, outbox);
+        }
         let bytes = node.segment_bytes(&task);
         match task.op {
             DiskOp::Create { segment } => {
