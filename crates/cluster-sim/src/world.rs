@@ -12,6 +12,7 @@ mod network;
 mod owner;
 mod plots;
 mod watch;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -145,6 +146,8 @@ pub struct World {
     pub(crate) quiet: bool,
     /// Until when a plot is not to be disturbed.
     pub(crate) plot_until_us: u64,
+    /// What copies have said.
+    pub(crate) words: words::Words,
     /// Until then no log can say any more what somebody has missed.
     pub(crate) leapless_until_us: u64,
     /// A node that is not started again.
@@ -200,6 +203,7 @@ impl World {
             requests: Vec::new(),
             owners: Vec::new(),
             plot_until_us: 0,
+            words: words::Words::default(),
             leapless_until_us: 0,
             stays_dead: None,
             counts: Counts::default(),

@@ -52,6 +52,15 @@ impl Granted {
         }
     }
 
+    /// When the lease to this member ends.
+    pub(crate) fn until_us(&self, to: Member) -> u64 {
+        if self.to == Some(to) {
+            self.until_us
+        } else {
+            0
+        }
+    }
+
     /// When this member may be helped to succeed: who holds the lease need not wait for it.
     pub(crate) fn ends_for_us(&self, successor: Member) -> u64 {
         if self.to == Some(successor) {

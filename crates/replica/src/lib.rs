@@ -576,6 +576,12 @@ impl Replica {
         self.log.after(position)
     }
 
+    /// Until when this copy helps no successor of that primary, as it has acknowledged what that sent, by this node's monotonic clock.
+    #[must_use]
+    pub fn granted_us(&self, to: Member) -> u64 {
+        self.granted.until_us(to)
+    }
+
     /// Which member this is.
     #[must_use]
     pub fn me(&self) -> Member {

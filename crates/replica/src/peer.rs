@@ -325,9 +325,7 @@ impl Peer {
     fn send_window(&mut self, view: &View<'_>, out: &mut Outbox) -> bool {
         let log = view.log;
         while self.sent < log.last() {
-            let under_way =
-                log.bytes_beyond(self.confirmed) - log.bytes_beyond(self.sent.max(self.confirmed));
-            if under_way >= view.settings.window_bytes as u64 {
+            if self.under_way(log) >= view.settings.window_bytes as u64 {
                 break;
             }
             if self.confirmed >= self.sent {
@@ -345,6 +343,15 @@ impl Peer {
             self.sent = last.expect("there was a batch behind what was sent");
         }
         log.reaches(self.sent)
+    }
+
+    /// Bytes that were sent and not yet said to be persisted. Where the log no longer knows how many, it is more than that: who has not answered for so long
+    /// is sent nothing more.
+    fn under_way(&self, log: &Log) -> u64 {
+        if self.confirmed < self.sent && self.confirmed < log.start() {
+            return u64::MAX;
+        }
+        log.bytes_beyond(self.confirmed) - log.bytes_beyond(self.sent.max(self.confirmed))
     }
 
     fn ask_to_join(&mut self, view: &View<'_>, out: &mut Outbox) {

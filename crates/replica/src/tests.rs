@@ -35,6 +35,8 @@ struct Cluster {
     /// Its disk keeps the vow to be synced waiting.
     unsaved: Option<u32>,
     messages: VecDeque<(Member, Vec<u8>)>,
+    /// What was said to or by somebody who is cut off.
+    lost: Outbox,
     effects: Vec<(u32, Effect)>,
 }
 
@@ -54,6 +56,7 @@ impl Cluster {
             gathers: false,
             unsaved: None,
             messages: VecDeque::new(),
+            lost: Outbox::default(),
             effects: Vec::new(),
         };
         cluster.tell(config);
@@ -115,7 +118,9 @@ impl Cluster {
         while let Some((to, bytes)) = self.messages.pop_front() {
             let message = crate::wire::decode(&bytes).expect("our own message");
             let cut = self.cut.contains(&to.node.0) || self.cut.contains(&message.from.node.0);
-            if !cut {
+            if cut {
+                self.lost.messages.push((to, bytes));
+            } else {
                 self.give(to.node.0, Input::Message(message));
             }
         }
@@ -206,6 +211,32 @@ fn what_is_under_way_to_a_standby_that_does_not_answer_is_bounded() {
     }
     // 40 bytes each with its header: the third goes when 80 are under way.
     assert_eq!(count, 3);
+}
+
+/// Also when what was sent has left the backlog, as others have it: it would be sent all that is written.
+#[test]
+fn what_is_under_way_is_bounded_though_the_log_goes_on() {
+    let settings = Settings {
+        window_bytes: 100,
+        message_bytes: 1,
+        backlog_bytes: 400,
+        uncommitted_bytes: 200,
+        ..Settings::default()
+    };
+    let mut cluster = Cluster::with(first(), settings);
+    cluster.cut = vec![2];
+    for sequence in 1..=50 {
+        assert_eq!(cluster.write(0, Position::new(1, sequence)), Ok(()));
+        cluster.give(0, Input::Tick);
+        cluster.settle();
+    }
+    assert_eq!(cluster.committed(0), Position::new(1, 50));
+    let count = batches_to(&cluster.lost, 2);
+    assert!(count <= 3, "{count} batches of 37 bytes");
+    cluster.cut = vec![];
+    cluster.gathers = true;
+    cluster.pass(500_000);
+    assert_eq!(cluster.copies[2].last(), Position::new(1, 50));
 }
 
 /// The whole window, each time, would be much work for nothing.

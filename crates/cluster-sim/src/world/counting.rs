@@ -16,6 +16,7 @@ impl World {
             return self.fail("a message that cannot be read");
         };
         let (node, shard) = (message.from.node.0 as usize, usize::from(message.shard.0));
+        self.word_holds(node, &message);
         match message.body {
             Body::Refused { .. } => self.note_rare(Rare::Refused),
             Body::Testimony(t) if t.whole => self.testimony_lasts(node, shard, t.last),

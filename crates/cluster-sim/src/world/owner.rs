@@ -41,6 +41,7 @@ impl World {
         self.perform(node, shard, out);
         if counts && !counted {
             self.content_is_of_log(node, shard);
+            self.base_lasts(node, shard);
         }
     }
 
@@ -353,6 +354,7 @@ impl World {
         let shard = usize::from(message.shard.0);
         if self.nodes[node].copies.contains_key(&shard) {
             self.count_arrival(node, shard, message.body);
+            self.word_arrives(node, &message);
             self.input(node, shard, Input::Message(message));
             if let replica::wire::Body::Seal { resigned } = message.body {
                 self.count_waiting(node, shard, resigned.is_some());
