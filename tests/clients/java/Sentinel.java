@@ -45,7 +45,7 @@ final class Sentinel {
     }
 
     private static void questions() {
-        try (Jedis sentinel = new Jedis(Suite.sentinels().iterator().next())) {
+        try (Jedis sentinel = new Jedis(Suite.lastSentinel())) {
             Map<String, String> master = sentinel.sentinelMaster(MASTER);
             Suite.same(master.get("name"), MASTER);
             Suite.same(List.of(master.get("ip"), master.get("port")), sentinel.sentinelGetMasterAddrByName(MASTER));
@@ -98,7 +98,7 @@ final class Sentinel {
         private final BlockingQueue<String> messages = new LinkedBlockingQueue<>();
         private final CountDownLatch subscribed = new CountDownLatch(1);
         // Without a limit to the time of silence.
-        private final Jedis jedis = new Jedis(Suite.sentinels().iterator().next(), DefaultJedisClientConfig.builder().socketTimeoutMillis(0).build());
+        private final Jedis jedis = new Jedis(Suite.lastSentinel(), DefaultJedisClientConfig.builder().socketTimeoutMillis(0).build());
         private final JedisPubSub subscription = new JedisPubSub() {
             @Override
             public void onSubscribe(String channel, int count) {

@@ -3,6 +3,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -120,12 +121,18 @@ final class Suite {
         return new HashSet<>(nodePids().keySet());
     }
 
+    /** In the runner's order. */
     static Set<HostAndPort> sentinels() {
-        Set<HostAndPort> all = new HashSet<>();
+        Set<HostAndPort> all = new LinkedHashSet<>();
         for (String at : System.getenv("TENURE_SENTINELS").split(",")) {
             all.add(HostAndPort.from(at));
         }
         return all;
+    }
+
+    /** In Tenure the first Sentinel ends with the first node, which is the master. */
+    static HostAndPort lastSentinel() {
+        return sentinels().stream().reduce((first, second) -> second).orElseThrow();
     }
 
     /** Kills the process that serves this port, at once. */
