@@ -182,7 +182,8 @@ pub enum Effect {
     },
     /// Everything up to here is committed.
     Committed(Position),
-    /// Forget the whole copy, also what waits to be persisted: it is filled anew. What it had and nobody acknowledged is lost.
+    /// Forget the whole copy, also what waits to be persisted: it is filled anew. What it had and nobody acknowledged is lost, unless it is to be
+    /// set aside ([`Vows::kept`]): what was set aside before stays.
     Reset {
         /// Batches will follow this.
         base: Position,

@@ -339,11 +339,7 @@ impl Progress {
     fn lines(files: u64, clock: Clock) -> Self {
         let bar = ProgressBar::hidden();
         bar.set_length(files);
-        Self {
-            bar,
-            clock,
-            told: clock.elapsed(),
-        }
+        Self::with(bar, clock)
     }
 
     fn bar(files: u64, clock: Clock) -> Self {
@@ -352,6 +348,10 @@ impl Progress {
             ProgressStyle::with_template("restoring [{bar:40}] {pos}/{len} segments, {eta} left")
                 .expect("the template is valid");
         bar.set_style(style.progress_chars("=> "));
+        Self::with(bar, clock)
+    }
+
+    fn with(bar: ProgressBar, clock: Clock) -> Self {
         Self {
             bar,
             clock,

@@ -147,6 +147,9 @@ struct Answer {
     admin: Option<String>,
 }
 
+/// So often a command follows the coordinator's role to another node.
+const MOST_MOVES: usize = 3;
+
 /// What has become of a command that was sent to a node.
 enum Sent {
     Done,
@@ -210,19 +213,20 @@ impl Asker {
         let path = format!("/cluster/{command}/{number}");
         let mut sent = self.first_of(|admin| self.send(admin, &path))?;
         // The role may move while it is asked for.
-        for _ in 0..3 {
-            match sent {
-                Sent::Done => {
-                    self.done(command, number);
-                    return Ok(true);
-                }
-                Sent::Elsewhere(admin) => sent = self.send(&admin, &path)?,
-                Sent::Refused(why) => return Err(format!("{command} {number}: {why}")),
+        for _ in 0..MOST_MOVES {
+            if let Sent::Elsewhere(admin) = sent {
+                sent = self.send(&admin, &path)?;
             }
         }
-        Err(format!(
-            "{command} {number}: the coordinator's role keeps moving; try again"
-        ))
+        let why = match sent {
+            Sent::Done => {
+                self.done(command, number);
+                return Ok(true);
+            }
+            Sent::Elsewhere(_) => "the coordinator's role keeps moving; try again".to_owned(),
+            Sent::Refused(why) => why,
+        };
+        Err(format!("{command} {number}: {why}"))
     }
 
     /// `Err`: it does not answer.

@@ -25,6 +25,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from harness import wire  # noqa: E402
+from harness.clusters import until  # noqa: E402
 from harness.servers import free_port  # noqa: E402
 
 PROGRAM = os.environ["JUICEFS"]
@@ -32,7 +33,6 @@ IS_TENURE = os.environ["TENURE_SERVER"] == "tenure"
 NODES = json.loads(os.environ.get("TENURE_NODES", "[]"))
 BLOCK = 64 * 1024
 _LIMIT_S = 120
-_PATIENCE_S = 30
 
 
 class Failed(Exception):
@@ -60,21 +60,31 @@ def call(at, *words):
 
 
 def run(*words):
-    """Runs the program to its end; what it printed."""
+    """Runs the program to its end; what it printed, its log included."""
+    return "".join(_run(*words))
+
+
+def ask(*words):
+    """The same, without its log, in which there may be a line whatever it is told."""
+    output, _log = _run(*words)
+    return output
+
+
+def _run(*words):
     with tempfile.TemporaryDirectory(prefix="juicefs-home-") as home:
         process = subprocess.Popen(
             [PROGRAM, "--no-agent", "--no-color", *map(str, words)], env={"HOME": home, **_volumes}, cwd=home, text=True, errors="replace",
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         try:
-            output, _ = process.communicate(timeout=_LIMIT_S)
+            printed = process.communicate(timeout=_LIMIT_S)
         except subprocess.TimeoutExpired as late:
             process.kill()
-            output, _ = process.communicate()
-            raise Failed(f"{words[0]} does not end:\n{output}") from late
+            printed = process.communicate()
+            raise Failed(f"{words[0]} does not end:\n{''.join(printed)}") from late
     if process.returncode != 0:
-        raise Failed(f"{words[0]} exited with {process.returncode}:\n{output}")
-    return output
+        raise Failed(f"{words[0]} exited with {process.returncode}:\n{''.join(printed)}")
+    return printed
 
 
 # The directories of all volumes that were made: `sync` finds one in the environment, under the volume's name.
@@ -116,7 +126,7 @@ class Volume:
 
     def destroy(self):
         """Deletes every block."""
-        uuid = json.loads(run("--quiet", "status", self.meta))["Setting"]["UUID"]
+        uuid = json.loads(ask("--quiet", "status", self.meta))["Setting"]["UUID"]
         return run("destroy", "--force", self.meta, uuid)
 
 
@@ -188,14 +198,6 @@ def primaries():
 def kill(port):
     """Kills the process that serves this port, at once."""
     os.kill(next(node["pid"] for node in NODES if node["address"].endswith(f":{port}")), signal.SIGKILL)
-
-
-def until(what, condition):
-    deadline = time.monotonic() + _PATIENCE_S
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{what} does not become true")
-        time.sleep(0.02)
 
 
 class Web:

@@ -32,7 +32,8 @@ def _call(port, *words):
         return None
 
 
-def _until(what, condition):
+def until(what, condition):
+    """Waits until this is so, as long as a cluster may take."""
     deadline = time.monotonic() + _READY_LIMIT_S
     while not condition():
         if time.monotonic() > deadline:
@@ -115,7 +116,7 @@ class TenureCluster(Processes):
         state = self.directory / "dev"
         self._spawn([self._binary, "dev", "--port", "0", "--dir", state, "--memory", "256MiB"], "log")
         ready = lambda: "ready:" in (self.directory / "log").read_text(errors="replace")  # noqa: E731
-        _until("`tenure dev` serves", ready)
+        until("`tenure dev` serves", ready)
         nodes = json.loads((state / "dev.json").read_text())["nodes"]
         for node in nodes:
             address = node["forward"] if self._is_forwarding else node["address"]
@@ -123,7 +124,7 @@ class TenureCluster(Processes):
             self.sentinels.append(node["sentinel"])
         # The first nodes to come lead more at first. A suite must not begin while that is put right: it would see `MOVED`, which
         # Jedis' pipelines do not follow, and keys that move while nodes are scanned one by one.
-        _until("the nodes lead alike", lambda: all(self._is_even(node["address"], len(nodes)) for node in nodes))
+        until("the nodes lead alike", lambda: all(self._is_even(node["address"], len(nodes)) for node in nodes))
 
     @staticmethod
     def _is_even(address, nodes):
@@ -152,7 +153,7 @@ class RedisCluster(Processes):
                 f"{port}.log",
             )  # fmt: skip
             self.nodes.append({"address": f"127.0.0.1:{port}", "pid": process.pid})
-        _until("redis-server answers", lambda: all(_call(port, "PING") == b"+PONG\r\n" for port in ports))
+        until("redis-server answers", lambda: all(_call(port, "PING") == b"+PONG\r\n" for port in ports))
         # `redis-cli --cluster create` of Redis 7.0 knows no ports of the bus but the usual ones.
         first, bus = ports[0], self._bus(ports[0])
         for index, (low, high) in enumerate([(0, 5460), (5461, 10922), (10923, 16383)]):
@@ -162,8 +163,8 @@ class RedisCluster(Processes):
             _call(port, "CLUSTER", "MEET", "127.0.0.1", str(first), str(bus))
         for primary, replica in zip(ports[:3], ports[3:]):
             name = _call(primary, "CLUSTER", "MYID").split(b"\r\n")[1].decode()
-            _until("a replica is one", lambda: _call(replica, "CLUSTER", "REPLICATE", name) == b"+OK\r\n")  # noqa: B023
-        _until("all nodes agree", lambda: all(self._agrees(port) for port in ports))
+            until("a replica is one", lambda: _call(replica, "CLUSTER", "REPLICATE", name) == b"+OK\r\n")  # noqa: B023
+        until("all nodes agree", lambda: all(self._agrees(port) for port in ports))
 
     def _bus(self, port):
         text = _call(port, "CONFIG", "GET", "cluster-port").split(b"\r\n")
@@ -190,7 +191,7 @@ class RedisSentinel(Processes):
                        "--dir", self.directory / str(port), "--repl-diskless-sync-delay", "0", *more]  # fmt: skip
             process = self._spawn(command, f"{port}.log")
             self.nodes.append({"address": f"127.0.0.1:{port}", "pid": process.pid})
-        _until("the replicas are there", lambda: b"connected_slaves:2" in (_call(master, "INFO", "replication") or b""))
+        until("the replicas are there", lambda: b"connected_slaves:2" in (_call(master, "INFO", "replication") or b""))
         for _ in range(3):
             port = free_port()
             file = self.directory / f"{port}.conf"
@@ -201,7 +202,7 @@ class RedisSentinel(Processes):
             self._spawn(["redis-server", file, "--sentinel"], f"{port}.log")
             self.sentinels.append(f"127.0.0.1:{port}")
         knows_all = lambda at: b"slaves=2,sentinels=3" in (_call(int(at.split(":")[1]), "INFO", "sentinel") or b"")  # noqa: E731
-        _until("the Sentinels know each other", lambda: all(map(knows_all, self.sentinels)))
+        until("the Sentinels know each other", lambda: all(map(knows_all, self.sentinels)))
 
 
 def start(kind, binary, topology):

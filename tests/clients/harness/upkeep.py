@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from .clusters import Processes, _until
+from .clusters import Processes, until
 from .servers import free_port
 
 _NODES = 3
@@ -42,7 +42,7 @@ class Upkeep(Processes):
             self._start_node(node)
             self.nodes.append({"address": self._at(node, "listen"), "forward": self._at(node, "forward")})
             self.sentinels.append(self._at(node, "sentinel"))
-        _until("the cluster is well", self._is_well)
+        until("the cluster is well", self._is_well)
         self._server = socketserver.ThreadingTCPServer(("127.0.0.1", 0), self._handler())
         self._server.daemon_threads = True
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
@@ -67,7 +67,7 @@ class Upkeep(Processes):
                    "--allow-unauthenticated", "true", f"--dir={self.directory / str(node)}", *options]  # fmt: skip
         log = f"{node}-{len(self._processes)}.log"
         self._running[node] = self._spawn(command, log)
-        _until(f"node {node} is ready", lambda: "tenure ready" in (self.directory / log).read_text(errors="replace"))
+        until(f"node {node} is ready", lambda: "tenure ready" in (self.directory / log).read_text(errors="replace"))
 
     def _end_node(self, node, how):
         process = self._running.pop(node)
@@ -95,7 +95,7 @@ class Upkeep(Processes):
             self._end_node(node, signal.SIGKILL)
         if what in ("restart", "start"):
             self._start_node(node)
-            _until("the cluster is well again", self._is_well)
+            until("the cluster is well again", self._is_well)
         if what == "drain" and self._cluster("drain", str(node)) is None:
             raise RuntimeError(f"node {node} cannot be drained")
 

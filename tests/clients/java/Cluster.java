@@ -16,8 +16,6 @@ import redis.clients.jedis.RedisProtocol;
 import redis.clients.jedis.Response;
 import redis.clients.jedis.exceptions.JedisClusterOperationException;
 import redis.clients.jedis.exceptions.JedisMovedDataException;
-import redis.clients.jedis.params.ScanParams;
-import redis.clients.jedis.resps.ScanResult;
 import redis.clients.jedis.util.JedisClusterCRC16;
 
 /** Jedis 6 as a client of a cluster: how it finds keys, and what it does when a primary is killed. */
@@ -59,7 +57,7 @@ final class Cluster {
         Suite.list(0, 500, n -> client.set("k:" + n, String.valueOf(n)));
         Suite.same(Suite.list(0, 500, n -> client.get("k:" + n)), Suite.list(0, 500, String::valueOf));
         Set<String> seen = new HashSet<>();
-        primaries(client).forEach(node -> withNode(node, jedis -> seen.addAll(scanned(jedis))));
+        primaries(client).forEach(node -> withNode(node, jedis -> seen.addAll(Suite.scanned(jedis, "k:*", 50))));
         Suite.same(seen, new HashSet<>(Suite.list(0, 500, n -> "k:" + n)));
         Suite.same(primaries(client).size(), 3);
         Suite.same(client.del("k:1"), 1L);
@@ -143,16 +141,5 @@ final class Cluster {
         try (Jedis jedis = new Jedis(node)) {
             work.accept(jedis);
         }
-    }
-
-    private static Set<String> scanned(Jedis jedis) {
-        Set<String> seen = new HashSet<>();
-        String cursor = ScanParams.SCAN_POINTER_START;
-        do {
-            ScanResult<String> page = jedis.scan(cursor, new ScanParams().match("k:*").count(50));
-            seen.addAll(page.getResult());
-            cursor = page.getCursor();
-        } while (!cursor.equals(ScanParams.SCAN_POINTER_START));
-        return seen;
     }
 }

@@ -193,13 +193,7 @@ final class Single {
             Suite.list(0, 3_000, n -> pipeline.set("scan:" + n, "v"));
             pipeline.sync();
         }
-        Set<String> seen = new HashSet<>();
-        String cursor = ScanParams.SCAN_POINTER_START;
-        do {
-            ScanResult<String> page = client.scan(cursor, new ScanParams().match("scan:*").count(100));
-            seen.addAll(page.getResult());
-            cursor = page.getCursor();
-        } while (!cursor.equals(ScanParams.SCAN_POINTER_START));
+        Set<String> seen = Suite.scanned(client, "scan:*", 100);
         Suite.same(seen, new HashSet<>(Suite.list(0, 3_000, n -> "scan:" + n)));
     }
 

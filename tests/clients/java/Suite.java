@@ -13,7 +13,10 @@ import java.util.function.IntFunction;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import redis.clients.jedis.HostAndPort;
+import redis.clients.jedis.commands.KeyCommands;
 import redis.clients.jedis.exceptions.JedisException;
+import redis.clients.jedis.params.ScanParams;
+import redis.clients.jedis.resps.ScanResult;
 
 /** Counts results and prints them in the Test Anything Protocol; knows what the runner says of the servers. */
 final class Suite {
@@ -119,6 +122,18 @@ final class Suite {
     /** The addresses of a cluster's nodes. */
     static Set<HostAndPort> nodes() {
         return new HashSet<>(nodePids().keySet());
+    }
+
+    /** All keys of one server that match, in pages of about so many. */
+    static Set<String> scanned(KeyCommands client, String pattern, int count) {
+        Set<String> seen = new HashSet<>();
+        String cursor = ScanParams.SCAN_POINTER_START;
+        do {
+            ScanResult<String> page = client.scan(cursor, new ScanParams().match(pattern).count(count));
+            seen.addAll(page.getResult());
+            cursor = page.getCursor();
+        } while (!cursor.equals(ScanParams.SCAN_POINTER_START));
+        return seen;
     }
 
     /** In the runner's order. */
