@@ -66,7 +66,7 @@ pub trait Record: Sized {
         out.u8(VERSION);
         out.u8(Self::KIND);
         self.write(&mut out);
-        let checksum = crc32c(&out.0);
+        let checksum = crc::crc32c([&out.0[..]]);
         out.u32(checksum);
         out.0
     }
@@ -74,7 +74,7 @@ pub trait Record: Sized {
     /// The record that these bytes are.
     fn decode(bytes: &[u8]) -> Result<Self, Damage> {
         let (body, checksum) = bytes.split_last_chunk::<4>().ok_or(Damage::Length)?;
-        if crc32c(body) != u32::from_le_bytes(*checksum) {
+        if crc::crc32c([body]) != u32::from_le_bytes(*checksum) {
             return Err(Damage::Checksum);
         }
         let mut from = Reader(body);
@@ -386,32 +386,6 @@ impl Reader<'_> {
         let text = core::str::from_utf8(text).map_err(|_| Damage::Value)?;
         Ok(text.into())
     }
-}
-
-const fn crc32c_table() -> [u32; 256] {
-    let mut table = [0u32; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let mut crc = byte as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            crc = (crc >> 1) ^ (0x82f6_3b78 * (crc & 1));
-            bit += 1;
-        }
-        table[byte] = crc;
-        byte += 1;
-    }
-    table
-}
-
-static CRC32C: [u32; 256] = crc32c_table();
-
-/// Records are short and rare: a table does.
-pub fn crc32c(bytes: &[u8]) -> u32 {
-    let crc = bytes.iter().fold(!0u32, |crc, &byte| {
-        (crc >> 8) ^ CRC32C[usize::from(crc as u8 ^ byte)]
-    });
-    !crc
 }
 
 #[cfg(test)]

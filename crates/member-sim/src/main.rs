@@ -10,6 +10,10 @@
 
 use std::process::ExitCode;
 
+/// A seed asks for a million small pieces of memory.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     sim::seeds::main(&member_sim::SIMULATOR)
 }

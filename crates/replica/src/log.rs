@@ -76,6 +76,10 @@ impl Log {
 
     /// The time of what is at a position: that of the last batch that ends there or before.
     pub(crate) fn time_at(&self, position: Position) -> u64 {
+        // Mostly its end is asked for.
+        if let Some(kept) = self.batches.back().filter(|k| k.batch.last <= position) {
+            return kept.batch.time_ms;
+        }
         let index = self.batches.partition_point(|k| k.batch.last <= position);
         let before = index.checked_sub(1).map(|i| self.batches[i].batch.time_ms);
         before.unwrap_or(self.start_ms)

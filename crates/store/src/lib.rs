@@ -14,7 +14,6 @@ extern crate alloc;
 mod batch;
 mod check;
 mod cleaner;
-mod crc;
 mod cut;
 mod disk;
 mod ends;
@@ -36,7 +35,6 @@ mod store;
 mod told;
 mod tombstones;
 
-pub use crc::crc32c;
 pub use disk::{DiskError, DiskEvent, DiskOp, LogPoint, SegmentId, SyncMode};
 pub use entry::{Entry, Hint, Key, Kind, Space};
 pub use leap::Leap;

@@ -9,7 +9,6 @@ use alloc::collections::BTreeMap;
 
 use model::time::Deadline;
 
-use crate::crc;
 use crate::entry::format::Header;
 
 /// A key, as two hashes of it that do not know of each other: two keys never share both.

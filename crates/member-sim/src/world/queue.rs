@@ -5,11 +5,16 @@ use std::collections::BinaryHeap;
 
 use super::Event;
 
+/// When (64 bits), the how manieth (40), and where (24): one number, which is compared in no time.
+type Entry = u128;
+
+const PLACE_BITS: u32 = 24;
+const NEXT_BITS: u32 = 40;
+
 /// See the module. Events are large and stay where they are: what is sorted says where.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// When, the how manieth, and where.
-    heap: BinaryHeap<Reverse<(u64, u64, usize)>>,
+    heap: BinaryHeap<Reverse<Entry>>,
     events: Vec<Option<Event>>,
     free: Vec<usize>,
     next: u64,
@@ -22,13 +27,17 @@ impl Queue {
             self.events.push(None);
         }
         self.events[place] = Some(event);
-        self.heap.push(Reverse((at_us, self.next, place)));
+        assert!(place < 1 << PLACE_BITS && self.next < 1 << NEXT_BITS);
+        let order = u128::from(at_us) << NEXT_BITS | u128::from(self.next);
+        self.heap.push(Reverse(order << PLACE_BITS | place as u128));
         self.next += 1;
     }
 
     /// What happens next, and when, unless that is later.
     pub(super) fn pop_until(&mut self, until_us: u64) -> Option<(u64, Event)> {
-        let Reverse((at_us, _, place)) = *self.heap.peek()?;
+        let Reverse(entry) = *self.heap.peek()?;
+        let at_us = (entry >> (NEXT_BITS + PLACE_BITS)) as u64;
+        let place = (entry & ((1 << PLACE_BITS) - 1)) as usize;
         if at_us > until_us {
             return None;
         }

@@ -14,7 +14,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
-use cluster::format::crc32c;
+use crc::crc32c;
 
 use super::sync_directory;
 use super::twins::TWIN;
@@ -52,7 +52,7 @@ fn slot(bytes: &[u8]) -> Option<(u64, Vec<u8>)> {
     let len = u16::from_le_bytes(*bytes.get(8..)?.first_chunk()?);
     let end = HEADER_BYTES + usize::from(len);
     let checksum = bytes.get(end..)?.first_chunk::<CRC_BYTES>()?;
-    let passes = number > 0 && crc32c(&bytes[..end]) == u32::from_le_bytes(*checksum);
+    let passes = number > 0 && crc32c([&bytes[..end]]) == u32::from_le_bytes(*checksum);
     passes.then(|| (number, bytes[HEADER_BYTES..end].to_vec()))
 }
 
@@ -93,7 +93,7 @@ fn drawn(number: u64, text: &[u8]) -> Vec<u8> {
     let mut slot = number.to_le_bytes().to_vec();
     slot.extend((text.len() as u16).to_le_bytes());
     slot.extend_from_slice(text);
-    slot.extend(crc32c(&slot).to_le_bytes());
+    slot.extend(crc32c([&slot[..]]).to_le_bytes());
     slot
 }
 

@@ -77,7 +77,7 @@ pub fn write(kind: Kind, body: &[u8], out: &mut Vec<u8>) {
     assert!(length <= MAX_BYTES, "no message is longer");
     let kind = [kind.code()];
     out.extend_from_slice(&(length as u32).to_le_bytes());
-    out.extend_from_slice(&store::crc32c([&kind, body, &[]]).to_le_bytes());
+    out.extend_from_slice(&crc::crc32c([&kind[..], body]).to_le_bytes());
     out.extend_from_slice(&kind);
     out.extend_from_slice(body);
 }
@@ -111,7 +111,7 @@ pub fn read(bytes: &[u8], limit: usize) -> Result<Option<Frame<'_>>, Broken> {
     let Some(frame) = rest.get(..length) else {
         return Ok(None);
     };
-    if store::crc32c([frame, &[], &[]]) != checksum {
+    if crc::crc32c([frame]) != checksum {
         return Err(Broken::Checksum);
     }
     let kind = Kind::of(frame[0]).ok_or(Broken::Kind)?;

@@ -29,7 +29,6 @@ use model::position::MAX_EPOCH;
 use model::time::Deadline;
 
 use super::{Kind, Space};
-use crate::crc;
 use crate::cut::{Cut, Known};
 use crate::disk::SegmentId;
 

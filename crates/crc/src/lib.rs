@@ -1,6 +1,6 @@
-//! CRC32C (Castagnoli), the checksum of entries and segment headers.
+//! CRC32C (Castagnoli), the checksum of entries, segment headers, records of the map, and frames between nodes.
 //!
-//! Written here because the crate has no `std`, so the ready-made ones fall back to tables, and because
+//! Written here because the core has no `std`, so the ready-made ones fall back to tables, and because
 //! entries need the *raw* register: a CRC is linear, so the change that a changed last word makes does not
 //! depend on what stands before it ([`step`] of the difference, from zero). That is how a touch mends the
 //! checksum of an entry without reading its value, and how the cleaner gives an entry another segment's ([`shift`]).
@@ -8,6 +8,11 @@
 //! On x86-64 the processor's instruction does 8 bytes in 3 cycles; three chains at once hide that latency, and are joined by
 //! carry-less multiplication, which advances a register over zero bytes (V. Gopal et al., *Fast CRC Computation for iSCSI
 //! Polynomial Using CRC32 Instruction*, Intel 2011). Elsewhere, and on processors without either, a table does 8 bytes at a time.
+
+#![no_std]
+
+#[cfg(test)]
+extern crate alloc;
 
 const POLYNOMIAL: u32 = 0x82F6_3B78;
 /// Words of one of three chains at least,
@@ -49,9 +54,9 @@ const fn byte_tables() -> [[u32; 256]; 8] {
 
 static BYTES: [[u32; 256]; 8] = byte_tables();
 
-/// CRC32C of these parts, one after the other: for whoever frames bytes.
+/// CRC32C of these parts, one after the other.
 #[must_use]
-pub fn crc32c(parts: [&[u8]; 3]) -> u32 {
+pub fn crc32c<'b>(parts: impl IntoIterator<Item = &'b [u8]>) -> u32 {
     !parts.into_iter().fold(!0, over)
 }
 
@@ -96,7 +101,8 @@ fn advance(register: u32, power: u32) -> u32 {
 
 /// Advances the register over `zeros` zero bytes: the change that a change at the beginning makes to the end.
 #[inline]
-pub(crate) fn shift(mut register: u32, zeros: usize) -> u32 {
+#[must_use]
+pub fn shift(mut register: u32, zeros: usize) -> u32 {
     let mut left = zeros;
     while left > 0 {
         register = advance(register, left.trailing_zeros());
@@ -107,7 +113,8 @@ pub(crate) fn shift(mut register: u32, zeros: usize) -> u32 {
 
 /// Advances the register by one word, as if its 8 little-endian bytes had been read.
 #[inline]
-pub(crate) fn step(register: u32, word: u64) -> u32 {
+#[must_use]
+pub fn step(register: u32, word: u64) -> u32 {
     let word = word ^ u64::from(register);
     let byte = |i: u32| ((word >> (8 * i)) & 0xff) as usize;
     BYTES[7][byte(0)]
@@ -122,7 +129,8 @@ pub(crate) fn step(register: u32, word: u64) -> u32 {
 
 /// Advances the register over these bytes.
 #[inline]
-pub(crate) fn over(register: u32, bytes: &[u8]) -> u32 {
+#[must_use]
+pub fn over(register: u32, bytes: &[u8]) -> u32 {
     #[cfg(target_arch = "x86_64")]
     if hardware::present() {
         // SAFETY: the processor has SSE 4.2 and PCLMULQDQ, as `present` found out.
