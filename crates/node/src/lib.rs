@@ -36,7 +36,7 @@ use command::{Clients, Server, Settings};
 use model::time::SteadyClock;
 use model::{ConnectionId, NodeId, Now, ShardId};
 use shard::Shard;
-use store::{DiskEvent, DiskOp};
+use store::{DiskEvent, DiskOp, Store};
 
 pub use crate::member::{CopyId, DiskTask, FileTask, Membership, Noted, RestoredCopy};
 
@@ -359,10 +359,20 @@ impl Node {
     /// Whether every log was ended and nothing was written since.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
-        match &self.cluster {
-            None => self.shard.store().is_sealed(),
-            Some(cluster) => cluster.is_sealed(),
-        }
+        self.stores().all(Store::is_sealed)
+    }
+
+    /// Whether the files have everything, whatever trouble there may have been on the way.
+    #[must_use]
+    pub fn is_all_synced(&self) -> bool {
+        self.stores().all(Store::is_all_synced)
+    }
+
+    /// The store of a node alone, or those of a member's copies.
+    fn stores(&self) -> impl Iterator<Item = &Store> {
+        let alone = self.cluster.is_none().then(|| self.shard.store());
+        let copies = self.cluster.iter().flat_map(|cluster| cluster.stores());
+        alone.into_iter().chain(copies)
     }
 
     /// Whether [`Node::drain`] was called and every connection that had work has been served.

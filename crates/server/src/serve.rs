@@ -152,7 +152,9 @@ fn start_disk(
 /// Ends the log, so that the next start need not look for unfinished ends.
 fn finish(shell: &mut Shell, directory: &Directory) -> Result<(), StartError> {
     if !shell.seal() {
-        warn!("the disk had errors: the data directory is not marked as clean");
+        warn!(
+            "the disk has not taken the end of the log: the data directory is not marked as clean"
+        );
         return Ok(());
     }
     Folders::of(directory)

@@ -524,14 +524,16 @@ impl Shell {
 
     /// Ends the log, and has the disk finish it.
     ///
-    /// Returns whether everything is on disk, its end last.
+    /// Returns whether everything is on disk, its end last. An error that was got over before is none.
     pub fn seal(&mut self) -> bool {
+        let errors = self.disk.stats.errors;
         // Twice: see `Store::seal`.
         let sealed = (0..2).all(|_| {
             self.node.seal();
             self.settle()
         });
-        sealed && self.disk.stats.errors == 0 && self.node.is_sealed()
+        let is_written = self.disk.stats.errors == errors && self.node.is_all_synced();
+        sealed && is_written && self.node.is_sealed()
     }
 
     /// Has the disk do what the node wants, without serving anybody: before the first connection, and after

@@ -505,6 +505,12 @@ impl Store {
         LogPoint(self.appended)
     }
 
+    /// Whether the files have everything that was appended, and none of them is in trouble: those that failed have been replaced.
+    #[must_use]
+    pub fn is_all_synced(&self) -> bool {
+        self.log_trouble().is_none() && self.synced() == self.appended()
+    }
+
     /// Bytes that the memory limit applies to.
     #[must_use]
     #[inline]

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use model::{ConnectionId, Now, ShardId};
 use replica::Input;
 use shard::Attempt;
-use store::{DiskEvent, DiskOp, Usage};
+use store::{DiskEvent, DiskOp, Store, Usage};
 
 use super::{Cluster, CopyId, DiskTask};
 use crate::stream::State;
@@ -284,10 +284,9 @@ impl Cluster {
         }
     }
 
-    /// See [`Node::is_sealed`].
-    pub(crate) fn is_sealed(&self) -> bool {
-        let mut shards = self.shards.iter();
-        shards.all(|other| other.shard.store().is_sealed())
+    /// What each copy has.
+    pub(crate) fn stores(&self) -> impl Iterator<Item = &Store> {
+        self.shards.iter().map(|other| other.shard.store())
     }
 
     /// When one of the copies has something to do, in wall-clock milliseconds.

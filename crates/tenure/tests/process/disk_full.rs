@@ -85,20 +85,27 @@ fn value(i: u64) -> Vec<u8> {
 /// Writes keys until one is refused. Returns how many were acknowledged, and the refusal.
 fn fill(client: &mut Client, from: u64) -> (u64, String) {
     for i in from.. {
-        let reply = client
-            .call(&[b"SET", key(i).as_bytes(), &value(i)])
-            .unwrap();
-        if !reply.is_ok() {
-            return (i, reply.error().expect("OK or an error").to_owned());
+        if let Err(refusal) = set(client, i) {
+            return (i, refusal);
         }
     }
     unreachable!("there are not so many numbers");
 }
 
+/// Writes a key, or says why not.
+fn set(client: &mut Client, i: u64) -> Result<(), String> {
+    let reply = client
+        .call(&[b"SET", key(i).as_bytes(), &value(i)])
+        .unwrap();
+    if reply.is_ok() {
+        return Ok(());
+    }
+    Err(reply.error().expect("OK or an error").to_owned())
+}
+
 fn set_all(client: &mut Client, count: u64) {
     for i in 0..count {
-        let set = client.call(&[b"SET", key(i).as_bytes(), &value(i)]);
-        assert!(set.unwrap().is_ok());
+        set(client, i).unwrap();
     }
 }
 
@@ -139,11 +146,7 @@ fn a_full_disk_stops_writes_only_and_only_as_long_as_it_is_full() {
 
     std::fs::remove_file(&filler).unwrap();
     let began = Instant::now();
-    while !client
-        .call(&[b"SET", key(count).as_bytes(), &value(count)])
-        .unwrap()
-        .is_ok()
-    {
+    while set(&mut client, count).is_err() {
         assert!(
             began.elapsed() < PATIENCE,
             "writes did not resume: {}",
@@ -170,6 +173,30 @@ fn a_start_on_a_full_disk_still_serves_what_is_there() {
     server.kill();
     let server = Running::start(&dir, &[]);
     assert_all_there(&mut server.client(), count);
+}
+
+#[test]
+fn a_disk_that_was_full_for_a_while_ends_clean() {
+    let Some(disk) = SmallDisk::mount("120m") else {
+        println!("skipped: only root can mount a small file system");
+        return;
+    };
+    let dir = disk.path().join("data");
+    let server = Running::start(&dir, &[]);
+    let mut client = server.client();
+    disk.fill();
+    let (count, _) = fill(&mut client, 0);
+    disk.clear();
+    let began = Instant::now();
+    while set(&mut client, count).is_err() {
+        assert!(began.elapsed() < PATIENCE, "{}", server.log());
+    }
+    let log = server.stop();
+    assert!(!log.contains("not marked as clean"), "{log}");
+    let server = Running::start(&dir, &[]);
+    assert_all_there(&mut server.client(), count + 1);
+    let log = server.stop();
+    assert!(!log.contains("did not shut down"), "{log}");
 }
 
 #[test]
