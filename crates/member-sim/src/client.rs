@@ -226,12 +226,13 @@ impl Client {
         };
         let (key, mut id, user) = (own.key.clone(), own.id.clone(), own.user.clone());
         let (old, version) = (own.old.clone(), own.version);
-        let ask = match self.random.below(12) {
+        let ask = match self.random.below(13) {
             0..4 => Ask::Read,
             4..7 => Ask::Write(version, value),
             7 | 8 => Ask::Rotate(self.random.extreme(0, 400)),
             9 => Ask::Revoke(user),
             10 => Ask::Destroy,
+            11 => Ask::List(user),
             _ => match old {
                 None => Ask::Read,
                 Some(old) => {
@@ -354,6 +355,7 @@ impl Client {
             (Ask::Rotate(_), Answer::Renamed(_)) => counts.note(Rare::Rotated),
             (Ask::Destroy, Answer::Ended(1)) => counts.note(Rare::Destroyed),
             (Ask::Revoke(_), Answer::Ended(1)) => counts.note(Rare::Revoked),
+            (Ask::List(_), Answer::Ids(ids)) if !ids.is_empty() => counts.note(Rare::Listed),
             (Ask::Open(_, wait_ms), Answer::State { fence, .. })
                 if *fence > 0
                     && *wait_ms > WAITED_MS
@@ -383,6 +385,7 @@ impl Client {
             ended_us: now_us,
             ask: short(asked.ask),
             answer,
+            is_led: false,
         }
     }
 
@@ -486,7 +489,8 @@ fn short(ask: Ask) -> Ask {
         | Ask::Rotate(_)
         | Ask::ReadOld
         | Ask::Destroy
-        | Ask::Revoke(_) => ask,
+        | Ask::Revoke(_)
+        | Ask::List(_) => ask,
     }
 }
 
@@ -538,6 +542,7 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
         }
         Ask::Create(_) | Ask::Bear(..) | Ask::Read | Ask::ReadOld | Ask::Open(..) => state(reply),
         Ask::Destroy | Ask::Revoke(_) => number.map(Answer::Ended).ok_or_else(wrong),
+        Ask::List(_) => ids(reply).map(Answer::Ids).ok_or_else(wrong),
         // A blackout may have taken it.
         Ask::Rotate(_) if *reply == Reply::Null => state(reply),
         Ask::Rotate(_) => {
@@ -555,6 +560,19 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
         Ask::Get if *reply == Reply::Null => Ok(Answer::Value(None)),
         Ask::Get => whole(reply.bulk().ok_or_else(wrong)?).map(|v| Answer::Value(Some(v))),
     }
+}
+
+/// What a list has that is one page.
+fn ids(reply: &Reply) -> Option<Vec<String>> {
+    let Reply::Array(parts) = reply else {
+        return None;
+    };
+    let [cursor, Reply::Array(ids)] = parts.as_slice() else {
+        return None;
+    };
+    let text = |id: &Reply| Some(String::from_utf8_lossy(id.bulk()?).into_owned());
+    let is_whole = cursor.bulk() == Some(b"0");
+    is_whole.then(|| ids.iter().map(text).collect()).flatten()
 }
 
 fn whole(bytes: &[u8]) -> Result<String, String> {

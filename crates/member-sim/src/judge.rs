@@ -117,7 +117,8 @@ fn request(operation: &Operation) -> Option<Request> {
         | Ask::Rotate(_)
         | Ask::ReadOld
         | Ask::Destroy
-        | Ask::Revoke(_) => false,
+        | Ask::Revoke(_)
+        | Ask::List(_) => false,
     };
     let what = match (&operation.answer, is_write) {
         (Answer::Version(version) | Answer::State { version, .. }, true) => What::Made(*version),
@@ -129,7 +130,8 @@ fn request(operation: &Operation) -> Option<Request> {
             | Answer::Done
             | Answer::Value(_)
             | Answer::Renamed(_)
-            | Answer::Ended(_),
+            | Answer::Ended(_)
+            | Answer::Ids(_),
             _,
         ) => return None,
     };

@@ -68,6 +68,7 @@ sim::rare! {
     Expired = "a read met an expired key",
     Rotated = "a session got a new id",
     Destroyed = "a session was destroyed",
+    Listed = "a session was found by its user",
     Revoked = "all sessions of a user were ended at a node",
     LongValue = "a value of more than half of the limit was written",
 }

@@ -35,6 +35,8 @@ pub enum Ask {
     Destroy,
     /// `SESSION.REVOKE` of its user, at the node where it was found.
     Revoke(String),
+    /// `SESSION.LIST` of its user, there.
+    List(String),
 }
 
 /// What came of it.
@@ -59,6 +61,8 @@ pub enum Answer {
     Renamed(String),
     /// So many sessions were ended.
     Ended(u64),
+    /// The ids of a user's sessions.
+    Ids(Vec<String>),
     /// It was not done, for certain.
     Refused,
     /// Nobody can tell.
@@ -80,6 +84,8 @@ pub struct Operation {
     pub ask: Ask,
     /// What came of it.
     pub answer: Answer,
+    /// By the map, whoever has answered has led the key's shard since before it was asked.
+    pub is_led: bool,
 }
 
 /// The words of a command.
@@ -106,6 +112,7 @@ pub fn words(key: &str, ask: &Ask) -> Vec<Vec<u8>> {
         Ask::Rotate(grace_ms) => texts(&["SESSION.ROTATE", key, "GRACE", &text(grace_ms)]),
         Ask::Destroy => texts(&["SESSION.DESTROY", key]),
         Ask::Revoke(user) => texts(&["SESSION.REVOKE", "USER", user]),
+        Ask::List(user) => texts(&["SESSION.LIST", "USER", user]),
         Ask::Write(version, value) => {
             let version = text(version);
             texts(&[

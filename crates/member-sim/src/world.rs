@@ -4,6 +4,7 @@ mod clients;
 mod faults;
 mod finish;
 mod glue;
+mod led;
 mod losses;
 mod plots;
 mod queue;
@@ -28,6 +29,7 @@ use crate::record::Operation;
 use crate::service::Service;
 use crate::{Options, Report};
 use faults::Heal;
+use led::Led;
 use plots::Step;
 use queue::Queue;
 
@@ -105,6 +107,7 @@ pub struct World {
     clients: Vec<Client>,
     operations: Vec<Operation>,
     blackouts: Vec<Blackout>,
+    led: Led,
     random: Random,
     faults: Random,
     losses: Random,
@@ -145,6 +148,7 @@ impl World {
             clients: (0..plan.clients).map(|n| Client::new(&plan, n)).collect(),
             operations: Vec::new(),
             blackouts: Vec::new(),
+            led: Led::default(),
             random: Random::new(seed, "world"),
             faults: Random::new(seed, "faults"),
             losses: Random::new(seed, "losses"),
@@ -441,6 +445,7 @@ impl World {
         let role = self.service.map().role().map_or(0, |role| role.term);
         self.trace.numbers(&[self.now_us, role]);
         self.trace.line(|| describe(self.service.map()));
+        self.led.follow(self.service.map(), self.now_us);
         self.count_epochs();
         self.tear_recovery();
         for host in 0..self.plan.nodes {

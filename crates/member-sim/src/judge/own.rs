@@ -9,6 +9,8 @@ use crate::record::{Answer, Ask, Operation};
 struct State {
     /// Version and value; `None`: it was not made, or is gone.
     there: Option<(u64, String)>,
+    /// Its id.
+    id: String,
     /// Between which times the last id ends to lead to it, in microseconds.
     old_ends: Option<(u64, u64)>,
 }
@@ -38,7 +40,8 @@ pub(super) fn judge(
             | Answer::Value(_)
             | Answer::Done
             | Answer::Renamed(_)
-            | Answer::Ended(_) => {
+            | Answer::Ended(_)
+            | Answer::Ids(_) => {
                 let told = state.follow(operation, slack);
                 told.map_err(|wrong| format!("{wrong}: {operation:?}"))?;
             }
@@ -52,6 +55,7 @@ impl State {
         match (&operation.ask, &operation.answer) {
             (Ask::Bear(value, _), Answer::State { version, .. }) => {
                 let before = self.there.replace((*version, value.clone()));
+                self.id.clone_from(&operation.key);
                 expect(before.is_none() && *version == 1, "it was there")
             }
             (Ask::Read, Answer::State { version, value, .. }) => {
@@ -68,7 +72,8 @@ impl State {
                     "not the next version",
                 )
             }
-            (Ask::Rotate(grace_ms), Answer::Renamed(_)) => {
+            (Ask::Rotate(grace_ms), Answer::Renamed(id)) => {
+                self.id.clone_from(id);
                 let grace_us = grace_ms * 1_000;
                 self.old_ends = Some((operation.sent_us + grace_us, operation.ended_us + grace_us));
                 expect(self.there.is_some(), "what is gone got another id")
@@ -78,12 +83,24 @@ impl State {
                 expect(*count == there, "another was there, or it was not")
             }
             (Ask::Revoke(_), Answer::Ended(count)) => {
-                // None where it was not: the node that was asked does not lead its shard.
                 let there = u64::from(self.there.is_some());
                 if *count > 0 {
                     self.there = None;
                 }
-                expect(*count <= there, "more were ended than there are")
+                expect(*count <= there, "more were ended than there are")?;
+                // Whoever does not lead its shard does not know of it.
+                expect(
+                    *count == there || !operation.is_led,
+                    "its user had one more",
+                )
+            }
+            (Ask::List(_), Answer::Ids(ids)) => {
+                let there: &[String] = match self.there {
+                    Some(_) => std::slice::from_ref(&self.id),
+                    None => &[],
+                };
+                expect(ids.is_empty() || ids == there, "another is its user's")?;
+                expect(ids == there || !operation.is_led, "its user has one more")
             }
             _ => Err("that is no answer".into()),
         }

@@ -9,6 +9,7 @@ fn told(key: &str, ask: Ask, answer: Answer, sent_us: u64, ended_us: u64) -> Ope
         ended_us,
         ask,
         answer,
+        is_led: false,
     }
 }
 
@@ -163,4 +164,41 @@ fn an_id_that_ends_too_late_is_found() {
     let old = |at| own(Ask::ReadOld, session(1, "a", 0), at);
     assert!(is_good(&[born.clone(), rotated.clone(), old(5_000)]));
     assert!(!is_good(&[born, rotated, old(10_200)]));
+}
+
+#[test]
+fn who_leads_a_shard_leaves_out_no_session_of_a_user() {
+    let born = own(Ask::Bear("a".into(), "u".into()), session(1, "a", 0), 0);
+    let listed = |ids: &[&str], is_led| {
+        let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        let operation = own(Ask::List("u".into()), Answer::Ids(ids), 10);
+        Operation {
+            is_led,
+            ..operation
+        }
+    };
+    let rotated = own(Ask::Rotate(10), Answer::Renamed("new".into()), 5);
+    assert!(is_good(&[born.clone(), listed(&["own:1"], true)]));
+    assert!(is_good(&[born.clone(), listed(&[], false)]));
+    assert!(!is_good(&[born.clone(), listed(&[], true)]));
+    assert!(!is_good(&[born.clone(), listed(&["other"], false)]));
+    assert!(!is_good(&[
+        born.clone(),
+        rotated,
+        listed(&["own:1"], false)
+    ]));
+    let revoked = |count, is_led| {
+        let operation = own(Ask::Revoke("u".into()), Answer::Ended(count), 10);
+        Operation {
+            is_led,
+            ..operation
+        }
+    };
+    assert!(is_good(&[born.clone(), revoked(0, false)]));
+    assert!(!is_good(&[born.clone(), revoked(0, true)]));
+    assert!(!is_good(&[
+        born,
+        revoked(1, true),
+        listed(&["own:1"], true)
+    ]));
 }

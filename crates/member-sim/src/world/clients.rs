@@ -96,9 +96,13 @@ impl World {
             return Ok(());
         }
         let client = &mut self.clients[number];
+        let by = client.at;
         let told = client.receive(&self.plan, bytes, self.now_us, &mut self.counts);
-        let told = told.map_err(|wrong| format!("client {number}: {wrong}"))?;
-        for operation in &told {
+        let mut told = told.map_err(|wrong| format!("client {number}: {wrong}"))?;
+        for operation in &mut told {
+            let (key, since_us) = (&operation.key, operation.sent_us);
+            let is_by = |by| self.led.is_by(by, self.service.map(), key, since_us);
+            operation.is_led = by.is_some_and(is_by);
             self.trace
                 .line(|| format!("client {number}: {operation:?}"));
         }

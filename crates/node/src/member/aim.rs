@@ -75,9 +75,7 @@ impl Cluster {
                 return self.aim_at(slot);
             }
             return match aim_without_key(prepared, arguments) {
-                Some(Aim::All) if uses_keys(prepared) && self.awaits_a_shard() => {
-                    Aim::Later(NOT_YET)
-                }
+                Some(Aim::All) if uses_keys(prepared) => self.aim_at_all(),
                 Some(aim) => aim,
                 None => self.aim_anywhere(now),
             };
@@ -122,6 +120,17 @@ impl Cluster {
         let place = self.route.shard(slot).and_then(|shard| self.place(shard));
         let place = place.filter(|place| self.leads(*place));
         place.map_or(Aim::Nobody, Aim::Copy)
+    }
+
+    /// To all that this node leads, once it knows what it is to lead: a map without shards is that of a node that has just started.
+    fn aim_at_all(&self) -> Aim {
+        if self.map.shards().is_empty() {
+            Aim::Refused(DOWN.into())
+        } else if self.awaits_a_shard() {
+            Aim::Later(NOT_YET)
+        } else {
+            Aim::All
+        }
     }
 
     /// Whether there is a shard that this node is to lead and does not yet.

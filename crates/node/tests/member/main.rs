@@ -240,6 +240,31 @@ fn a_command_about_all_keys_waits_for_a_shard_that_this_node_is_to_lead() {
     );
 }
 
+/// What it is to lead it does not know yet: nothing would be a wrong answer.
+#[test]
+fn a_command_about_all_keys_is_refused_before_there_is_a_map() {
+    let mut world = World::new(3, 3, true);
+    sessions_of_alice(&mut world);
+    world.kill(0);
+    world.start_without_map(0);
+    for command in [
+        "SESSION.REVOKE USER alice",
+        "SESSION.LIST USER alice",
+        "DBSIZE",
+        "KEYS *",
+    ] {
+        let refused = world.ask(0, command);
+        assert!(refused.starts_with("-CLUSTERDOWN"), "{command}: {refused}");
+    }
+    assert!(
+        world.ask(0, "INFO").contains("# Keyspace"),
+        "an operator is told"
+    );
+    world.tell_map();
+    let later = world.ask(0, "SESSION.REVOKE USER alice");
+    assert!(later.starts_with("-TRYAGAIN"), "{later}");
+}
+
 #[test]
 fn a_user_is_revoked_in_a_shard_that_is_just_taken_over() {
     let mut world = World::new(3, 3, false);

@@ -163,8 +163,14 @@ impl World {
         number
     }
 
-    /// Starts a node, with what its disk has.
+    /// Starts a node, with what its disk has, and hands it the map.
     pub fn start(&mut self, number: usize) {
+        self.start_without_map(number);
+        self.tell_map();
+    }
+
+    /// Starts a node, with what its disk has.
+    pub fn start_without_map(&mut self, number: usize) {
         let membership = Membership {
             me: self.hosts[number].member,
             replica: self.replica,
@@ -189,7 +195,6 @@ impl World {
         host.node = Some(Node::new_member(membership, copies, settings, seed, now));
         (host.received, host.closed) = (BTreeMap::new(), Vec::new());
         host.wanted.clear();
-        self.tell_map();
     }
 
     /// Says what happens, where `MEMBER_TRACE` asks for it.
@@ -357,7 +362,7 @@ impl World {
         ClusterMap::from_listing(&Listing { revision, entries })
     }
 
-    fn tell_map(&mut self) {
+    pub fn tell_map(&mut self) {
         self.revision += 1;
         let map = Arc::new(self.map());
         for number in 0..self.hosts.len() {
