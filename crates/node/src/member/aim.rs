@@ -135,12 +135,16 @@ impl Cluster {
 
     /// Whether there is a shard that this node is to lead and does not yet.
     fn awaits_a_shard(&self) -> bool {
-        let me = self.terms.me;
         let mut given = self.map.shards().iter();
         given.any(|(shard, record)| {
             let leads = || self.place(*shard).is_some_and(|place| self.leads(place));
-            record.config.primary() == me && !leads()
+            self.is_sent_here(record) && !leads()
         })
+    }
+
+    /// Whether whoever follows the map comes to this node with a shard's keys. If an earlier life of this node led it, another will soon.
+    fn is_sent_here(&self, record: &ShardRecord) -> bool {
+        record.config.primary().node == self.terms.me.node
     }
 
     /// Whether this copy serves, or says of itself that it does: the map may be behind.
@@ -152,15 +156,14 @@ impl Cluster {
         let Some(record) = self.map.shards().get(&shard) else {
             return Aim::Refused(UNBOUND.into());
         };
-        let primary = record.config.primary();
-        if primary == self.terms.me {
+        if self.is_sent_here(record) {
             return Aim::Later(NOT_YET);
         }
         // Its map says so too, as soon as it is the one that was decided on.
         if self.knows_better(shard, record) {
             return Aim::Later(NOT_YET);
         }
-        match self.address(primary.node) {
+        match self.address(record.config.primary().node) {
             Some(address) => Aim::Refused(format!("MOVED {} {address}", slot.number())),
             None => Aim::Refused(UNBOUND.into()),
         }

@@ -265,6 +265,27 @@ fn a_command_about_all_keys_is_refused_before_there_is_a_map() {
     assert!(later.starts_with("-TRYAGAIN"), "{later}");
 }
 
+/// The map still names its earlier life, so clients come to it: they are not to be told that there is nothing, nor sent here once more.
+#[test]
+fn who_has_begun_a_new_life_answers_for_what_it_led_only_when_another_leads() {
+    let mut world = World::new(3, 3, false);
+    let [first, second, _] = sessions_of_alice(&mut world);
+    world.kill(0);
+    world.start_anew(0);
+    let key = (0..12).map(|number| format!("session:{number}"));
+    let is_first =
+        |key: &String| world.shard_of(model::slot::Slot::of(key.as_bytes()).number()) == 0;
+    let key = key.clone().find(is_first).expect("it has some");
+    for command in ["SESSION.REVOKE USER alice", "DBSIZE", &format!("GET {key}")] {
+        let later = world.ask(0, command);
+        assert!(later.starts_with("-TRYAGAIN"), "{command}: {later}");
+    }
+    world.fail_over(0);
+    assert_eq!(world.ask(0, "DBSIZE"), ":0\n");
+    let revoked = world.ask(1, "SESSION.REVOKE USER alice");
+    assert_eq!(revoked, format!(":{}\n", first + second));
+}
+
 #[test]
 fn a_user_is_revoked_in_a_shard_that_is_just_taken_over() {
     let mut world = World::new(3, 3, false);
