@@ -226,13 +226,14 @@ impl Client {
         };
         let (key, mut id, user) = (own.key.clone(), own.id.clone(), own.user.clone());
         let (old, version) = (own.old.clone(), own.version);
-        let ask = match self.random.below(13) {
+        let ask = match self.random.below(14) {
             0..4 => Ask::Read,
             4..7 => Ask::Write(version, value),
             7 | 8 => Ask::Rotate(self.random.extreme(0, 400)),
             9 => Ask::Revoke(user),
             10 => Ask::Destroy,
             11 => Ask::List(user),
+            12 => Ask::Keys,
             _ => match old {
                 None => Ask::Read,
                 Some(old) => {
@@ -490,7 +491,8 @@ fn short(ask: Ask) -> Ask {
         | Ask::ReadOld
         | Ask::Destroy
         | Ask::Revoke(_)
-        | Ask::List(_) => ask,
+        | Ask::List(_)
+        | Ask::Keys => ask,
     }
 }
 
@@ -542,7 +544,8 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
         }
         Ask::Create(_) | Ask::Bear(..) | Ask::Read | Ask::ReadOld | Ask::Open(..) => state(reply),
         Ask::Destroy | Ask::Revoke(_) => number.map(Answer::Ended).ok_or_else(wrong),
-        Ask::List(_) => ids(reply).map(Answer::Ids).ok_or_else(wrong),
+        Ask::List(_) => listed(reply).map(Answer::Ids).ok_or_else(wrong),
+        Ask::Keys => ids(reply).map(Answer::Ids).ok_or_else(wrong),
         // A blackout may have taken it.
         Ask::Rotate(_) if *reply == Reply::Null => state(reply),
         Ask::Rotate(_) => {
@@ -563,16 +566,23 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
 }
 
 /// What a list has that is one page.
-fn ids(reply: &Reply) -> Option<Vec<String>> {
+fn listed(reply: &Reply) -> Option<Vec<String>> {
     let Reply::Array(parts) = reply else {
         return None;
     };
-    let [cursor, Reply::Array(ids)] = parts.as_slice() else {
+    let [cursor, ids_of_page] = parts.as_slice() else {
+        return None;
+    };
+    let is_whole = cursor.bulk() == Some(b"0");
+    is_whole.then(|| ids(ids_of_page)).flatten()
+}
+
+fn ids(reply: &Reply) -> Option<Vec<String>> {
+    let Reply::Array(ids) = reply else {
         return None;
     };
     let text = |id: &Reply| Some(String::from_utf8_lossy(id.bulk()?).into_owned());
-    let is_whole = cursor.bulk() == Some(b"0");
-    is_whole.then(|| ids.iter().map(text).collect()).flatten()
+    ids.iter().map(text).collect()
 }
 
 fn whole(bytes: &[u8]) -> Result<String, String> {

@@ -118,7 +118,8 @@ fn request(operation: &Operation) -> Option<Request> {
         | Ask::ReadOld
         | Ask::Destroy
         | Ask::Revoke(_)
-        | Ask::List(_) => false,
+        | Ask::List(_)
+        | Ask::Keys => false,
     };
     let what = match (&operation.answer, is_write) {
         (Answer::Version(version) | Answer::State { version, .. }, true) => What::Made(*version),

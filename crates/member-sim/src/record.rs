@@ -37,6 +37,8 @@ pub enum Ask {
     Revoke(String),
     /// `SESSION.LIST` of its user, there.
     List(String),
+    /// `KEYS` of its id alone, there.
+    Keys,
 }
 
 /// What came of it.
@@ -61,7 +63,7 @@ pub enum Answer {
     Renamed(String),
     /// So many sessions were ended.
     Ended(u64),
-    /// The ids of a user's sessions.
+    /// The ids of sessions.
     Ids(Vec<String>),
     /// It was not done, for certain.
     Refused,
@@ -112,6 +114,7 @@ pub fn words(key: &str, ask: &Ask) -> Vec<Vec<u8>> {
         Ask::Rotate(grace_ms) => texts(&["SESSION.ROTATE", key, "GRACE", &text(grace_ms)]),
         Ask::Destroy => texts(&["SESSION.DESTROY", key]),
         Ask::Revoke(user) => texts(&["SESSION.REVOKE", "USER", user]),
+        Ask::Keys => texts(&["KEYS", key]),
         Ask::List(user) => texts(&["SESSION.LIST", "USER", user]),
         Ask::Write(version, value) => {
             let version = text(version);

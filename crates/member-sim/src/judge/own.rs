@@ -89,18 +89,15 @@ impl State {
                 }
                 expect(*count <= there, "more were ended than there are")?;
                 // Whoever does not lead its shard does not know of it.
-                expect(
-                    *count == there || !operation.is_led,
-                    "its user had one more",
-                )
+                expect(*count == there || !operation.is_led, "it was not found")
             }
-            (Ask::List(_), Answer::Ids(ids)) => {
+            (Ask::List(_) | Ask::Keys, Answer::Ids(ids)) => {
                 let there: &[String] = match self.there {
                     Some(_) => std::slice::from_ref(&self.id),
                     None => &[],
                 };
-                expect(ids.is_empty() || ids == there, "another is its user's")?;
-                expect(ids == there || !operation.is_led, "its user has one more")
+                expect(ids.is_empty() || ids == there, "another was found")?;
+                expect(ids == there || !operation.is_led, "it was not found")
             }
             _ => Err("that is no answer".into()),
         }
