@@ -9,7 +9,7 @@ use alloc::{
     vec::Vec,
 };
 
-use model::{CopySet, NodeId, Phase, ShardConfig, ShardId, limits};
+use model::{CopySet, NodeId, Phase, ShardId, limits};
 
 use crate::{
     balance,
@@ -20,7 +20,6 @@ use crate::{
     keys::Place,
     map::ClusterMap,
     message::{CopyStatus, Report},
-    placement::{self, Site},
     record::{LossRecord, NodeRecord, NodeState, ShardRecord},
     reports::Reports,
     situation::Situation,
@@ -29,6 +28,7 @@ use crate::{
 
 pub use operate::{Command, Refusal};
 
+mod create;
 mod operate;
 mod revive;
 
@@ -226,7 +226,7 @@ fn propose(
     }
     proposals.extend(node_states(situation, detector, me));
     if shards.is_empty() {
-        proposals.extend(create_shards(situation));
+        proposals.extend(create::shards(situation));
     } else if proposals.is_empty() && may_balance && is_calm(situation) {
         let step = balance::next(situation);
         proposals.extend(step.map(|decision| shard_proposal(&shards[&decision.shard], &decision)));
@@ -345,50 +345,4 @@ fn holds_anything(situation: &Situation<'_>, node: NodeId) -> bool {
     shards.any(|record| {
         in_set(record.config.copies()) || Situation::source(record).is_some_and(|set| in_set(&set))
     })
-}
-
-/// All shards, once there are as many nodes as were to be waited for.
-fn create_shards(situation: &Situation<'_>) -> Vec<Proposal> {
-    let mut sites = situation.steady_sites();
-    let settings = situation.settings;
-    if sites.len() < usize::from(settings.initial_nodes) {
-        return Vec::new();
-    }
-    let shards = (0..settings.shards).map(ShardId);
-    let created = shards.filter_map(|shard| {
-        let held = place(shard, &mut sites, usize::from(settings.copies));
-        let members: Vec<_> = held
-            .iter()
-            .map(|site| situation.map.nodes()[&site.node].member(site.node))
-            .collect();
-        let copies = CopySet::checked(&members, settings.quorum_of(members.len()))?;
-        // Each shard's first choice rotates with its number among equals, so primaries spread as copies do.
-        let primary = members[usize::from(shard.0) % members.len()].node;
-        let (first_slot, last_slot) = settings.slots_of(shard);
-        let config = ShardConfig::create(copies, primary);
-        let record = ShardRecord {
-            first_slot,
-            last_slot,
-            config,
-            request: Default::default(),
-        };
-        Some(Proposal::Shard(shard, record, Reason::Grow))
-    });
-    created.collect()
-}
-
-fn place(shard: ShardId, sites: &mut [Site], copies: usize) -> Vec<Site> {
-    let mut held: Vec<Site> = Vec::new();
-    while held.len() < copies {
-        let Some(site) = placement::choose(shard, sites, &held) else {
-            break;
-        };
-        let chosen = sites
-            .iter_mut()
-            .find(|s| s.node == site.node)
-            .expect("it was chosen from them");
-        chosen.burden += crate::situation::UNIT;
-        held.push(site);
-    }
-    held
 }
