@@ -1,31 +1,27 @@
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HashMap;
-import java.util.HashSet;
-import java.util.LinkedHashSet;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.function.IntFunction;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import redis.clients.jedis.HostAndPort;
-import redis.clients.jedis.commands.KeyCommands;
-import redis.clients.jedis.exceptions.JedisException;
-import redis.clients.jedis.params.ScanParams;
-import redis.clients.jedis.resps.ScanResult;
 
-/** Counts results and prints them in the Test Anything Protocol; knows what the runner says of the servers. */
+/** For all clients in Java: counts results and prints them in the Test Anything Protocol; knows what the runner says of the servers. */
 final class Suite {
     private static final Duration PATIENCE = Duration.ofSeconds(20);
 
     static final boolean IS_TENURE = "tenure".equals(System.getenv("TENURE_SERVER"));
     /** One server for all keys of a cluster: what it says of a connection is of its own one, to a node. */
     static final boolean IS_FORWARDED = IS_TENURE && System.getenv("TENURE_NODES") != null;
-    static final HostAndPort SERVER = HostAndPort.from(System.getenv("TENURE_ADDR"));
+    static final Address SERVER = Address.from(System.getenv("TENURE_ADDR"));
 
     private final String about;
     private int count;
@@ -33,6 +29,13 @@ final class Suite {
 
     Suite(String about) {
         this.about = about;
+    }
+
+    record Address(String host, int port) {
+        static Address from(String text) {
+            int colon = text.lastIndexOf(':');
+            return new Address(text.substring(0, colon), Integer.parseInt(text.substring(colon + 1)));
+        }
     }
 
     /** What a test does; it fails by throwing. */
@@ -100,7 +103,7 @@ final class Suite {
         while (true) {
             try {
                 return work.call();
-            } catch (JedisException error) {
+            } catch (RuntimeException error) {
                 if (System.nanoTime() > deadline) {
                     throw error;
                 }
@@ -120,40 +123,19 @@ final class Suite {
     }
 
     /** The addresses of a cluster's nodes. */
-    static Set<HostAndPort> nodes() {
-        return new HashSet<>(nodePids().keySet());
+    static Set<Address> nodes() {
+        return nodePids().keySet();
     }
 
-    /** All keys of one server that match, in pages of about so many. */
-    static Set<String> scanned(KeyCommands client, String pattern, int count) {
-        Set<String> seen = new HashSet<>();
-        String cursor = ScanParams.SCAN_POINTER_START;
-        do {
-            ScanResult<String> page = client.scan(cursor, new ScanParams().match(pattern).count(count));
-            seen.addAll(page.getResult());
-            cursor = page.getCursor();
-        } while (!cursor.equals(ScanParams.SCAN_POINTER_START));
-        return seen;
-    }
-
-    /** In the runner's order. */
-    static Set<HostAndPort> sentinels() {
-        Set<HostAndPort> all = new LinkedHashSet<>();
-        for (String at : System.getenv("TENURE_SENTINELS").split(",")) {
-            all.add(HostAndPort.from(at));
-        }
-        return all;
-    }
-
-    /** In Tenure the first Sentinel ends with the first node, which is the master. */
-    static HostAndPort lastSentinel() {
-        return sentinels().stream().reduce((first, second) -> second).orElseThrow();
+    /** In the runner's order. In Tenure the first Sentinel ends with the first node, which is the master. */
+    static List<Address> sentinels() {
+        return Arrays.stream(System.getenv("TENURE_SENTINELS").split(",")).map(Address::from).toList();
     }
 
     /** Kills the process that serves this port, at once. */
     static void kill(int port) {
-        for (Map.Entry<HostAndPort, Long> node : nodePids().entrySet()) {
-            if (node.getKey().getPort() == port) {
+        for (Map.Entry<Address, Long> node : nodePids().entrySet()) {
+            if (node.getKey().port() == port) {
                 ProcessHandle.of(node.getValue()).orElseThrow().destroyForcibly();
                 return;
             }
@@ -167,13 +149,43 @@ final class Suite {
     }
 
     // Java has no JSON of its own, and the text is the runner's.
-    private static Map<HostAndPort, Long> nodePids() {
-        Map<HostAndPort, Long> all = new HashMap<>();
+    private static Map<Address, Long> nodePids() {
+        Map<Address, Long> all = new LinkedHashMap<>();
         Matcher found = Pattern.compile("\"address\": \"([^\"]+)\", \"pid\": (\\d+)").matcher(System.getenv("TENURE_NODES"));
         while (found.find()) {
-            all.put(HostAndPort.from(found.group(1)), Long.valueOf(found.group(2)));
+            all.put(Address.from(found.group(1)), Long.valueOf(found.group(2)));
         }
         return all;
+    }
+
+    /** Of every value, if there are 256 or more. */
+    static byte[] bytes(int length) {
+        byte[] all = new byte[length];
+        for (int n = 0; n < length; n++) {
+            all[n] = (byte) (n * 31);
+        }
+        return all;
+    }
+
+    /** What one of several threads does; it fails by throwing. */
+    interface Part {
+        void run(int thread) throws Exception;
+    }
+
+    /** Lets so many threads do their parts at the same time, and waits for all. */
+    static void together(int threads, Part part) throws Exception {
+        ExecutorService pool = Executors.newFixedThreadPool(threads);
+        try {
+            List<Future<?>> all = list(0, threads, thread -> pool.submit(() -> {
+                part.run(thread);
+                return null;
+            }));
+            for (Future<?> one : all) {
+                one.get();
+            }
+        } finally {
+            pool.shutdownNow();
+        }
     }
 
     private static String show(Object value) {
