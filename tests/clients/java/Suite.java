@@ -1,18 +1,16 @@
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
-import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.function.IntFunction;
-import java.util.regex.Matcher;
+import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /** For all clients in Java: counts results and prints them in the Test Anything Protocol; knows what the runner says of the servers. */
 final class Suite {
@@ -47,13 +45,13 @@ final class Suite {
         count++;
         try {
             work.run();
-            System.out.printf("ok %d - %s: %s%n", count, about, name);
+            print("ok %d - %s: %s", count, about, name);
         } catch (Throwable error) {
             failed++;
-            System.out.printf("not ok %d - %s: %s%n", count, about, name);
+            print("not ok %d - %s: %s", count, about, name);
             for (Throwable cause = error; cause != null; cause = cause.getCause()) {
-                System.out.printf("  %s%n", cause);
-                Arrays.stream(cause.getStackTrace()).limit(12).forEach(line -> System.out.printf("    %s%n", line));
+                print("  %s", cause);
+                Arrays.stream(cause.getStackTrace()).limit(12).forEach(line -> print("    %s", line));
             }
         }
     }
@@ -63,13 +61,18 @@ final class Suite {
         if (IS_TENURE) {
             test(name, work);
         } else {
-            System.out.printf("# skipped %s: only Tenure has it%n", name);
+            print("# skipped %s: only Tenure has it", name);
         }
     }
 
     void finish() {
-        System.out.printf("1..%d%n", count);
+        print("1..%d", count);
         System.exit(failed == 0 ? 0 : 1);
+    }
+
+    /** One line as one piece: a library's log goes the same way. */
+    static void print(String line, Object... values) {
+        System.out.println(line.formatted(values));
     }
 
     static void same(Object got, Object wanted) {
@@ -123,8 +126,13 @@ final class Suite {
     }
 
     /** The addresses of a cluster's nodes. */
-    static Set<Address> nodes() {
-        return nodePids().keySet();
+    static List<Address> nodes() {
+        return nodes("address");
+    }
+
+    /** The same, or their other ones: `forward`. */
+    static List<Address> nodes(String which) {
+        return told("\"%s\": \"([^\"]+)\"".formatted(which)).map(found -> Address.from(found.group(1))).toList();
     }
 
     /** In the runner's order. In Tenure the first Sentinel ends with the first node, which is the master. */
@@ -134,13 +142,8 @@ final class Suite {
 
     /** Kills the process that serves this port, at once. */
     static void kill(int port) {
-        for (Map.Entry<Address, Long> node : nodePids().entrySet()) {
-            if (node.getKey().port() == port) {
-                ProcessHandle.of(node.getValue()).orElseThrow().destroyForcibly();
-                return;
-            }
-        }
-        throw new AssertionError("nobody serves port " + port);
+        MatchResult node = told("\"address\": \"[^\"]+:%d\", \"pid\": (\\d+)".formatted(port)).findFirst().orElseThrow();
+        ProcessHandle.of(Long.parseLong(node.group(1))).orElseThrow().destroyForcibly();
     }
 
     /** Redis replicates after it has acknowledged: what was just written must reach the replica before its primary is killed. */
@@ -149,13 +152,8 @@ final class Suite {
     }
 
     // Java has no JSON of its own, and the text is the runner's.
-    private static Map<Address, Long> nodePids() {
-        Map<Address, Long> all = new LinkedHashMap<>();
-        Matcher found = Pattern.compile("\"address\": \"([^\"]+)\", \"pid\": (\\d+)").matcher(System.getenv("TENURE_NODES"));
-        while (found.find()) {
-            all.put(Address.from(found.group(1)), Long.valueOf(found.group(2)));
-        }
-        return all;
+    private static Stream<MatchResult> told(String pattern) {
+        return Pattern.compile(pattern).matcher(System.getenv("TENURE_NODES")).results();
     }
 
     /** Of every value, if there are 256 or more. */

@@ -1,0 +1,85 @@
+import io.lettuce.core.ClientOptions;
+import io.lettuce.core.RedisClient;
+import io.lettuce.core.RedisURI;
+import io.lettuce.core.api.sync.RedisStringCommands;
+import io.lettuce.core.cluster.RedisClusterClient;
+import io.lettuce.core.protocol.ProtocolVersion;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.net.Socket;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+
+/** Lettuce 7, as it comes, while every node of a cluster is restarted, one after the other: the application must see no error. */
+final class Rolling {
+    private static final List<Suite.Address> FORWARD = Suite.nodes("forward");
+
+    public static void main(String[] arguments) {
+        Suite suite = new Suite("Lettuce 7");
+        suite.test("in cluster mode, all nodes restarted one after the other", () -> allRestarted("cluster", cluster()));
+        suite.test("at a forwarding port with maintenance notifications, all nodes restarted one after the other", () -> allRestarted("forwarding port", forwarded(null)));
+        suite.test("at a forwarding port over RESP2, all nodes restarted one after the other", () -> allRestarted("forwarding port, RESP2", forwarded(ProtocolVersion.RESP2)));
+        suite.test("in cluster mode and at a forwarding port, a node added, another drained and stopped", Rolling::drained);
+        suite.finish();
+    }
+
+    private static RedisURI uri(Suite.Address address) {
+        return RedisURI.create(address.host(), address.port());
+    }
+
+    private static RedisStringCommands<String, String> cluster() {
+        return RedisClusterClient.create(Suite.nodes().stream().map(Rolling::uri).toList()).connect().sync();
+    }
+
+    private static RedisStringCommands<String, String> forwarded(ProtocolVersion protocol) {
+        RedisClient client = RedisClient.create(uri(FORWARD.get(0)));
+        if (protocol != null) {
+            client.setOptions(ClientOptions.builder().protocolVersion(protocol).build());
+        }
+        return client.connect().sync();
+    }
+
+    private static void allRestarted(String what, RedisStringCommands<String, String> redis) throws Exception {
+        Load load = new Load(redis, what);
+        try (load) {
+            load.goOn(1_000);
+            for (int node = 1; node <= FORWARD.size(); node++) {
+                ask("restart " + node);
+                load.goOn(100);
+            }
+        }
+        noErrors(what + ", all nodes restarted", load);
+    }
+
+    private static void drained() throws Exception {
+        Load clustered = new Load(cluster(), "drain cluster");
+        Load forwarded = new Load(forwarded(null), "drain forwarding port");
+        try (clustered; forwarded) {
+            clustered.goOn(1_000);
+            forwarded.goOn(1_000);
+            for (String work : List.of("start 4", "drain 1", "stop 1")) {
+                ask(work);
+                clustered.goOn(100);
+                forwarded.goOn(100);
+            }
+        }
+        noErrors("cluster, a node drained and stopped", clustered);
+        noErrors("forwarding port, a node drained and stopped", forwarded);
+    }
+
+    private static void noErrors(String what, Load load) {
+        Suite.same(load.report(what), List.of());
+        Suite.same(load.lost(), List.of());
+    }
+
+    /** Has one piece of work done, and waits for it. */
+    private static void ask(String line) throws IOException {
+        Suite.Address at = Suite.Address.from(System.getenv("TENURE_UPKEEP"));
+        try (Socket socket = new Socket(at.host(), at.port())) {
+            socket.getOutputStream().write((line + "\n").getBytes(StandardCharsets.UTF_8));
+            String answer = new BufferedReader(new InputStreamReader(socket.getInputStream(), StandardCharsets.UTF_8)).readLine();
+            Suite.same(answer != null && answer.startsWith("ok") ? "ok" : answer, "ok");
+        }
+    }
+}
