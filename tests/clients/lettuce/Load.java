@@ -9,7 +9,7 @@ import java.util.concurrent.atomic.AtomicLong;
 
 /** Threads that write and read without pause; every error that Lettuce lets through is kept, and what was acknowledged. */
 final class Load implements AutoCloseable {
-    private static final int LANES = 4;
+    static final int LANES = 4;
     private static final int KEYS = 500;
 
     /** Requests that were answered as they should be. */

@@ -1,8 +1,4 @@
-import io.lettuce.core.ClientOptions;
-import io.lettuce.core.RedisClient;
-import io.lettuce.core.RedisURI;
 import io.lettuce.core.api.sync.RedisStringCommands;
-import io.lettuce.core.cluster.RedisClusterClient;
 import io.lettuce.core.protocol.ProtocolVersion;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -20,24 +16,17 @@ final class Rolling {
         suite.test("in cluster mode, all nodes restarted one after the other", () -> allRestarted("cluster", cluster()));
         suite.test("at a forwarding port with maintenance notifications, all nodes restarted one after the other", () -> allRestarted("forwarding port", forwarded(null)));
         suite.test("at a forwarding port over RESP2, all nodes restarted one after the other", () -> allRestarted("forwarding port, RESP2", forwarded(ProtocolVersion.RESP2)));
+        suite.test("in cluster mode, and with failed nodes left out of its map, a node stays away for some time", Rolling::stopped);
         suite.test("in cluster mode and at a forwarding port, a node added, another drained and stopped", Rolling::drained);
         suite.finish();
     }
 
-    private static RedisURI uri(Suite.Address address) {
-        return RedisURI.create(address.host(), address.port());
-    }
-
     private static RedisStringCommands<String, String> cluster() {
-        return RedisClusterClient.create(Suite.nodes().stream().map(Rolling::uri).toList()).connect().sync();
+        return Clients.ofCluster().connect().sync();
     }
 
     private static RedisStringCommands<String, String> forwarded(ProtocolVersion protocol) {
-        RedisClient client = RedisClient.create(uri(FORWARD.get(0)));
-        if (protocol != null) {
-            client.setOptions(ClientOptions.builder().protocolVersion(protocol).build());
-        }
-        return client.connect().sync();
+        return Clients.of(Clients.uri(FORWARD.get(0)), protocol).connect().sync();
     }
 
     private static void allRestarted(String what, RedisStringCommands<String, String> redis) throws Exception {
@@ -50,6 +39,18 @@ final class Rolling {
             }
         }
         noErrors(what + ", all nodes restarted", load);
+    }
+
+    private static void stopped() throws Exception {
+        Load load = new Load(Clients.ofRefreshedCluster(null).connect().sync(), "stopped");
+        try (load) {
+            load.goOn(1_000);
+            ask("stop 2");
+            load.goOn(10_000);
+            ask("start 2");
+            load.goOn(1_000);
+        }
+        noErrors("cluster, a node stopped for some time", load);
     }
 
     private static void drained() throws Exception {

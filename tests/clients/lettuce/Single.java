@@ -1,4 +1,3 @@
-import io.lettuce.core.ClientOptions;
 import io.lettuce.core.ExpireArgs;
 import io.lettuce.core.GetExArgs;
 import io.lettuce.core.KeyValue;
@@ -51,10 +50,7 @@ final class Single {
     private Single(Suite suite, ProtocolVersion protocol) {
         this.suite = suite;
         this.isResp3 = protocol != ProtocolVersion.RESP2;
-        this.client = RedisClient.create(uri().build());
-        if (protocol != null) {
-            client.setOptions(ClientOptions.builder().protocolVersion(protocol).build());
-        }
+        this.client = Clients.of(uri().build(), protocol);
         this.connection = client.connect();
         this.redis = connection.sync();
     }

@@ -1,0 +1,54 @@
+import io.lettuce.core.ClientOptions;
+import io.lettuce.core.RedisClient;
+import io.lettuce.core.RedisURI;
+import io.lettuce.core.cluster.ClusterClientOptions;
+import io.lettuce.core.cluster.ClusterTopologyRefreshOptions;
+import io.lettuce.core.cluster.RedisClusterClient;
+import io.lettuce.core.cluster.models.partitions.RedisClusterNode.NodeFlag;
+import io.lettuce.core.protocol.ProtocolVersion;
+import java.time.Duration;
+import java.util.List;
+
+/** Clients as the suites open them; `null` for the protocol that Lettuce comes with. */
+final class Clients {
+    private Clients() {}
+
+    static RedisURI uri(Suite.Address address) {
+        return RedisURI.create(address.host(), address.port());
+    }
+
+    static RedisClient of(RedisURI uri, ProtocolVersion protocol) {
+        RedisClient client = RedisClient.create(uri);
+        if (protocol != null) {
+            client.setOptions(ClientOptions.builder().protocolVersion(protocol).build());
+        }
+        return client;
+    }
+
+    /** As it comes. */
+    static RedisClusterClient ofCluster() {
+        return RedisClusterClient.create(Suite.nodes().stream().map(Clients::uri).toList());
+    }
+
+    /**
+     * With a new map every second, so often that it comes while something is tested. Nodes that have died are left out of it, as Lettuce's
+     * documentation advises: what waits at one of these goes to another node then. Else it waits until its own time is over (60 s).
+     */
+    static RedisClusterClient ofRefreshedCluster(ProtocolVersion protocol) {
+        RedisClusterClient client = ofCluster();
+        ClusterClientOptions.Builder options = ClusterClientOptions.builder()
+                .topologyRefreshOptions(ClusterTopologyRefreshOptions.builder().enablePeriodicRefresh(Duration.ofSeconds(1)).build())
+                .nodeFilter(node -> !node.is(NodeFlag.FAIL));
+        if (protocol != null) {
+            options.protocolVersion(protocol);
+        }
+        client.setOptions(options.build());
+        return client;
+    }
+
+    /** Of what a server that is killed leaves unanswered Lettuce makes the oldest command of each connection fail, and sends the others again. */
+    static void onlyReset(List<String> errors, int connections) {
+        Suite.same(errors.stream().filter(error -> !error.contains("Connection reset")).toList(), List.of());
+        Suite.between(errors.size(), 0, connections);
+    }
+}
