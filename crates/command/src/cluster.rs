@@ -15,7 +15,7 @@ use model::topology::{ClusterNode, node_name};
 use crate::failure::shown;
 use crate::{Call, Failure, Flow, Ran, connection};
 
-pub use moves::{push_number, push_number_after, pushes};
+pub use moves::{push_number, push_number_after, push_slots, pushes};
 pub use rows::{shards, slots};
 
 /// Keys that one step of a search through a shard looks at.

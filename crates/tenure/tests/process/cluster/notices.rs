@@ -36,8 +36,10 @@ fn pushed(client: &mut Client) -> (String, Vec<Reply>, i64) {
 /// Reads pushes up to one of this name, and returns its number. A hand-over may have been announced before, or done before it was.
 fn until_pushed(client: &mut Client, expected: &str, with: &[Reply]) -> i64 {
     loop {
-        let (name, rest, number) = pushed(client);
+        let (name, mut rest, number) = pushed(client);
         if name == expected {
+            let slots = rest.pop();
+            assert!(matches!(slots, Some(Reply::Bulk(Some(_)))), "{slots:?}");
             assert_eq!(rest, with);
             return number;
         }
