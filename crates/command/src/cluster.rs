@@ -89,8 +89,8 @@ pub fn replicas(call: &mut Call<'_>) -> Ran {
 /// `CLUSTER COUNT-FAILURE-REPORTS node-id`
 pub fn count_failure_reports(call: &mut Call<'_>) -> Ran {
     let topology = topology(call)?;
-    let well = named(call, &topology)?.well;
-    call.reply.integer(i64::from(!well));
+    let node = named(call, &topology)?;
+    call.reply.integer(i64::from(topology.is_failed(node)));
     Ok(Flow::Done)
 }
 
