@@ -4,10 +4,12 @@ import io.lettuce.core.RedisURI;
 import io.lettuce.core.cluster.ClusterClientOptions;
 import io.lettuce.core.cluster.ClusterTopologyRefreshOptions;
 import io.lettuce.core.cluster.RedisClusterClient;
+import io.lettuce.core.cluster.models.partitions.RedisClusterNode;
 import io.lettuce.core.cluster.models.partitions.RedisClusterNode.NodeFlag;
 import io.lettuce.core.protocol.ProtocolVersion;
 import java.time.Duration;
 import java.util.List;
+import java.util.function.Predicate;
 
 /** Clients as the suites open them; `null` for the protocol that Lettuce comes with. */
 final class Clients {
@@ -31,19 +33,29 @@ final class Clients {
     }
 
     /**
-     * With a new map every second, so often that it comes while something is tested. Nodes that have died are left out of it, as Lettuce's
-     * documentation advises: what waits at one of these goes to another node then. Else it waits until its own time is over (60 s).
+     * With a new map every second, so often that it comes while something is tested, and with these nodes only. What waits at a node that has
+     * died goes to another one when that is left out; else it waits until its own time is over (60 s).
      */
-    static RedisClusterClient ofRefreshedCluster(ProtocolVersion protocol) {
+    static RedisClusterClient ofCluster(ProtocolVersion protocol, Predicate<RedisClusterNode> filter) {
         RedisClusterClient client = ofCluster();
         ClusterClientOptions.Builder options = ClusterClientOptions.builder()
                 .topologyRefreshOptions(ClusterTopologyRefreshOptions.builder().enablePeriodicRefresh(Duration.ofSeconds(1)).build())
-                .nodeFilter(node -> !node.is(NodeFlag.FAIL));
+                .nodeFilter(filter);
         if (protocol != null) {
             options.protocolVersion(protocol);
         }
         client.setOptions(options.build());
         return client;
+    }
+
+    /** As Lettuce's documentation advises. Until a node that has died is replaced, its slots are nobody's then, and commands for them fail. */
+    static boolean isWell(RedisClusterNode node) {
+        return !node.is(NodeFlag.FAIL);
+    }
+
+    /** Better: commands for slots that somebody who has died still leads wait for another one. */
+    static boolean isWellOrLeads(RedisClusterNode node) {
+        return isWell(node) || !node.hasNoSlots();
     }
 
     /** Of what a server that is killed leaves unanswered Lettuce makes the oldest command of each connection fail, and sends the others again. */

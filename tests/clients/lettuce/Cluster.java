@@ -31,7 +31,7 @@ final class Cluster {
 
     private Cluster(Suite suite, ProtocolVersion protocol) {
         this.suite = suite;
-        this.client = Clients.ofRefreshedCluster(protocol);
+        this.client = Clients.ofCluster(protocol, Clients::isWellOrLeads);
         this.connection = client.connect();
         this.redis = connection.sync();
     }
