@@ -20,8 +20,7 @@ import org.redisson.config.Protocol;
 
 /** Redisson 4 at one server, in cluster mode and with Sentinels: its start, and what it does without scripts. */
 final class Redissons {
-    private static final String ABOUT = "Redisson 4";
-    /** It opens as many connections to each node at once, and 24 if not told. */
+    /** To each node; if it is not told, it opens 24 at once. */
     private static final int CONNECTIONS = 4;
 
     private final Suite suite;
@@ -34,7 +33,7 @@ final class Redissons {
 
     public static void main(String[] arguments) {
         String mode = arguments[0];
-        Suite suite = new Suite(ABOUT + " " + mode);
+        Suite suite = new Suite("Redisson 4 " + mode);
         new Redissons(suite, config(mode, Protocol.RESP2)).run("over RESP2");
         new Redissons(suite, config(mode, Protocol.RESP3)).run("over RESP3");
         if (!mode.equals("single")) {

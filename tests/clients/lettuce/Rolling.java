@@ -7,19 +7,44 @@ import java.io.InputStreamReader;
 import java.net.Socket;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.logging.Handler;
+import java.util.logging.LogRecord;
+import java.util.logging.Logger;
 
 /** Lettuce 7, as it comes, while every node of a cluster is restarted, one after the other: the application must see no error. */
 final class Rolling {
     private static final List<Suite.Address> FORWARD = Suite.nodes("forward");
 
+    /** What Lettuce has logged about pushes that it cannot read. */
+    private static final Queue<String> COMPLAINTS = new ConcurrentLinkedQueue<>();
+
     public static void main(String[] arguments) {
+        Logger.getLogger("").addHandler(new Complaints());
         Suite suite = new Suite("Lettuce 7");
         suite.test("in cluster mode, all nodes restarted one after the other", () -> allRestarted("cluster", cluster()));
         suite.test("at a forwarding port with maintenance notifications, all nodes restarted one after the other", () -> allRestarted("forwarding port", forwarded(null)));
         suite.test("at a forwarding port over RESP2, all nodes restarted one after the other", () -> allRestarted("forwarding port, RESP2", forwarded(ProtocolVersion.RESP2)));
         suite.test("in cluster mode, and with failed nodes left out of its map, a node stays away for some time", Rolling::stopped);
         suite.test("in cluster mode and at a forwarding port, a node added, another drained and stopped", Rolling::drained);
+        suite.test("every push was one that Lettuce can read", () -> Suite.same(List.copyOf(COMPLAINTS), List.of()));
         suite.finish();
+    }
+
+    private static final class Complaints extends Handler {
+        @Override
+        public void publish(LogRecord line) {
+            if (line.getMessage().startsWith("Invalid")) {
+                COMPLAINTS.add(line.getMessage());
+            }
+        }
+
+        @Override
+        public void flush() {}
+
+        @Override
+        public void close() {}
     }
 
     private static RedisStringCommands<String, String> cluster() {
