@@ -149,7 +149,7 @@ final class Cluster {
         Suite.same(owner().getUri().equals(before.getUri()), false);
         // Redis replicates after it has acknowledged, and answers with errors until the cluster has noticed.
         if (Suite.IS_TENURE) {
-            Clients.onlyReset(errors, 1);
+            Clients.only(Clients.RESET + "|" + Clients.GIVEN_UP, 1 + Load.LANES, errors);
             Suite.same(load.lost(), List.of());
         }
     }

@@ -13,7 +13,7 @@ import java.util.logging.Handler;
 import java.util.logging.LogRecord;
 import java.util.logging.Logger;
 
-/** Lettuce 7, as it comes, while every node of a cluster is restarted, one after the other: the application must see no error. */
+/** Lettuce 7 while every node of a cluster is restarted, one after the other: as it comes, the application must see no error. */
 final class Rolling {
     private static final List<Suite.Address> FORWARD = Suite.nodes("forward");
 
@@ -81,7 +81,7 @@ final class Rolling {
             ask("start 2");
             load.goOn(1_000);
         }
-        noErrors("cluster, a node stopped for some time", load);
+        givenUp("cluster, a node stopped for some time", load);
     }
 
     private static void drained() throws Exception {
@@ -96,8 +96,14 @@ final class Rolling {
                 forwarded.goOn(100);
             }
         }
-        noErrors("cluster, a node drained and stopped", clustered);
+        givenUp("cluster, a node drained and stopped", clustered);
         noErrors("forwarding port, a node drained and stopped", forwarded);
+    }
+
+    /** The node has left the map for good, or for long. */
+    private static void givenUp(String what, Load load) {
+        Clients.only(Clients.GIVEN_UP, Load.LANES, load.report(what));
+        Suite.same(load.lost(), List.of());
     }
 
     private static void noErrors(String what, Load load) {
