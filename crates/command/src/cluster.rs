@@ -15,7 +15,7 @@ use model::topology::{ClusterNode, node_name};
 use crate::failure::shown;
 use crate::{Call, Failure, Flow, Ran, connection};
 
-pub use moves::{push_number, push_number_after, pushes};
+pub use moves::{push_number, push_number_after, push_slots, pushes};
 pub use rows::{shards, slots};
 
 /// Keys that one step of a search through a shard looks at.
@@ -89,8 +89,8 @@ pub fn replicas(call: &mut Call<'_>) -> Ran {
 /// `CLUSTER COUNT-FAILURE-REPORTS node-id`
 pub fn count_failure_reports(call: &mut Call<'_>) -> Ran {
     let topology = topology(call)?;
-    let well = named(call, &topology)?.well;
-    call.reply.integer(i64::from(!well));
+    let node = named(call, &topology)?;
+    call.reply.integer(i64::from(topology.is_failed(node)));
     Ok(Flow::Done)
 }
 

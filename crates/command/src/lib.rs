@@ -37,7 +37,7 @@ pub mod table;
 pub use arguments::Arguments;
 pub use call::{Call, Flow, Other, Ran};
 pub use client::{Client, Clients};
-pub use cluster::{push_number, push_number_after, pushes};
+pub use cluster::{push_number, push_number_after, push_slots, pushes};
 pub use dispatch::{
     Ended, Prepared, Scene, execute, key_indices, keys_of, name_of, prepare, refuse, spec_of,
 };

@@ -4,12 +4,12 @@
 //!                        this node drains or leaves
 //!   any stage ─────────────────────────────────────────► MOVING number seconds host:port
 //!
-//!           the primary of something leaves or drains, or another begins ─► MIGRATING number seconds
+//!           the primary of something leaves or drains, or another begins ─► MIGRATING number seconds slots
 //!   Calm ◄──────────────────────────────────────────────► Migrating
-//!     ▲      MIGRATED number ◄─ all is served, by nodes that stay
-//!     │      the primary of something is not believed to live, or another begins in its stead ─► FAILING_OVER number seconds
+//!     ▲      MIGRATED number slots ◄─ all is served, by nodes that stay
+//!     │      the primary of something is not believed to live, or another begins in its stead ─► FAILING_OVER number seconds slots
 //!     └─────────────────────────────────────────────────► FailingOver
-//!            FAILED_OVER number ◄─ all is served, by nodes that are believed to live
+//!            FAILED_OVER number slots ◄─ all is served, by nodes that are believed to live
 //! ```
 //!
 //! `MOVING` is also told to who asks when the node is about to end already. It names the forwarding port of another node that stays: clients connect there, let what is under way end, and go on there. The
@@ -17,7 +17,8 @@
 //! the others and the connections of one pool stay together. Who asked for no address (`moving-endpoint-type none`) gets none, and is expected
 //! to connect anew to where it did before, after half of the time: through a name, or a balancer.
 //!
-//! The other four only ask for patience: the port itself answers all the while. The clients of a node that leaves are told nothing but
+//! The other four only ask for patience: the port itself answers all the while. Their slots are those that it was about when it began; clients
+//! log them, and Lettuce complains of a push without them. The clients of a node that leaves are told nothing but
 //! `MOVING`: the end of what began would reach nobody.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -26,9 +27,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use command::{push_number, push_number_after};
-use model::Topology;
+use command::{push_number, push_number_after, push_slots};
 use model::topology::{Address, Outlook};
+use model::{NodeId, Topology};
 use resp::{Protocol, Reply};
 use tokio::sync::{broadcast, watch};
 use tokio::time::Instant;
@@ -68,6 +69,8 @@ enum Stage {
 #[derive(Debug)]
 pub struct Watcher {
     stage: Stage,
+    /// The slots that the stage is about.
+    slots: String,
     outlook: Outlook,
     number: u64,
 }
@@ -84,12 +87,10 @@ struct Sight {
 impl Sight {
     fn of(topology: &Topology) -> Self {
         let mut primaries = topology.ranges.iter().map(|range| range.primary);
-        let stays = |id| topology.outlook(id) == Outlook::Stays;
-        let is_lost = |id| stays(id) && topology.node(id).is_some_and(|node| !node.well);
         Self {
-            fails: primaries.clone().any(is_lost),
-            lost: topology.nodes.iter().any(|node| is_lost(node.id)),
-            moves: primaries.any(|id| !stays(id)),
+            fails: primaries.clone().any(|id| is_lost(topology, id)),
+            lost: topology.nodes.iter().any(|node| is_lost(topology, node.id)),
+            moves: primaries.any(|id| topology.outlook(id) != Outlook::Stays),
             whole: topology.is_whole(),
         }
     }
@@ -100,6 +101,7 @@ impl Watcher {
     pub const fn new() -> Self {
         Self {
             stage: Stage::Calm,
+            slots: String::new(),
             outlook: Outlook::Stays,
             number: 0,
         }
@@ -148,6 +150,7 @@ impl Watcher {
             return told;
         };
         self.stage = next;
+        self.slots = unsettled(topology, next);
         told.push(self.same(name, Some(PATIENCE), topology));
         told
     }
@@ -155,10 +158,11 @@ impl Watcher {
     fn same(&mut self, name: &str, within: Option<Duration>, topology: &Topology) -> Notice {
         let number = self.next_number(topology);
         let mut bytes = Vec::new();
-        let mut reply = begin(&mut bytes, name, number, 2 + usize::from(within.is_some()));
+        let mut reply = begin(&mut bytes, name, number, 3 + usize::from(within.is_some()));
         if let Some(within) = within {
             reply.integer(within.as_secs() as i64);
         }
+        reply.bulk_str(&self.slots);
         Notice::Same(bytes.into())
     }
 
@@ -169,6 +173,21 @@ impl Watcher {
         };
         self.number
     }
+}
+
+/// Is to stay, and is not believed to live.
+fn is_lost(topology: &Topology, id: NodeId) -> bool {
+    topology.outlook(id) == Outlook::Stays && topology.node(id).is_some_and(|node| !node.well)
+}
+
+/// The slots that this stage is about as it begins.
+fn unsettled(topology: &Topology, stage: Stage) -> String {
+    let goes = |id| match stage {
+        Stage::FailingOver => is_lost(topology, id),
+        Stage::Calm | Stage::Migrating => topology.outlook(id) != Outlook::Stays,
+    };
+    let ranges = topology.ranges.iter();
+    push_slots(ranges.filter(|range| !range.serving || goes(range.primary)))
 }
 
 /// Forwarding ports of other nodes that live and stay.

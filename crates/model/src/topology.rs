@@ -147,6 +147,13 @@ impl Topology {
         self.node(id).map_or(Outlook::Stays, |node| node.outlook)
     }
 
+    /// Whether clients are to hold a node to be dead. Who has been told to end serves what it leads until others do.
+    #[must_use]
+    pub fn is_failed(&self, node: &ClusterNode) -> bool {
+        let serves = node.outlook == Outlook::Leaves && self.led_by(node.id).next().is_some();
+        !node.well && !serves
+    }
+
     /// Whom a node that leads nothing stands by for, as Redis Cluster's words have it: the primary of the first such range. `None`
     /// for a node that leads something, or holds nothing.
     #[must_use]

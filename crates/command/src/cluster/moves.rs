@@ -41,13 +41,13 @@ pub fn push_number_after(number: u64, topology: &Topology) -> u64 {
 fn announce(before: &Topology, after: &Topology, bytes: &mut Vec<u8>) {
     let begins =
         before.outlook(before.me) == Outlook::Stays && after.outlook(after.me) != Outlook::Stays;
-    let led: Vec<String> = after.led_by(after.me).map(slots).collect();
+    let led = push_slots(after.led_by(after.me));
     if begins && !led.is_empty() {
         let mut reply = Reply::new(bytes, Protocol::V3);
         reply.push(3);
         reply.bulk_str("SMIGRATING");
         reply.integer(push_number(after) as i64);
-        reply.bulk_str(&led.join(","));
+        reply.bulk_str(&led);
     }
 }
 
@@ -68,6 +68,12 @@ fn tell_moves(before: &Topology, after: &Topology, bytes: &mut Vec<u8>) {
         reply.bulk_str(&text(&primary.client));
         reply.bulk_str(&slots(range));
     }
+}
+
+/// Slots as pushes name them: `0-5461,8192-10922`.
+#[must_use]
+pub fn push_slots<'a>(ranges: impl Iterator<Item = &'a SlotRange>) -> String {
+    ranges.map(slots).collect::<Vec<_>>().join(",")
 }
 
 fn slots(range: &SlotRange) -> String {

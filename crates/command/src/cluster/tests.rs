@@ -64,3 +64,19 @@ fn info_is_told_as_redis_cluster_tells_it() {
     let golden = include_str!("../../tests/fixtures/cluster-info.txt").replace('\n', "\r\n");
     assert_eq!(text::info(&topology()), golden);
 }
+
+#[test]
+fn who_has_been_told_to_end_has_not_failed_until_others_lead_what_it_led() {
+    let mut now = topology();
+    (now.nodes[0].well, now.nodes[0].outlook) = (false, Outlook::Leaves);
+    let line = |now: &Topology| text::node(now, &now.nodes[0]);
+    assert!(line(&now).contains(" master - 0 0 1 connected 0-5460 "));
+    assert!(!now.is_failed(&now.nodes[0]));
+    for range in [0, 2] {
+        now.ranges[range].primary = NodeId(1);
+    }
+    assert!(line(&now).contains(" master,fail "), "{}", line(&now));
+    now.ranges[0].primary = NodeId(0);
+    now.nodes[0].outlook = Outlook::Stays;
+    assert!(line(&now).contains(" master,fail "), "it has died");
+}

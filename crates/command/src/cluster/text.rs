@@ -21,7 +21,6 @@ pub(super) fn node(topology: &Topology, node: &ClusterNode) -> String {
         id,
         client,
         peer_port,
-        well,
         ..
     } = node;
     let (role, master) = match topology.master_of(*id) {
@@ -29,10 +28,10 @@ pub(super) fn node(topology: &Topology, node: &ClusterNode) -> String {
         None => ("master", "-".into()),
     };
     let myself = if *id == topology.me { "myself," } else { "" };
-    let (failed, link) = if *well {
-        ("", "connected")
-    } else {
+    let (failed, link) = if topology.is_failed(node) {
         (",fail", "disconnected")
+    } else {
+        ("", "connected")
     };
     let epoch = highest_epoch(topology.led_by(*id));
     let mut line = format!(

@@ -71,46 +71,64 @@ fn a_hand_over_is_announced_and_ended() {
     let (mut watcher, mut now) = (Watcher::new(), cluster());
     assert_eq!(told(&mut watcher, &now), [""; 0]);
     leaves(&mut now, 1);
-    assert_eq!(told(&mut watcher, &now), [">3|$9|MIGRATING|:65537|:10|"]);
+    assert_eq!(
+        told(&mut watcher, &now),
+        [">4|$9|MIGRATING|:65537|:10|$10|8192-16383|"]
+    );
     assert_eq!(told(&mut watcher, &now), [""; 0], "once");
     (now.revision, now.ranges[1].primary, now.ranges[1].serving) = (2, NodeId(3), false);
     assert_eq!(told(&mut watcher, &now), [""; 0], "nobody serves it yet");
     now.ranges[1].serving = true;
-    assert_eq!(told(&mut watcher, &now), [">2|$8|MIGRATED|:131073|"]);
+    assert_eq!(
+        told(&mut watcher, &now),
+        [">3|$8|MIGRATED|:131073|$10|8192-16383|"]
+    );
 }
 
 #[test]
 fn what_begins_in_anothers_stead_is_told_though_the_reason_was_not_seen() {
     let (mut watcher, mut now) = (Watcher::new(), cluster());
     (now.ranges[1].primary, now.ranges[1].serving) = (NodeId(3), false);
-    assert_eq!(told(&mut watcher, &now), [">3|$9|MIGRATING|:65537|:10|"]);
+    assert_eq!(
+        told(&mut watcher, &now),
+        [">4|$9|MIGRATING|:65537|:10|$10|8192-16383|"]
+    );
     (now.revision, now.ranges[1].serving) = (2, true);
-    assert_eq!(told(&mut watcher, &now), [">2|$8|MIGRATED|:131073|"]);
+    assert_eq!(
+        told(&mut watcher, &now),
+        [">3|$8|MIGRATED|:131073|$10|8192-16383|"]
+    );
     now.nodes[1].well = false;
     assert_eq!(told(&mut watcher, &now), [""; 0], "it leads nothing");
     (now.ranges[1].primary, now.ranges[1].serving) = (NodeId(1), false);
-    let failing = [">3|$12|FAILING_OVER|:196609|:10|"];
+    let failing = [">4|$12|FAILING_OVER|:196609|:10|$10|8192-16383|"];
     assert_eq!(told(&mut watcher, &now), failing);
     now.ranges[1].serving = true;
-    assert_eq!(told(&mut watcher, &now), [">2|$11|FAILED_OVER|:262145|"]);
+    assert_eq!(
+        told(&mut watcher, &now),
+        [">3|$11|FAILED_OVER|:262145|$10|8192-16383|"]
+    );
 }
 
 #[test]
 fn a_failover_is_told_and_ended_even_in_the_middle_of_a_hand_over() {
     let (mut watcher, mut now) = (Watcher::new(), cluster());
     now.nodes[1].outlook = Outlook::Drains;
-    assert_eq!(told(&mut watcher, &now), [">3|$9|MIGRATING|:65537|:10|"]);
+    assert_eq!(
+        told(&mut watcher, &now),
+        [">4|$9|MIGRATING|:65537|:10|$10|8192-16383|"]
+    );
     now.ranges[0].primary = NodeId(3);
     now.nodes[2].well = false;
     let both = [
-        ">2|$8|MIGRATED|:131073|",
-        ">3|$12|FAILING_OVER|:196609|:10|",
+        ">3|$8|MIGRATED|:131073|$10|8192-16383|",
+        ">4|$12|FAILING_OVER|:196609|:10|$6|0-8191|",
     ];
     assert_eq!(told(&mut watcher, &now), both);
     now.ranges[0].primary = NodeId(1);
     let both = [
-        ">2|$11|FAILED_OVER|:262145|",
-        ">3|$9|MIGRATING|:327681|:10|",
+        ">3|$11|FAILED_OVER|:262145|$6|0-8191|",
+        ">4|$9|MIGRATING|:327681|:10|$10|8192-16383|",
     ];
     assert_eq!(told(&mut watcher, &now), both, "the other still goes on");
 }
