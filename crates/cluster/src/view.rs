@@ -15,21 +15,21 @@ use crate::{
     record::{NodeRecord, NodeState, ShardRecord},
 };
 
-/// The cluster as `me` tells its clients. `is_well` says which nodes are believed to be alive.
+/// The cluster as `me` tells its clients. `is_alive` says which nodes are believed to be.
 #[must_use]
-pub fn topology(map: &ClusterMap, me: NodeId, is_well: &dyn Fn(Member) -> bool) -> Topology {
-    let is_well = |member: Member| map.is_present(member) && is_well(member);
+pub fn topology(map: &ClusterMap, me: NodeId, is_alive: &dyn Fn(Member) -> bool) -> Topology {
+    let is_alive = |member: Member| map.is_present(member) && is_alive(member);
     let shown = map.nodes().iter();
     let shown = shown.filter(|(_, record)| record.state != NodeState::Gone);
     let nodes = shown.filter_map(|(&id, record)| {
-        let well = id == me || is_well(record.member(id));
-        node(id, record, well)
+        let alive = id == me || is_alive(record.member(id));
+        node(id, record, alive)
     });
     let nodes: Vec<ClusterNode> = nodes.collect();
     let is_shown = |id: NodeId| nodes.binary_search_by_key(&id, |n| n.id).is_ok();
     let owned = map.shards().values();
     let owned = owned.filter(|record| is_shown(record.config.primary().node));
-    let is_shown = |member: Member| is_well(member) && is_shown(member.node);
+    let is_shown = |member: Member| is_alive(member) && is_shown(member.node);
     let mut ranges: Vec<SlotRange> = owned.map(|record| range(record, &is_shown)).collect();
     ranges.sort_by_key(|range| range.first);
     Topology {
@@ -41,14 +41,14 @@ pub fn topology(map: &ClusterMap, me: NodeId, is_well: &dyn Fn(Member) -> bool) 
 }
 
 /// `None` for a node that clients cannot reach.
-fn node(id: NodeId, record: &NodeRecord, well: bool) -> Option<ClusterNode> {
+fn node(id: NodeId, record: &NodeRecord, alive: bool) -> Option<ClusterNode> {
     Some(ClusterNode {
         id,
         client: Address::parse(&record.addresses.client)?,
         forwarding: Address::parse(&record.addresses.forwarding),
         sentinel: Address::parse(&record.addresses.sentinel),
         peer_port: Address::parse(&record.addresses.peer).map_or(0, |peer| peer.port),
-        well,
+        alive,
         outlook: match record.state {
             NodeState::Draining => Outlook::Drains,
             NodeState::Joining | NodeState::Active | NodeState::Gone => Outlook::Stays,

@@ -89,8 +89,8 @@ pub fn replicas(call: &mut Call<'_>) -> Ran {
 /// `CLUSTER COUNT-FAILURE-REPORTS node-id`
 pub fn count_failure_reports(call: &mut Call<'_>) -> Ran {
     let topology = topology(call)?;
-    let node = named(call, &topology)?;
-    call.reply.integer(i64::from(topology.is_failed(node)));
+    let alive = named(call, &topology)?.alive;
+    call.reply.integer(i64::from(!alive));
     Ok(Flow::Done)
 }
 
@@ -106,7 +106,9 @@ fn named<'t>(call: &Call<'_>, topology: &'t Topology) -> Result<&'t ClusterNode,
 pub fn links(call: &mut Call<'_>) -> Ran {
     let topology = topology(call)?;
     let others = topology.nodes.iter();
-    let others: Vec<_> = others.filter(|n| n.id != topology.me && n.well).collect();
+    let others: Vec<_> = others
+        .filter(|n| n.id != topology.me && n.is_well())
+        .collect();
     call.reply.array(others.len());
     for node in others {
         call.reply.map(6);

@@ -177,7 +177,7 @@ impl Watcher {
 
 /// Is to stay, and is not believed to live.
 fn is_lost(topology: &Topology, id: NodeId) -> bool {
-    topology.outlook(id) == Outlook::Stays && topology.node(id).is_some_and(|node| !node.well)
+    topology.outlook(id) == Outlook::Stays && topology.node(id).is_some_and(|node| !node.alive)
 }
 
 /// The slots that this stage is about as it begins.
@@ -193,7 +193,7 @@ fn unsettled(topology: &Topology, stage: Stage) -> String {
 /// Forwarding ports of other nodes that live and stay.
 fn destinations(topology: &Topology) -> Vec<Address> {
     let nodes = topology.nodes.iter();
-    let others = nodes.filter(|n| n.id != topology.me && n.well && n.outlook == Outlook::Stays);
+    let others = nodes.filter(|n| n.id != topology.me && n.alive && n.outlook == Outlook::Stays);
     others.filter_map(|node| node.forwarding.clone()).collect()
 }
 

@@ -38,7 +38,7 @@ pub struct SentinelSettings {
 /// The node whose forwarding port is the master.
 pub fn master(topology: &Topology) -> Option<&ClusterNode> {
     let mut nodes = topology.nodes.iter();
-    nodes.find(|node| node.well && node.forwarding.is_some())
+    nodes.find(|node| node.is_well() && node.forwarding.is_some())
 }
 
 /// Answers visitors of this listener for ever; `topology` is the cluster as this node knows it.

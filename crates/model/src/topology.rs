@@ -36,8 +36,8 @@ pub struct ClusterNode {
     pub sentinel: Option<Address>,
     /// The port that other nodes find it at; 0 if that is not known.
     pub peer_port: u16,
-    /// Whether it is believed to be alive, and to stay so: who is about to end is not.
-    pub well: bool,
+    /// Whether it is believed to be alive.
+    pub alive: bool,
     /// Whether others are to lead what it leads.
     pub outlook: Outlook,
 }
@@ -101,6 +101,14 @@ impl Address {
     }
 }
 
+impl ClusterNode {
+    /// Whether it is believed to be alive, and to stay so: who is about to end is not.
+    #[must_use]
+    pub fn is_well(&self) -> bool {
+        self.alive && self.outlook != Outlook::Leaves
+    }
+}
+
 impl SlotRange {
     /// How many slots.
     #[must_use]
@@ -145,13 +153,6 @@ impl Topology {
     #[must_use]
     pub fn outlook(&self, id: NodeId) -> Outlook {
         self.node(id).map_or(Outlook::Stays, |node| node.outlook)
-    }
-
-    /// Whether clients are to hold a node to be dead. Who has been told to end serves what it leads until others do.
-    #[must_use]
-    pub fn is_failed(&self, node: &ClusterNode) -> bool {
-        let serves = node.outlook == Outlook::Leaves && self.led_by(node.id).next().is_some();
-        !node.well && !serves
     }
 
     /// Whom a node that leads nothing stands by for, as Redis Cluster's words have it: the primary of the first such range. `None`

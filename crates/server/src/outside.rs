@@ -19,8 +19,38 @@ pub struct Outside {
     /// Tells the Sentinel port.
     tell: watch::Sender<Arc<Topology>>,
     ports: ServedPorts,
-    /// Of what was last told: the map's digest, and who was not shown as alive.
-    told: Option<(u64, BTreeSet<NodeId>)>,
+    /// What was last told.
+    told: Option<Seen>,
+}
+
+/// What clients are told follows from this.
+#[derive(Clone, PartialEq, Eq)]
+struct Seen {
+    /// [`ClusterMap::digest`]
+    map: u64,
+    /// Who is not believed to be alive.
+    dead: BTreeSet<NodeId>,
+    /// Who has been told to end.
+    leaving: BTreeSet<NodeId>,
+}
+
+impl Seen {
+    fn by(agent: &Agent, is_leaving: bool) -> Self {
+        let me = agent.me().node;
+        let nodes = agent.map().nodes().keys().copied();
+        let leaves = |node: &NodeId| match *node == me {
+            true => is_leaving,
+            false => agent.is_leaving(*node),
+        };
+        Self {
+            map: agent.map().digest(),
+            dead: nodes
+                .clone()
+                .filter(|node| *node != me && is_convicted(agent.standing(*node)))
+                .collect(),
+            leaving: nodes.filter(leaves).collect(),
+        }
+    }
 }
 
 /// The cluster of somebody who knows none yet.
@@ -38,38 +68,22 @@ impl Outside {
         }
     }
 
-    /// What is to be told now, if it is another than before. Whoever is about to end is shown as if he had ended, so that clients
-    /// go elsewhere in time.
+    /// What is to be told now, if it is another than before. Whoever is about to end is said to leave, so that clients go elsewhere in time.
     pub fn take_change(&mut self, agent: &Agent, leaving: bool) -> Option<Arc<Topology>> {
-        let me = agent.me().node;
-        let nodes = agent.map().nodes().keys().copied();
-        let away = |node: &NodeId| {
-            if *node == me {
-                leaving
-            } else {
-                agent.is_leaving(*node) || is_convicted(agent.standing(*node))
-            }
-        };
-        let away: BTreeSet<NodeId> = nodes.filter(away).collect();
-        let now = Some((agent.map().digest(), away));
-        if self.told == now {
+        let seen = Seen::by(agent, leaving);
+        if self.told.as_ref() == Some(&seen) {
             return None;
         }
-        self.told = now;
-        let away = self.told.iter().map(|(_, away)| away).next()?;
-        let is_well = |member: Member| !away.contains(&member.node);
-        let mut topology = view::topology(agent.map(), me, &is_well);
-        for node in &mut topology.nodes {
-            node.well &= !away.contains(&node.id);
-            let leaves = if node.id == me {
-                leaving
-            } else {
-                agent.is_leaving(node.id)
-            };
-            if leaves {
-                node.outlook = Outlook::Leaves;
-            }
+        let is_alive = |member: Member| !seen.dead.contains(&member.node);
+        let mut topology = view::topology(agent.map(), agent.me().node, &is_alive);
+        let nodes = topology.nodes.iter_mut();
+        for node in nodes.filter(|node| seen.leaving.contains(&node.id)) {
+            node.outlook = Outlook::Leaves;
         }
+        for range in &mut topology.ranges {
+            range.standbys.retain(|node| !seen.leaving.contains(node));
+        }
+        self.told = Some(seen);
         let topology = Arc::new(topology);
         self.tell.send_replace(Arc::clone(&topology));
         Some(topology)

@@ -90,7 +90,7 @@ fn what_is_served_by_whom_is_told() {
         third.client,
         Address::parse("[2001:db8::3]:7003").expect("an address")
     );
-    assert_eq!((third.peer_port, third.well), (17_003, true));
+    assert_eq!((third.peer_port, third.alive), (17_003, true));
     assert_eq!(home(&map, ShardId(1)).map(|a| a.port), Some(7_001));
 }
 
@@ -98,5 +98,5 @@ fn what_is_served_by_whom_is_told() {
 fn who_is_not_well_stands_by_for_nobody() {
     let topology = topology(&map(), NodeId(1), &|m| m.node != NodeId(3));
     assert_eq!(topology.ranges[1].standbys, []);
-    assert!(!topology.node(NodeId(3)).expect("it is there").well);
+    assert!(!topology.node(NodeId(3)).expect("it is there").alive);
 }

@@ -67,19 +67,19 @@ pub fn shards(call: &mut Call<'_>) -> Ran {
         call.reply.bulk_str("nodes");
         call.reply.array(holders.clone().count());
         for node in holders {
-            holder(&mut call.reply, &topology, range, node);
+            holder(&mut call.reply, range, node);
         }
     }
     Ok(Flow::Done)
 }
 
 /// Redis tells how far each copy is; here only the primary of a range knows, and 0 says so.
-fn holder(reply: &mut Reply<'_>, topology: &Topology, range: &SlotRange, node: &ClusterNode) {
+fn holder(reply: &mut Reply<'_>, range: &SlotRange, node: &ClusterNode) {
     let leads = range.primary == node.id;
-    let health = match (topology.is_failed(node), leads && !range.serving) {
-        (true, _) => "fail",
-        (false, true) => "loading",
-        (false, false) => "online",
+    let health = match (node.alive, leads && !range.serving) {
+        (false, _) => "fail",
+        (true, true) => "loading",
+        (true, false) => "online",
     };
     reply.map(7);
     for (name, value) in [

@@ -21,6 +21,7 @@ pub(super) fn node(topology: &Topology, node: &ClusterNode) -> String {
         id,
         client,
         peer_port,
+        alive,
         ..
     } = node;
     let (role, master) = match topology.master_of(*id) {
@@ -28,10 +29,10 @@ pub(super) fn node(topology: &Topology, node: &ClusterNode) -> String {
         None => ("master", "-".into()),
     };
     let myself = if *id == topology.me { "myself," } else { "" };
-    let (failed, link) = if topology.is_failed(node) {
-        (",fail", "disconnected")
-    } else {
+    let (failed, link) = if *alive {
         ("", "connected")
+    } else {
+        (",fail", "disconnected")
     };
     let epoch = highest_epoch(topology.led_by(*id));
     let mut line = format!(

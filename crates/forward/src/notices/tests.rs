@@ -21,7 +21,7 @@ fn node(number: u32) -> ClusterNode {
         forwarding: Some(address(number, 7_100)),
         sentinel: None,
         peer_port: 0,
-        well: true,
+        alive: true,
         outlook: Outlook::Stays,
     }
 }
@@ -49,7 +49,6 @@ fn cluster() -> Topology {
 }
 
 fn leaves(topology: &mut Topology, index: usize) {
-    topology.nodes[index].well = false;
     topology.nodes[index].outlook = Outlook::Leaves;
 }
 
@@ -98,7 +97,7 @@ fn what_begins_in_anothers_stead_is_told_though_the_reason_was_not_seen() {
         told(&mut watcher, &now),
         [">3|$8|MIGRATED|:131073|$10|8192-16383|"]
     );
-    now.nodes[1].well = false;
+    now.nodes[1].alive = false;
     assert_eq!(told(&mut watcher, &now), [""; 0], "it leads nothing");
     (now.ranges[1].primary, now.ranges[1].serving) = (NodeId(1), false);
     let failing = [">4|$12|FAILING_OVER|:196609|:10|$10|8192-16383|"];
@@ -119,7 +118,7 @@ fn a_failover_is_told_and_ended_even_in_the_middle_of_a_hand_over() {
         [">4|$9|MIGRATING|:65537|:10|$10|8192-16383|"]
     );
     now.ranges[0].primary = NodeId(3);
-    now.nodes[2].well = false;
+    now.nodes[2].alive = false;
     let both = [
         ">3|$8|MIGRATED|:131073|$10|8192-16383|",
         ">4|$12|FAILING_OVER|:196609|:10|$6|0-8191|",
@@ -139,7 +138,7 @@ fn who_leaves_sends_its_clients_to_those_who_stay_and_tells_them_nothing_else() 
     now.nodes[0].outlook = Outlook::Drains;
     let both = ["65537 to 10.0.0.2:7100 10.0.0.3:7100"];
     assert_eq!(told(&mut watcher, &now), both);
-    now.nodes[2].well = false;
+    now.nodes[2].alive = false;
     assert_eq!(told(&mut watcher, &now), [""; 0]);
     leaves(&mut now, 0);
     let again = ["131073 to 10.0.0.2:7100"];

@@ -338,7 +338,12 @@ impl Visitor {
     fn check_quorum(&self, arguments: Arguments<'_>, reply: &mut Reply<'_>) -> Answered {
         self.named(arguments)?;
         let nodes = self.known.nodes.len();
-        let well = self.known.nodes.iter().filter(|node| node.well).count();
+        let well = self
+            .known
+            .nodes
+            .iter()
+            .filter(|node| node.is_well())
+            .count();
         if 2 * well > nodes {
             reply.simple(&format!(
                 "OK {well} usable Sentinels. Quorum and failover authorization can be reached"

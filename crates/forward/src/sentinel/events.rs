@@ -27,9 +27,9 @@ pub fn between(before: &Topology, after: &Topology, name: &str) -> Vec<Event> {
 
 /// `+sdown` and `-sdown`: a forwarding port is believed to be dead, or to live again.
 fn standing(before: &Topology, node: &ClusterNode, name: &str) -> Option<Event> {
-    let was_well = before.node(node.id)?.well;
+    let was_well = before.node(node.id)?.is_well();
     let at = node.forwarding.as_ref()?;
-    let channel = match (was_well, node.well) {
+    let channel = match (was_well, node.is_well()) {
         (true, false) => "+sdown",
         (false, true) => "-sdown",
         (true, true) | (false, false) => return None,

@@ -73,7 +73,7 @@ pub fn sentinels(topology: &Topology) -> impl Iterator<Item = &ClusterNode> {
 /// One of them.
 pub fn of_sentinel(node: &ClusterNode) -> Option<Row> {
     let at = node.sentinel.as_ref()?;
-    let down = if node.well { "" } else { "s_down," };
+    let down = if node.is_well() { "" } else { "s_down," };
     let flags = format!("{down}sentinel");
     let mut row = of_port(node_name(node.id), &at.host, at.port, node, flags);
     row.extend([

@@ -15,8 +15,8 @@ fn address(host: &str, port: u16) -> Option<Address> {
     })
 }
 
-fn cluster(well: [bool; 3]) -> Arc<Topology> {
-    let node = |(number, well): (usize, bool)| {
+fn cluster(alive: [bool; 3]) -> Arc<Topology> {
+    let node = |(number, alive): (usize, bool)| {
         let host = format!("10.0.0.{number}");
         ClusterNode {
             id: NodeId(number as u32),
@@ -27,14 +27,14 @@ fn cluster(well: [bool; 3]) -> Arc<Topology> {
             forwarding: address(&host, 7_100),
             sentinel: address(&host, 26_379),
             peer_port: 0,
-            well,
+            alive,
             outlook: Outlook::Stays,
         }
     };
     Arc::new(Topology {
         me: NodeId(1),
         revision: 1,
-        nodes: well.into_iter().enumerate().map(node).collect(),
+        nodes: alive.into_iter().enumerate().map(node).collect(),
         ranges: Vec::new(),
     })
 }

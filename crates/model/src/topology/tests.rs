@@ -13,7 +13,7 @@ fn node(id: u32) -> ClusterNode {
         forwarding: None,
         sentinel: None,
         peer_port: 0,
-        well: true,
+        alive: true,
         outlook: Outlook::Stays,
     }
 }

@@ -16,7 +16,7 @@ pub fn seen_by(me: u32) -> Arc<Topology> {
         forwarding: None,
         sentinel: None,
         peer_port: 17_000,
-        well: true,
+        alive: true,
         outlook: Outlook::Stays,
     };
     let range = |first, last, primary| SlotRange {
