@@ -61,7 +61,7 @@ final class Clients {
 
     /** Of what a server that is killed leaves unanswered Lettuce makes the oldest command of a connection fail, and sends the others again. */
     static final String RESET = "Connection reset";
-    /** When Lettuce gives up the connection to a node that has left the map, what is just being sent there may fail: one command of each thread. */
+    /** When Lettuce gives up the connection to a node that has left the map, what is just being sent there fails: one command of each thread. */
     static final String GIVEN_UP = "Connection closed|Connection is closed|CancellationException";
 
     /** All errors are of this kind, and no more than so many. */
