@@ -23,6 +23,7 @@
 
 mod choices;
 mod client;
+mod congestion;
 pub mod examine;
 mod exchange;
 pub mod fate;
@@ -54,6 +55,7 @@ use crate::client::Client;
 use crate::metrics::{Metrics, count};
 use crate::notices::Herald;
 
+pub use congestion::spare_congestion_control;
 pub use keepalive::keep_alive;
 pub use notices::MOVE_WITHIN;
 pub use routes::Cluster;
@@ -138,6 +140,7 @@ impl Port {
                     Ok((socket, _)) => {
                         count(&self.metrics.accepted);
                         let _ = socket.set_nodelay(true);
+                        spare_congestion_control(&socket);
                         keep_alive(&socket, self.settings.keepalive);
                         clients.spawn(Client::new(socket, self).serve());
                     }

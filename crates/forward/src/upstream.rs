@@ -12,11 +12,11 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::time::timeout;
 
-use crate::keep_alive;
 use crate::metrics::{Kept, Metrics, count};
 use crate::outlet::{LITTLE_BYTES, Outlet};
 use crate::patience::Patience;
 use crate::reply;
+use crate::{keep_alive, spare_congestion_control};
 
 /// How long a connection may take to open.
 const CONNECT: Duration = Duration::from_millis(1_000);
@@ -107,6 +107,7 @@ impl Upstream {
         let socket = timeout(CONNECT, connecting).await.ok()?.ok()?;
         // A failure costs some microseconds a command, nothing else.
         let _ = socket.set_nodelay(true);
+        spare_congestion_control(&socket);
         keep_alive(&socket, keepalive);
         let (reader, writer) = socket.into_split();
         let (greeting, greetings) = greeting;

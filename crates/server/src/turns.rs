@@ -256,6 +256,7 @@ impl Shell {
     fn greet(&mut self, mut stream: TcpStream, address: &str) {
         // Replies are written whole, so there is nothing to wait for. A failure costs only time.
         let _ = stream.set_nodelay(true);
+        forward::spare_congestion_control(&stream);
         let keepalive_s = self.node.server().settings.keepalive_s;
         forward::keep_alive(&stream, Duration::from_secs(keepalive_s));
         let local_address = stream

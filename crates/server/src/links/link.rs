@@ -77,6 +77,7 @@ impl Link {
     pub fn new(stream: TcpStream, side: Side, now_us: u64) -> Self {
         // A failure costs only time.
         let _ = stream.set_nodelay(true);
+        forward::spare_congestion_control(&stream);
         Self {
             stream,
             side,
