@@ -33,4 +33,7 @@ pub mod table;
 pub mod timing;
 pub mod view;
 
+#[cfg(test)]
+mod fixture;
+
 pub use agent::{Agent, AskId, Effect, Event, Identity, Input};

@@ -4,6 +4,7 @@ use model::{Incarnation, Member, NodeId, Now, Zone};
 
 use super::{Agent, AskId, Effect, Event, Identity, Input};
 use crate::{
+    fixture::Draft,
     format::Record,
     keys::Place,
     message::{Heartbeat, Message},
@@ -32,26 +33,13 @@ fn settings() -> Settings {
 
 /// Twelve nodes without shards; node 1 coordinates.
 fn listing() -> Listing {
-    let mut entries = vec![(Place::Cluster.key(), settings().encode())];
     let role = Role {
         term: 1,
         holder: member(1),
         request: RequestId(1),
     };
-    entries.push((Place::Coordinator.key(), role.encode()));
-    for node in 0..NODES {
-        let record = NodeRecord {
-            incarnation: Incarnation(1),
-            state: NodeState::Active,
-            process: u64::from(node),
-            zone: Zone(0),
-            addresses: Addresses::default(),
-            request: RequestId(1),
-        };
-        entries.push((Place::Node(NodeId(node)).key(), record.encode()));
-    }
-    let revision = Revision(1);
-    Listing { revision, entries }
+    let draft = Draft::new(&settings()).record(Place::Coordinator, &role);
+    draft.nodes(NODES).listing()
 }
 
 struct Bench {

@@ -1,18 +1,16 @@
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 
-use model::{CopySet, Incarnation, Member, NodeId, Position, ShardConfig, ShardId, Zone};
+use model::{CopySet, Incarnation, Member, NodeId, Position, ShardConfig, ShardId};
 
 use super::next;
 use crate::{
     brake::Brake,
     court::Court,
     decide::Reason,
-    format::Record,
-    keys::Place,
+    fixture::Draft,
     map::ClusterMap,
     message::{CopyStatus, Report, Resigned},
-    metadata::{Listing, RequestId, Revision},
-    record::{Addresses, NodeRecord, NodeState, Settings, ShardRecord},
+    record::Settings,
     reports::Reports,
     situation::Situation,
 };
@@ -39,31 +37,13 @@ fn map() -> ClusterMap {
         write_quorum: 1,
         initial_nodes: 2,
     };
-    let mut entries = vec![(Place::Cluster.key(), settings.encode())];
-    for node in 0..2 {
-        let record = NodeRecord {
-            incarnation: Incarnation(1),
-            state: NodeState::Active,
-            process: u64::from(node),
-            zone: Zone(0),
-            addresses: Addresses::default(),
-            request: RequestId(1),
-        };
-        entries.push((Place::Node(NodeId(node)).key(), record.encode()));
-    }
-    for shard in 0..2 * EACH {
-        let set = CopySet::new(&[member(owner(shard))], 1);
-        let (first_slot, last_slot) = settings.slots_of(ShardId(shard));
-        let record = ShardRecord {
-            first_slot,
-            last_slot,
-            config: ShardConfig::create(set, NodeId(owner(shard))).published(),
-            request: RequestId(1),
-        };
-        entries.push((Place::Shard(ShardId(shard)).key(), record.encode()));
-    }
-    let revision = Revision(1);
-    ClusterMap::from_listing(&Listing { revision, entries })
+    let shards = (0..2 * EACH).map(ShardId);
+    let draft = shards.fold(Draft::new(&settings).nodes(2), |draft, shard| {
+        let set = CopySet::new(&[member(owner(shard.0))], 1);
+        let config = ShardConfig::create(set, NodeId(owner(shard.0))).published();
+        draft.shard(shard, settings.slots_of(shard), config)
+    });
+    draft.map()
 }
 
 /// What is moved, from whom to whom, where a shard has so many bytes and writes per second.

@@ -1,17 +1,15 @@
 use alloc::{vec, vec::Vec};
 
-use model::{CopySet, Incarnation, Member, NodeId, Position, ShardConfig, ShardId, Zone};
+use model::{CopySet, Incarnation, Member, NodeId, Position, ShardConfig, ShardId};
 
 use super::{Decision, Reason, decide};
 use crate::{
     brake::Brake,
     court::Court,
-    format::Record,
-    keys::Place,
+    fixture::Draft,
     map::ClusterMap,
     message::{CopyStatus, Report, Resigned},
-    metadata::{Listing, RequestId, Revision},
-    record::{Addresses, NodeRecord, NodeState, Settings, ShardRecord},
+    record::{NodeState, Settings},
     reports::Reports,
     situation::Situation,
 };
@@ -55,27 +53,11 @@ fn map_of(copies: u32, nodes: &[(Incarnation, NodeState)], config: ShardConfig) 
         write_quorum: quorum_of(copies) as u8,
         initial_nodes: 1,
     };
-    let mut entries = vec![(Place::Cluster.key(), settings.encode())];
-    for (node, &(incarnation, state)) in (0..).zip(nodes) {
-        let record = NodeRecord {
-            incarnation,
-            state,
-            process: u64::from(node),
-            zone: Zone(0),
-            addresses: Addresses::default(),
-            request: RequestId(1),
-        };
-        entries.push((Place::Node(NodeId(node)).key(), record.encode()));
-    }
-    let record = ShardRecord {
-        first_slot: 0,
-        last_slot: 16_383,
-        config,
-        request: RequestId(1),
-    };
-    entries.push((Place::Shard(SHARD).key(), record.encode()));
-    let revision = Revision(1);
-    ClusterMap::from_listing(&Listing { revision, entries })
+    let nodes = (0..).zip(nodes);
+    let draft = nodes.fold(Draft::new(&settings), |draft, (node, (life, state))| {
+        draft.node(node, *life, *state)
+    });
+    draft.shard(SHARD, (0, 16_383), config).map()
 }
 
 /// Node 0 says that all copies are complete, and this of itself.

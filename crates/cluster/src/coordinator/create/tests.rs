@@ -1,17 +1,10 @@
-use alloc::{collections::BTreeMap, vec, vec::Vec};
+use alloc::{collections::BTreeMap, vec::Vec};
 
-use model::{Incarnation, NodeId, Zone};
+use model::NodeId;
 
 use super::{super::Proposal, shards};
 use crate::{
-    brake::Brake,
-    court::Court,
-    format::Record,
-    keys::Place,
-    map::ClusterMap,
-    metadata::{Listing, RequestId, Revision},
-    record::{Addresses, NodeRecord, NodeState, Settings},
-    reports::Reports,
+    brake::Brake, court::Court, fixture::Draft, record::Settings, reports::Reports,
     situation::Situation,
 };
 
@@ -23,20 +16,7 @@ fn led_and_held(nodes: u32, shards_in_all: u16, copies: u8) -> Vec<(usize, usize
         write_quorum: copies / 2 + 1,
         initial_nodes: nodes as u16,
     };
-    let mut entries = vec![(Place::Cluster.key(), settings.encode())];
-    for node in 0..nodes {
-        let record = NodeRecord {
-            incarnation: Incarnation(1),
-            state: NodeState::Active,
-            process: u64::from(node),
-            zone: Zone(0),
-            addresses: Addresses::default(),
-            request: RequestId(1),
-        };
-        entries.push((Place::Node(NodeId(node)).key(), record.encode()));
-    }
-    let revision = Revision(1);
-    let map = ClusterMap::from_listing(&Listing { revision, entries });
+    let map = Draft::new(&settings).nodes(nodes).map();
     let (court, brake, reports) = (Court::default(), Brake::default(), Reports::default());
     let situation = Situation::new(&map, &court, &brake, &reports, 0).expect("it was created");
     let mut counts: BTreeMap<NodeId, (usize, usize)> = BTreeMap::new();

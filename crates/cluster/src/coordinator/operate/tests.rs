@@ -1,17 +1,14 @@
-use alloc::{vec, vec::Vec};
+use alloc::vec::Vec;
 
-use model::{Incarnation, NodeId, Zone};
+use model::{Incarnation, NodeId};
 
 use super::super::Proposal;
 use super::{Command, Refusal, propose};
 use crate::{
     brake::Brake,
     court::Court,
-    format::Record,
-    keys::Place,
-    map::ClusterMap,
-    metadata::{Listing, RequestId, Revision},
-    record::{Addresses, NodeRecord, NodeState, Settings},
+    fixture::Draft,
+    record::{NodeState, Settings},
     reports::Reports,
     situation::Situation,
 };
@@ -31,20 +28,11 @@ fn states_after(command: fn(NodeId) -> Command) -> Vec<Result<NodeState, Refusal
         write_quorum: 1,
         initial_nodes: 4,
     };
-    let mut entries = vec![(Place::Cluster.key(), settings.encode())];
-    for (node, state) in (0..).zip(STATES) {
-        let record = NodeRecord {
-            incarnation: Incarnation(1),
-            state,
-            process: u64::from(node),
-            zone: Zone(0),
-            addresses: Addresses::default(),
-            request: RequestId(1),
-        };
-        entries.push((Place::Node(NodeId(node)).key(), record.encode()));
-    }
-    let revision = Revision(1);
-    let map = ClusterMap::from_listing(&Listing { revision, entries });
+    let states = (0..).zip(STATES);
+    let draft = states.fold(Draft::new(&settings), |draft, (node, state)| {
+        draft.node(node, Incarnation(1), state)
+    });
+    let map = draft.map();
     let (court, brake, reports) = (Court::default(), Brake::default(), Reports::default());
     let situation = Situation::new(&map, &court, &brake, &reports, 0).expect("it was created");
     let asked = (0..4).map(|node| {

@@ -1,6 +1,6 @@
 use alloc::{vec, vec::Vec};
 
-use model::{CopySet, Incarnation, Member, NodeId, Phase, Position, ShardConfig, ShardId, Zone};
+use model::{CopySet, Incarnation, Member, NodeId, Phase, Position, ShardConfig, ShardId};
 
 use super::super::Proposal;
 use super::{from_longest, from_relics};
@@ -8,12 +8,10 @@ use crate::{
     brake::Brake,
     court::Court,
     decide::Reason,
-    format::Record,
-    keys::Place,
+    fixture::Draft,
     map::ClusterMap,
     message::{CopyStatus, Relic, Report, Resigned},
-    metadata::{Listing, RequestId, Revision},
-    record::{Addresses, LossRecord, NodeRecord, NodeState, Settings, ShardRecord},
+    record::{LossRecord, NodeState, Settings},
     reports::Reports,
     situation::Situation,
     timing::REPAIR_DELAY_MS,
@@ -39,29 +37,13 @@ fn map(lives: [Incarnation; 3]) -> ClusterMap {
         write_quorum: 2,
         initial_nodes: 1,
     };
-    let mut entries = vec![(Place::Cluster.key(), settings.encode())];
-    for (node, incarnation) in (0..).zip(lives) {
-        let record = NodeRecord {
-            incarnation,
-            state: NodeState::Active,
-            process: u64::from(node),
-            zone: Zone(0),
-            addresses: Addresses::default(),
-            request: RequestId(1),
-        };
-        entries.push((Place::Node(NodeId(node)).key(), record.encode()));
-    }
     let members: Vec<Member> = (0..3).map(|node| member(node, OLD)).collect();
     let config = ShardConfig::create(CopySet::new(&members, 2), NodeId(0)).published();
-    let record = ShardRecord {
-        first_slot: 0,
-        last_slot: 16_383,
-        config,
-        request: RequestId(1),
-    };
-    entries.push((Place::Shard(SHARD).key(), record.encode()));
-    let revision = Revision(1);
-    ClusterMap::from_listing(&Listing { revision, entries })
+    let nodes = (0..).zip(lives);
+    let draft = nodes.fold(Draft::new(&settings), |draft, (node, life)| {
+        draft.node(node, life, NodeState::Active)
+    });
+    draft.shard(SHARD, (0, 16_383), config).map()
 }
 
 /// A node in its new life tells of what it has: up to so far, and whose.
