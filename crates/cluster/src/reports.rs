@@ -128,13 +128,16 @@ impl Reports {
         (reported.incarnation == member.incarnation).then_some(reported.status.position)
     }
 
-    /// Bytes and writes per second of a shard, as its largest copy reports.
+    /// Bytes and writes per second of a shard, as its largest copy reports. A copy that is gone counts only while nobody else says anything.
     #[must_use]
-    pub fn size(&self, shard: ShardId) -> (u64, u32) {
+    pub fn size(&self, shard: ShardId, now_ms: u64) -> (u64, u32) {
         let copies = self
             .copies
             .range((shard, NodeId(0))..=(shard, NodeId(u32::MAX)));
-        copies.fold((0, 0), |(bytes, writes), (_, reported)| {
+        let is_fresh = |reported: &Reported| now_ms < reported.at_ms + REPORT_FRESH_MS;
+        let any_fresh = copies.clone().any(|(_, reported)| is_fresh(reported));
+        let counting = copies.filter(|(_, reported)| !any_fresh || is_fresh(reported));
+        counting.fold((0, 0), |(bytes, writes), (_, reported)| {
             (
                 bytes.max(reported.status.bytes),
                 writes.max(reported.status.writes_per_s),

@@ -44,7 +44,7 @@ pub struct Situation<'a> {
     pub reports: &'a Reports,
     /// The time.
     pub now_ms: u64,
-    /// Mean bytes and writes per second of a shard.
+    /// Mean bytes and writes per second of a shard, and no less than [`LEAST`].
     means: (u64, u64),
     burdens: BTreeMap<NodeId, Burden>,
     /// Nodes whose disk takes no more of the log.
@@ -80,7 +80,7 @@ impl<'a> Situation<'a> {
         now_ms: u64,
     ) -> Option<Self> {
         let settings = map.settings()?;
-        let means = means(map, reports);
+        let means = means(map, reports, now_ms);
         let burdens = BTreeMap::new();
         let mut situation = Self {
             map,
@@ -136,11 +136,8 @@ impl<'a> Situation<'a> {
     /// What a copy of this shard weighs: [`UNIT`], and as much again for each of bytes and writes if it has the mean of all shards.
     #[must_use]
     pub fn weight(&self, shard: ShardId) -> u64 {
-        let (bytes, writes) = self.reports.size(shard);
-        let share = |part: u64, mean: u64| match mean {
-            0 => 0,
-            mean => (part.saturating_mul(UNIT) / mean).min(MOST),
-        };
+        let (bytes, writes) = self.reports.size(shard, self.now_ms);
+        let share = |part: u64, mean: u64| (part.saturating_mul(UNIT) / mean).min(MOST);
         UNIT + share(bytes, self.means.0) + share(u64::from(writes), self.means.1)
     }
 
@@ -281,11 +278,20 @@ impl<'a> Situation<'a> {
     }
 }
 
-fn means(map: &ClusterMap, reports: &Reports) -> (u64, u64) {
+/// Of what is next to nothing, a multiple is nothing either: the means are no less than this.
+const LEAST: (u64, u64) = (1 << 20, 100);
+
+fn means(map: &ClusterMap, reports: &Reports, now_ms: u64) -> (u64, u64) {
     let shards = map.shards().len().max(1) as u64;
-    let sizes = map.shards().keys().map(|&shard| reports.size(shard));
+    let sizes = map
+        .shards()
+        .keys()
+        .map(|&shard| reports.size(shard, now_ms));
     let (bytes, writes) = sizes.fold((0, 0), |(b, w), (bytes, writes)| {
         (b + bytes, w + u64::from(writes))
     });
-    (bytes / shards, writes / shards)
+    (
+        (bytes / shards).max(LEAST.0),
+        (writes / shards).max(LEAST.1),
+    )
 }

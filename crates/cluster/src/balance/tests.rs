@@ -1,4 +1,4 @@
-use alloc::vec::Vec;
+use alloc::vec;
 
 use model::{CopySet, Incarnation, Member, NodeId, Position, ShardConfig, ShardId};
 
@@ -46,28 +46,28 @@ fn map() -> ClusterMap {
     draft.map()
 }
 
+/// A complete copy of a shard, with so many bytes and writes per second.
+fn status(shard: u16, (bytes, writes_per_s): (u64, u32)) -> CopyStatus {
+    CopyStatus {
+        shard: ShardId(shard),
+        epoch: 1,
+        position: Position::new(1, 9),
+        bytes,
+        writes_per_s,
+        complete: 1,
+        unreachable: 0,
+        resigned: Resigned::No,
+        disk_fails: false,
+        relic: None,
+    }
+}
+
 /// What is moved, from whom to whom, where a shard has so many bytes and writes per second.
 fn moved(size: impl Fn(u16) -> (u64, u32)) -> Option<(u32, u32)> {
     let mut reports = Reports::default();
     for node in 0..2 {
         let own = (0..2 * EACH).filter(|shard| owner(*shard) == node);
-        let copies: Vec<CopyStatus> = own
-            .map(|shard| {
-                let (bytes, writes_per_s) = size(shard);
-                CopyStatus {
-                    shard: ShardId(shard),
-                    epoch: 1,
-                    position: Position::new(1, 9),
-                    bytes,
-                    writes_per_s,
-                    complete: 1,
-                    unreachable: 0,
-                    resigned: Resigned::No,
-                    disk_fails: false,
-                    relic: None,
-                }
-            })
-            .collect();
+        let copies = own.map(|shard| status(shard, size(shard))).collect();
         let from = member(node);
         reports.hear(&Report { from, copies }, NOW_MS);
     }
@@ -99,4 +99,29 @@ fn many_bytes_here_and_many_writes_there_are_even() {
         _ => (1 << 20, 200),
     };
     assert_eq!(moved(either), None);
+}
+
+#[test]
+fn what_is_next_to_nothing_does_not_count() {
+    let node_0_has_a_few = |shard| (1_000, 9 * (1 - owner(shard)));
+    assert_eq!(moved(node_0_has_a_few), None);
+}
+
+#[test]
+fn a_copy_that_is_gone_no_longer_counts() {
+    let mut reports = Reports::default();
+    let mut tell = |node: u32, size: (u64, u32), now_ms| {
+        let copies = vec![status(0, size)];
+        let from = member(node);
+        reports.hear(&Report { from, copies }, now_ms);
+    };
+    let (large, small) = ((9 << 20, 900), (1 << 20, 100));
+    tell(7, large, 1_000);
+    tell(0, small, 5_000);
+    assert_eq!(reports.size(ShardId(0), 5_000), small);
+    assert_eq!(
+        reports.size(ShardId(0), 9_000),
+        large,
+        "nobody says anything"
+    );
 }
