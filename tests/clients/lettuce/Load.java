@@ -77,7 +77,11 @@ final class Load implements AutoCloseable {
     /** Waits until so many more requests have been answered. */
     void goOn(int more) throws Exception {
         long enough = answered.get() + more;
-        Suite.eventuallyTrue(more + " more requests answered, errors: " + errors, () -> answered.get() >= enough);
+        try {
+            Suite.eventuallyTrue(more + " more requests answered", () -> answered.get() >= enough);
+        } catch (AssertionError error) {
+            throw new AssertionError((enough - answered.get()) + " are missing, errors so far: " + errors, error);
+        }
     }
 
     @Override
