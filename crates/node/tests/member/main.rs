@@ -275,10 +275,10 @@ fn who_has_begun_a_new_life_answers_for_what_it_led_only_when_another_leads() {
     let [first, second, _] = sessions_of_alice(&mut world);
     world.kill(0);
     world.start_anew(0);
-    let key = (0..12).map(|number| format!("session:{number}"));
+    let mut keys = (0..12).map(|number| format!("session:{number}"));
     let is_first =
         |key: &String| world.shard_of(model::slot::Slot::of(key.as_bytes()).number()) == 0;
-    let key = key.clone().find(is_first).expect("it has some");
+    let key = keys.find(is_first).expect("it has some");
     for command in ["SESSION.REVOKE USER alice", "DBSIZE", &format!("GET {key}")] {
         let later = world.ask(0, command);
         assert!(later.starts_with("-TRYAGAIN"), "{command}: {later}");

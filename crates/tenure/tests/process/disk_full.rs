@@ -103,6 +103,16 @@ fn set(client: &mut Client, i: u64) -> Result<(), String> {
     Err(reply.error().expect("OK or an error").to_owned())
 }
 
+/// Writes a key as soon as the disk takes it.
+fn set_again(server: &Running, client: &mut Client, i: u64) {
+    let began = Instant::now();
+    while set(client, i).is_err() {
+        let log = server.log();
+        assert!(began.elapsed() < PATIENCE, "writes did not resume: {log}");
+    }
+    println!("writes resumed after {:?}", began.elapsed());
+}
+
 fn set_all(client: &mut Client, count: u64) {
     for i in 0..count {
         set(client, i).unwrap();
@@ -145,15 +155,7 @@ fn a_full_disk_stops_writes_only_and_only_as_long_as_it_is_full() {
     assert_eq!(still, count);
 
     std::fs::remove_file(&filler).unwrap();
-    let began = Instant::now();
-    while set(&mut client, count).is_err() {
-        assert!(
-            began.elapsed() < PATIENCE,
-            "writes did not resume: {}",
-            server.log()
-        );
-    }
-    println!("writes resumed after {:?}", began.elapsed());
+    set_again(&server, &mut client, count);
     let (count, _) = fill(&mut client, count + 1);
     server.kill();
 
@@ -187,10 +189,7 @@ fn a_disk_that_was_full_for_a_while_ends_clean() {
     disk.fill();
     let (count, _) = fill(&mut client, 0);
     disk.clear();
-    let began = Instant::now();
-    while set(&mut client, count).is_err() {
-        assert!(began.elapsed() < PATIENCE, "{}", server.log());
-    }
+    set_again(&server, &mut client, count);
     let log = server.stop();
     assert!(!log.contains("not marked as clean"), "{log}");
     let server = Running::start(&dir, &[]);
