@@ -8,8 +8,9 @@ import statistics
 class Result:
     """One scenario's figures, by side and round."""
 
-    def __init__(self, scenario, counts=True):
+    def __init__(self, scenario, peer, counts=True):
         self.scenario = scenario
+        self.goals = [goal for goal in scenario.goals if goal.holds(peer)]
         # Whether the scale is the real one, so that the goals may be held against the figures.
         self.counts = counts
         self.rounds = {"tenure": [], "peer": []}
@@ -45,7 +46,7 @@ class Result:
         """Goals that were measured and missed."""
         if not self.counts:
             return []
-        return [goal for goal in self.scenario.goals if goal.met(self.goal_value(goal)) is False]
+        return [goal for goal in self.goals if goal.met(self.goal_value(goal)) is False]
 
     def table(self, names):
         """The figures for people."""
@@ -71,7 +72,7 @@ class Result:
 
     def verdict(self, figure):
         """What the goal says of a figure, if it has one."""
-        for goal in self.scenario.goals:
+        for goal in self.goals:
             if goal.figure != figure:
                 continue
             met = {True: "met", False: "MISSED", None: "not measured"}[goal.met(self.goal_value(goal))]
@@ -103,7 +104,7 @@ class Result:
                     "value": self.goal_value(goal),
                     "met": goal.met(self.goal_value(goal)),
                 }
-                for goal in self.scenario.goals
+                for goal in self.goals
             ],
             "failures": self.failures,
         }

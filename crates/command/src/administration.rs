@@ -119,7 +119,7 @@ pub fn waitaof(call: &mut Call<'_>) -> Ran {
     let local = call.arguments.integer(1)?;
     if !(0..=1).contains(&local) {
         return Err(Failure::text(
-            "ERR value is out of range, must be between 0 and 1",
+            "ERR value is out of range, value must between 0 and 1",
         ));
     }
     let standbys = crate::arguments::integer(call.arguments.at(2)).filter(|number| *number >= 0);

@@ -55,12 +55,12 @@ pub fn setname(call: &mut Call<'_>) -> Ran {
 /// `CLIENT SETINFO LIB-NAME name` or `CLIENT SETINFO LIB-VER version`
 pub fn setinfo(call: &mut Call<'_>) -> Ran {
     let value = call.arguments.at(3);
+    let option = shown(call.arguments.at(2));
     if call.arguments.is(2, "LIB-NAME") {
-        call.client().library_name = valid_name(value, "lib-name")?.to_vec();
+        call.client().library_name = valid_name(value, &option)?.to_vec();
     } else if call.arguments.is(2, "LIB-VER") {
-        call.client().library_version = valid_name(value, "lib-ver")?.to_vec();
+        call.client().library_version = valid_name(value, &option)?.to_vec();
     } else {
-        let option = shown(call.arguments.at(2));
         let text = alloc::format!("ERR Unrecognized option '{option}'");
         return Err(Failure::Text(text.into()));
     }

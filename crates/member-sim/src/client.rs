@@ -30,6 +30,8 @@ const WAITED_MS: u64 = 60;
 const DAWDLES: u32 = 1_000;
 /// Tries of one request before its client gives it up.
 const MOST_TRIES: u32 = 12;
+/// A client that is sent the same way again so soon goes in circles: what a node knows of who leads only grows, and leadership passes more slowly.
+const CIRCLE_US: u64 = 20_000;
 
 /// A request that is under way, or to be sent again.
 #[derive(Clone, Debug)]
@@ -42,6 +44,31 @@ struct Asked {
     sent_us: u64,
     tried_us: u64,
     tries: u32,
+    /// The way it was sent from node to node, since somebody last asked for patience, and when.
+    redirected: Vec<(u32, u32, u64)>,
+}
+
+impl Asked {
+    /// It is sent from one node to another.
+    ///
+    /// # Errors
+    /// The first has sent it there before, on the same way, and so short a time ago that nobody can have led meanwhile.
+    fn follow(&mut self, at: Option<u32>, to: u32, now_us: u64) -> Result<(), String> {
+        let Some(at) = at else {
+            return Ok(());
+        };
+        // A node that cannot be reached ends the way, and the client begins anew.
+        if self.redirected.last().is_some_and(|(_, to, _)| *to != at) {
+            self.redirected.clear();
+        }
+        let is_again = |step: &&(u32, u32, u64)| (step.0, step.1) == (at, to);
+        let before = self.redirected.iter().rfind(is_again);
+        if before.is_some_and(|(_, _, us)| now_us < us + CIRCLE_US) {
+            return Err(format!("is sent in circles: {:?}", self.redirected));
+        }
+        self.redirected.push((at, to, now_us));
+        Ok(())
+    }
 }
 
 /// A session that one client alone knows, and so knows everything of.
@@ -180,6 +207,7 @@ impl Client {
             sent_us: now_us,
             tried_us: now_us,
             tries: 0,
+            redirected: Vec::new(),
         };
         let counters = self
             .next
@@ -325,9 +353,10 @@ impl Client {
         while let Some((reply, len)) = Reply::parse(&self.received)? {
             self.received.drain(..len);
             let asked = self.asked.pop_front();
-            let asked = asked.ok_or_else(|| format!("{reply:?} answers nothing"))?;
-            let about = |wrong| format!("{} {:?}: {wrong}", asked.key, asked.ask);
-            match told(&asked.ask, &reply, counts).map_err(about)? {
+            let mut asked = asked.ok_or_else(|| format!("{reply:?} answers nothing"))?;
+            let what = format!("{} {:?}", asked.key, asked.ask);
+            let about = |wrong| format!("{what}: {wrong}");
+            match told(&asked.ask, &reply, counts).map_err(&about)? {
                 Told::Answer(answer) => {
                     if let Some(at) = self.at {
                         self.routes.insert(asked.id.clone(), at);
@@ -338,11 +367,13 @@ impl Client {
                 }
                 Told::Elsewhere(node) => {
                     counts.note(Rare::Redirected);
+                    asked.follow(self.at, node, now_us).map_err(about)?;
                     self.routes.insert(asked.id.clone(), node);
                     self.ask_again(asked);
                 }
                 Told::Later => {
                     self.routes.remove(&asked.id);
+                    asked.redirected.clear();
                     self.ask_again(asked);
                 }
             }

@@ -67,8 +67,9 @@ class Brief:
 class Generator:
     """Steps from one random source; the same source gives the same steps."""
 
-    def __init__(self, random):
+    def __init__(self, random, makers):
         self.random = random
+        self.makers = makers
         self.connection = 0
         self.switching = random.choice([0.02, 0.2, 0.5])
         # A little behind, so that no deadline that is told equals one that is counted from now.
@@ -95,7 +96,7 @@ class Generator:
         return words
 
     def _any_words(self):
-        make = self.random.choice(MAKERS)
+        make = self.random.choice(self.makers)
         return tuple(self._spoiled(self._cased(make(self))))
 
     # What commands are made of.
@@ -126,6 +127,10 @@ class Generator:
         if roll < 0.97:
             return self.blob(self.random.choice([10, 43, 44, 45, 63, 64, 65, 127, 128, 300]))
         return self.blob(self.random.choice([4_000, 16_384, 70_000]))
+
+    def likely(self):
+        """One of so few values that a key often has it."""
+        return self.random.choice([b"a", b"b", b"", b"1", b"01", b"x" * 50])
 
     def blob(self, size):
         letters = bytes([self.random.randrange(256), self.random.randrange(97, 123)])
@@ -344,6 +349,28 @@ def _flush(g):
     return [g.pick(b"FLUSHDB", b"FLUSHALL"), *g.pick([], [b"ASYNC"], [b"SYNC"], [b"NOSUCH"], [b"SYNC", b"ASYNC"])]
 
 
+def _set_if_equal(g):
+    options = [[b"IFEQ", g.likely()], g.maybe(b"GET"), g.maybe(g.pick(b"NX", b"XX", b"IFEQ"), chance=0.1)]
+    unit = g.pick(b"EX", b"PX", b"EXAT", b"PXAT", b"KEEPTTL", None)
+    if unit is not None:
+        options.append([unit] if unit == b"KEEPTTL" else [unit, g.lifetime(unit)])
+    g.random.shuffle(options)
+    return [b"SET", g.key(), g.likely(), *(word for option in options for word in option)]
+
+
+def _newer_client(g):
+    return [b"CLIENT", *g.pick(
+        [b"NO-TOUCH", g.pick(b"ON", b"off", b"maybe")],
+        [b"SETINFO", g.pick(b"LIB-NAME", b"lib-ver", b"Lib-Name", b"NOSUCH"), g.pick(b"x", b"a b", b"", b"\n", b"redis-py(up_v1)", b"n\xc3\xa9")],
+        [b"KILL", b"MAXAGE", g.pick(b"0", b"-1", b"abc", b"100000")],
+    )]  # fmt: skip
+
+
+def _waitaof(g):
+    # Of its own log a server without one says so, and Tenure has one.
+    return [b"WAITAOF", g.pick(b"0", b"0", b"2", b"-1", b"abc"), g.pick(b"0", b"0", b"-1", b"abc"), g.pick(b"0", b"1", b"-1", b"abc")]
+
+
 STRINGS = [
     _set, _set, _set, _getex,
     lambda g: [b"GET", g.key()], lambda g: [b"GET", g.key()],
@@ -397,3 +424,11 @@ SERVER = [_server, _server, _client, _flush]
 
 # Each family about as often as its size; flushing seldom enough that keys live to be used.
 MAKERS = STRINGS + HASHES + EVERY_KEY + SERVER
+
+# What came after Redis 7.0, and what else it takes to have something to compare.
+NEWER = [
+    _set_if_equal, _set_if_equal, _set_if_equal, _newer_client, _waitaof,
+    lambda g: [b"DELIFEQ", g.key(), g.likely()], lambda g: [b"DELIFEQ", g.key(), g.likely()],
+    lambda g: [b"SET", g.key(), g.likely(), *g.maybe(b"PX", b"100000000")], lambda g: [b"SET", g.key(), g.likely()],
+    lambda g: [b"HSET", g.key(), g.field(), g.value()], lambda g: [b"GET", g.key()], lambda g: [b"DEL", g.key()],
+]  # fmt: skip

@@ -14,8 +14,12 @@ _LCS_REFUSED = re.compile(rb"-ERR LCS would fill a table of (\d+) cells, and (\d
 
 
 def is_sent(words):
-    """HELLO with a name and then a mistake: Redis 7.0 keeps the name, 7.2 and Tenure change nothing."""
-    return words[0].upper() != b"HELLO" or b"SETNAME" not in [word.upper() for word in words] or len(words) < 5
+    """What two references answer differently, and Tenure as one of them. HELLO with a name and then a mistake: Redis 7.0 keeps the name, 7.2 and
+    Tenure change nothing. WAITAOF beyond the end of time: Valkey refuses it, Tenure takes it as Redis 7.0 takes such a WAIT."""
+    name = words[0].upper()
+    if name == b"HELLO":
+        return b"SETNAME" not in [word.upper() for word in words] or len(words) < 5
+    return name != b"WAITAOF" or words[3:4] != (b"9223372036854775807",)
 
 
 def meant(words, reference, subject):

@@ -27,7 +27,7 @@ class UnderUpkeep(unittest.TestCase):
                     writers.go_on(100)
             print(f"| go-redis 9.18, {what}, all nodes restarted: {writers.report()}, {web.failed()} requests failed", flush=True)
             self.assertEqual(writers.errors, [])
-            self.assertEqual(web.failed(), 0)
+            self.assertEqual(web.failed(), 0, web.log())
             self.assertEqual(writers.lost(), [])
 
     def test_1_cluster(self):

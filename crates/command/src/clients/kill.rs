@@ -83,11 +83,7 @@ fn filters<'a>(call: &Call<'a>) -> Result<Filters<'a>, Failure> {
         } else if arguments.is(at, "USER") {
             filters.user = Some(known_user(value)?);
         } else if arguments.is(at, "MAXAGE") {
-            let age = crate::arguments::integer(value).filter(|age| *age > 0);
-            let age = age.ok_or(Failure::text(
-                "ERR maxage is not an integer or out of range",
-            ))?;
-            filters.max_age_s = Some(age as u64);
+            filters.max_age_s = Some(max_age_s(value)?);
         } else if arguments.is(at, "SKIPME") && arguments.is(at + 1, "NO") {
             filters.includes_self = true;
         } else if arguments.is(at, "SKIPME") && arguments.is(at + 1, "YES") {
@@ -97,6 +93,16 @@ fn filters<'a>(call: &Call<'a>) -> Result<Filters<'a>, Failure> {
         }
     }
     Ok(filters)
+}
+
+fn max_age_s(value: &[u8]) -> Result<u64, Failure> {
+    let age = crate::arguments::integer(value).ok_or(Failure::text(
+        "ERR maxage is not an integer or out of range",
+    ))?;
+    let is_positive = age > 0;
+    is_positive
+        .then_some(age as u64)
+        .ok_or(Failure::text("ERR maxage should be greater than 0"))
 }
 
 fn known_user(name: &[u8]) -> Result<&[u8], Failure> {

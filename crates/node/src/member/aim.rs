@@ -9,7 +9,7 @@ use cluster::map::ClusterMap;
 use cluster::record::ShardRecord;
 use command::{Arguments, Prepared};
 use model::slot::{SLOTS, Slot};
-use model::{NodeId, Now, ShardId};
+use model::{NodeId, Now, Phase, ShardId};
 use shard::Shard;
 
 use super::Cluster;
@@ -61,7 +61,7 @@ const DOWN: &str = "CLUSTERDOWN The cluster is down";
 const UNBOUND: &str = "CLUSTERDOWN Hash slot not served";
 pub(super) const NO_QUORUM: &str =
     "NOQUORUM Too few copies of this shard can be reached: try again";
-const NOT_YET: &str = "TRYAGAIN The shard is being taken over by this node";
+const NOT_YET: &str = "TRYAGAIN The shard is just being taken over";
 
 impl Cluster {
     /// Where this command goes.
@@ -160,7 +160,7 @@ impl Cluster {
             return Aim::Later(NOT_YET);
         }
         // Its map says so too, as soon as it is the one that was decided on.
-        if self.knows_better(shard, record) {
+        if self.knows_better(shard, record) || !self.surely_knows(shard, record) {
             return Aim::Later(NOT_YET);
         }
         match self.address(record.config.primary().node) {
@@ -171,9 +171,21 @@ impl Cluster {
 
     /// Whether a copy here follows a later epoch than the map shows: whoever led in the shown one does no more.
     fn knows_better(&self, shard: ShardId, record: &ShardRecord) -> bool {
-        self.place(shard).is_some_and(|place| {
-            self.shards[place].shard.replica().vows().promised > record.config.epoch()
-        })
+        self.promised(shard)
+            .is_some_and(|promised| promised > record.config.epoch())
+    }
+
+    /// Whether the shown primary knows that it leads: it serves, or has sealed the copy here. Before, it would send clients back to whom its own
+    /// map shows, who may be this node, and they come and go until it hears; some of them give up after a millisecond of that.
+    fn surely_knows(&self, shard: ShardId, record: &ShardRecord) -> bool {
+        record.config.phase() == Phase::Serving
+            || self.promised(shard) == Some(record.config.epoch())
+    }
+
+    /// The latest epoch that the copy here has been sealed in.
+    fn promised(&self, shard: ShardId) -> Option<u32> {
+        let copy = &self.shards[self.place(shard)?].shard;
+        Some(copy.replica().vows().promised)
     }
 
     fn address(&self, node: NodeId) -> Option<&str> {

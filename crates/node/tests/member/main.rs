@@ -346,6 +346,28 @@ fn a_planned_hand_over_refuses_nobody() {
     );
 }
 
+/// Whom it would name may not know yet, and would send the client back: some clients give up after four redirections, which take a millisecond.
+#[test]
+fn who_leads_no_more_names_its_successor_when_that_knows() {
+    let mut world = World::new(3, 1, false);
+    let old = world.primary(0);
+    let new = (old + 1) % 3;
+    world.decide_untold(0, &[0, 1, 2], new);
+    world.tell_map_to(old);
+    let early = world.connect(old);
+    world.tell(early, "SET key 1");
+    world.pass(50);
+    assert_eq!(world.take(early), "", "it waits");
+    let back = world.ask(new, "SET key 1");
+    assert_eq!(World::redirected(&back), Some(old), "{back}");
+
+    world.tell_map_to(new);
+    world.pass(50);
+    let now = world.take(early);
+    assert_eq!(World::redirected(&now), Some(new), "{now}");
+    assert_eq!(world.ask(new, "SET key 1"), "+OK\n");
+}
+
 #[test]
 fn without_a_quorum_writes_and_reads_wait_and_are_refused() {
     let mut world = World::new(3, 1, true);

@@ -308,8 +308,14 @@ impl World {
         shards.find(has).expect("every slot has a shard").0.0
     }
 
-    /// The next configuration of a shard: this set, led by this node.
+    /// The next configuration of a shard: this set, led by this node. All are told.
     pub fn decide(&mut self, shard: u16, members: &[usize], primary: usize) {
+        self.decide_untold(shard, members, primary);
+        self.tell_map();
+    }
+
+    /// The same, and nobody knows yet.
+    pub fn decide_untold(&mut self, shard: u16, members: &[usize], primary: usize) {
         let members: Vec<Member> = members.iter().map(|n| self.hosts[*n].member).collect();
         let quorum = self.settings_of_cluster(1).quorum_of(members.len());
         let record = self.shards.get_mut(&ShardId(shard)).expect("it exists");
@@ -317,7 +323,6 @@ impl World {
         record.config = record.config.succeed(set, NodeId(primary as u32));
         let config = record.config;
         self.trace(|| format!("shard {shard}: {config:?}"));
-        self.tell_map();
     }
 
     /// Everything that this node led is led by another member that runs.
@@ -363,11 +368,16 @@ impl World {
     }
 
     pub fn tell_map(&mut self) {
+        for number in 0..self.hosts.len() {
+            self.tell_map_to(number);
+        }
+    }
+
+    /// One node hears what was decided.
+    pub fn tell_map_to(&mut self, number: usize) {
         self.revision += 1;
         let map = Arc::new(self.map());
-        for number in 0..self.hosts.len() {
-            self.give(number, Input::Map(Arc::clone(&map)));
-        }
+        self.give(number, Input::Map(map));
     }
 
     /// Gives a node an input and does what it wants.
