@@ -12,7 +12,7 @@ use sim::workload::encode;
 use crate::host::node_at;
 use crate::plan::Plan;
 use crate::rare::{Counts, Rare};
-use crate::record::{Answer, Ask, Operation, head_of, value, words};
+use crate::record::{Answer, Ask, Operation, Walk, head_of, value, words};
 
 /// Errors that say, for certain, that nothing was done, and that another try may do.
 const TRY_AGAIN: [&str; 5] = [
@@ -254,7 +254,7 @@ impl Client {
         };
         let (key, mut id, user) = (own.key.clone(), own.id.clone(), own.user.clone());
         let (old, version) = (own.old.clone(), own.version);
-        let ask = match self.random.below(14) {
+        let ask = match self.random.below(16) {
             0..4 => Ask::Read,
             4..7 => Ask::Write(version, value),
             7 | 8 => Ask::Rotate(self.random.extreme(0, 400)),
@@ -262,6 +262,7 @@ impl Client {
             10 => Ask::Destroy,
             11 => Ask::List(user),
             12 => Ask::Keys,
+            13 | 14 => Ask::Walk(Walk::default()),
             _ => match old {
                 None => Ask::Read,
                 Some(old) => {
@@ -357,6 +358,11 @@ impl Client {
             let what = format!("{} {:?}", asked.key, asked.ask);
             let about = |wrong| format!("{what}: {wrong}");
             match told(&asked.ask, &reply, counts).map_err(&about)? {
+                Told::Answer(Answer::Ids(found))
+                    if self.walks_on(&mut asked, &reply, &found, counts) =>
+                {
+                    self.again.push_front(asked);
+                }
                 Told::Answer(answer) => {
                     if let Some(at) = self.at {
                         self.routes.insert(asked.id.clone(), at);
@@ -379,6 +385,29 @@ impl Client {
             }
         }
         Ok(operations)
+    }
+
+    /// Whether a walk has not come to its end. Then the request is the one for its next page.
+    fn walks_on(
+        &self,
+        asked: &mut Asked,
+        reply: &Reply,
+        found: &[String],
+        counts: &mut Counts,
+    ) -> bool {
+        let Ask::Walk(walk) = &mut asked.ask else {
+            return false;
+        };
+        if walk.by.is_some() && walk.by != self.at {
+            counts.note(Rare::WalkedOn);
+        }
+        walk.by = self.at;
+        walk.pages += 1;
+        walk.found = found.to_vec();
+        walk.cursor = page(reply).map(|(cursor, _)| cursor).unwrap_or_default();
+        asked.tries = 0;
+        asked.redirected.clear();
+        walk.cursor != "0"
     }
 
     fn note(&self, asked: &Asked, answer: &Answer, now_us: u64, counts: &mut Counts) {
@@ -427,6 +456,13 @@ impl Client {
         self.line += 1;
         self.received.clear();
         let asked = std::mem::take(&mut self.asked);
+        // A walk goes on wherever it is asked again.
+        let is_walk = |asked: &Asked| matches!(asked.ask, Ask::Walk(_));
+        let (walks, asked): (Vec<_>, Vec<_>) = asked.into_iter().partition(is_walk);
+        for walk in walks {
+            self.routes.remove(&walk.id);
+            self.ask_again(walk);
+        }
         let unknown = asked.into_iter().map(|asked| {
             counts.note(Rare::Unknown);
             if !self.is_reader {
@@ -523,7 +559,8 @@ fn short(ask: Ask) -> Ask {
         | Ask::Destroy
         | Ask::Revoke(_)
         | Ask::List(_)
-        | Ask::Keys => ask,
+        | Ask::Keys
+        | Ask::Walk(_) => ask,
     }
 }
 
@@ -577,6 +614,13 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
         Ask::Destroy | Ask::Revoke(_) => number.map(Answer::Ended).ok_or_else(wrong),
         Ask::List(_) => listed(reply).map(Answer::Ids).ok_or_else(wrong),
         Ask::Keys => ids(reply).map(Answer::Ids).ok_or_else(wrong),
+        Ask::Walk(walk) => {
+            let (_, found) = page(reply).ok_or_else(wrong)?;
+            let mut all = walk.found.clone();
+            all.extend(found);
+            all.dedup();
+            Ok(Answer::Ids(all))
+        }
         // A blackout may have taken it.
         Ask::Rotate(_) if *reply == Reply::Null => state(reply),
         Ask::Rotate(_) => {
@@ -598,14 +642,20 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
 
 /// What a list has that is one page.
 fn listed(reply: &Reply) -> Option<Vec<String>> {
+    let (cursor, ids) = page(reply)?;
+    (cursor == "0").then_some(ids)
+}
+
+/// Where the next page begins, and what is on this one.
+fn page(reply: &Reply) -> Option<(String, Vec<String>)> {
     let Reply::Array(parts) = reply else {
         return None;
     };
     let [cursor, ids_of_page] = parts.as_slice() else {
         return None;
     };
-    let is_whole = cursor.bulk() == Some(b"0");
-    is_whole.then(|| ids(ids_of_page)).flatten()
+    let cursor = String::from_utf8_lossy(cursor.bulk()?).into_owned();
+    Some((cursor, ids(ids_of_page)?))
 }
 
 fn ids(reply: &Reply) -> Option<Vec<String>> {

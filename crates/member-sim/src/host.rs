@@ -144,7 +144,8 @@ impl Host {
                 part_bytes: plan.part_bytes,
                 ..ShardSettings::default()
             },
-            seed: random.bits(),
+            // The cluster's, so that a walk over keys goes on anywhere.
+            seed: Random::new(plan.seed, "cluster").bits(),
         };
         let segment_bytes = terms.tuning().segment_bytes;
         let storage = Random::new(random.bits(), "storage");

@@ -119,7 +119,8 @@ fn request(operation: &Operation) -> Option<Request> {
         | Ask::Destroy
         | Ask::Revoke(_)
         | Ask::List(_)
-        | Ask::Keys => false,
+        | Ask::Keys
+        | Ask::Walk(_) => false,
     };
     let what = match (&operation.answer, is_write) {
         (Answer::Version(version) | Answer::State { version, .. }, true) => What::Made(*version),

@@ -1,5 +1,7 @@
 //! What clients asked and were told.
 
+use model::slot::Slot;
+
 /// What a client asks of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ask {
@@ -39,6 +41,32 @@ pub enum Ask {
     List(String),
     /// `KEYS` of its id alone, there.
     Keys,
+    /// `SCAN` of its slot's shard for its id, page by page, whoever leads the shard meanwhile.
+    Walk(Walk),
+}
+
+/// How far a walk over a shard's keys has come.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Walk {
+    /// Where it goes on; empty at its beginning.
+    pub cursor: String,
+    /// Pages so far, all together one request.
+    pub pages: u32,
+    /// What was on them.
+    pub found: Vec<String>,
+    /// Who answered last.
+    pub by: Option<u32>,
+}
+
+impl Walk {
+    /// How much of the index the next page is to cover: little at first, so that others may take over between pages.
+    fn count(&self) -> &'static str {
+        match self.pages {
+            0..8 => "1",
+            8..16 => "16",
+            _ => "4096",
+        }
+    }
 }
 
 /// What came of it.
@@ -115,6 +143,12 @@ pub fn words(key: &str, ask: &Ask) -> Vec<Vec<u8>> {
         Ask::Destroy => texts(&["SESSION.DESTROY", key]),
         Ask::Revoke(user) => texts(&["SESSION.REVOKE", "USER", user]),
         Ask::Keys => texts(&["KEYS", key]),
+        Ask::Walk(walk) => {
+            let slot = Slot::of(key.as_bytes()).number().to_string();
+            let cursor = if walk.pages == 0 { "0" } else { &walk.cursor };
+            let count = walk.count();
+            texts(&["SCAN", cursor, "MATCH", key, "COUNT", count, "SLOT", &slot])
+        }
         Ask::List(user) => texts(&["SESSION.LIST", "USER", user]),
         Ask::Write(version, value) => {
             let version = text(version);

@@ -91,13 +91,15 @@ impl State {
                 // Whoever does not lead its shard does not know of it.
                 expect(*count == there || !operation.is_led, "it was not found")
             }
-            (Ask::List(_) | Ask::Keys, Answer::Ids(ids)) => {
+            (Ask::List(_) | Ask::Keys | Ask::Walk(_), Answer::Ids(ids)) => {
                 let there: &[String] = match self.there {
                     Some(_) => std::slice::from_ref(&self.id),
                     None => &[],
                 };
+                // A walk asks whoever leads the shard.
+                let must_find = operation.is_led || matches!(operation.ask, Ask::Walk(_));
                 expect(ids.is_empty() || ids == there, "another was found")?;
-                expect(ids == there || !operation.is_led, "it was not found")
+                expect(ids == there || !must_find, "it was not found")
             }
             _ => Err("that is no answer".into()),
         }
