@@ -28,6 +28,8 @@ const REFUSALS: [&str; 6] = ["HELD", "FENCED", "VERSION", "GONE", "EXISTS", "OOM
 const WAITED_MS: u64 = 60;
 /// Holders that look at other things first, in parts of ten thousand.
 const DAWDLES: u32 = 1_000;
+/// How often a client tries to make an id again that is gone.
+const MOST_RAISES: u32 = 5;
 /// Tries of one request before its client gives it up.
 const MOST_TRIES: u32 = 12;
 /// A client that is sent the same way again so soon goes in circles: what a node knows of who leads only grows, and leadership passes more slowly.
@@ -288,16 +290,19 @@ impl Client {
     }
 
     /// What it knows of the session that it alone knows, after this answer.
-    fn follow_own(&mut self, asked: &Asked, answer: &Answer) {
+    fn follow_own(&mut self, plan: &Plan, asked: &Asked, answer: &Answer) {
         let Some(own) = self.own.as_mut().filter(|own| own.key == asked.key) else {
             return;
         };
         match (&asked.ask, answer) {
             (Ask::Bear(..), Answer::Refused) | (_, Answer::Unknown) => self.own = None,
             (Ask::Destroy, Answer::Ended(_)) | (Ask::Revoke(_), Answer::Ended(1..)) => {
-                // Looked after once more, and then left alone.
-                let wish = (own.key.clone(), own.id.clone(), Ask::Read);
-                self.next.push_back(wish);
+                // Looked after once more, made again if its id is still guarded, and then left alone.
+                let (key, id) = (own.key.clone(), own.id.clone());
+                let is_guarded = plan.guard_ms > 0 && key == id;
+                self.next.push_back((key.clone(), id.clone(), Ask::Read));
+                let raise = is_guarded.then_some((key, id, Ask::Raise(plan.guard_ms, MOST_RAISES)));
+                self.next.extend(raise);
                 self.own = None;
             }
             (Ask::Rotate(_), Answer::Renamed(id)) => {
@@ -413,6 +418,7 @@ impl Client {
     fn note(&self, asked: &Asked, answer: &Answer, now_us: u64, counts: &mut Counts) {
         match (&asked.ask, answer) {
             (Ask::Get, Answer::Value(None)) => counts.note(Rare::Expired),
+            (Ask::Raise(..), Answer::Refused) => counts.note(Rare::Guarded),
             (Ask::Rotate(_), Answer::Renamed(_)) => counts.note(Rare::Rotated),
             (Ask::Destroy, Answer::Ended(1)) => counts.note(Rare::Destroyed),
             (Ask::Revoke(_), Answer::Ended(1)) => counts.note(Rare::Revoked),
@@ -482,11 +488,14 @@ impl Client {
 
     /// What the client does with what it was told.
     fn follow_up(&mut self, plan: &Plan, asked: &Asked, answer: &Answer, counts: &mut Counts) {
-        self.follow_own(asked, answer);
-        if self.is_stopped || asked.key.starts_with("own") {
+        self.follow_own(plan, asked, answer);
+        let key = asked.key.clone();
+        if let (Ask::Raise(guard_ms, left @ 1..), Answer::Refused) = (&asked.ask, answer) {
+            self.shall_ask(key.clone(), Ask::Raise(*guard_ms, left - 1));
+        }
+        if self.is_stopped || key.starts_with("own") {
             return;
         }
-        let key = asked.key.clone();
         match (&asked.ask, answer) {
             (Ask::Read | Ask::Open(..), Answer::State { version: 0, .. }) => {
                 let value = self.value(plan, counts);
@@ -503,6 +512,10 @@ impl Client {
                 for _ in 0..self.random.between(1, 3 + ttl_ms / 200) {
                     self.shall_ask(key.clone(), Ask::Get);
                 }
+            }
+            // It is the last thing that is asked of it.
+            (Ask::Get, Answer::Value(None)) if plan.guard_ms > 0 && self.next.is_empty() => {
+                self.shall_ask(key, Ask::Raise(plan.guard_ms, MOST_RAISES));
             }
             _ => {}
         }
@@ -560,6 +573,7 @@ fn short(ask: Ask) -> Ask {
         | Ask::Revoke(_)
         | Ask::List(_)
         | Ask::Keys
+        | Ask::Raise(..)
         | Ask::Walk(_) => ask,
     }
 }
@@ -628,7 +642,7 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
             id.map(|id| Answer::Renamed(id.into_owned()))
                 .ok_or_else(wrong)
         }
-        Ask::Release(_) | Ask::Renew(..) | Ask::Put(..) => {
+        Ask::Release(_) | Ask::Renew(..) | Ask::Put(..) | Ask::Raise(..) => {
             if *reply == Reply::ok() {
                 Ok(Answer::Done)
             } else {

@@ -10,7 +10,7 @@ use cluster::record::Addresses;
 use command::Settings as CommandSettings;
 use model::{ConnectionId, Incarnation, Member, NodeId, Now, Position, ShardId, Zone};
 use node::{CopyId, Input, Membership, Node, Noted, Outbox, RestoredCopy};
-use shard::ShardSettings;
+use shard::{Guard, ShardSettings};
 use sim::disk::Crash;
 use sim::random::Random;
 use store::{HeapPages, LogPoint, SyncMode};
@@ -123,6 +123,17 @@ pub enum Started {
     Anew,
 }
 
+/// Keys that one client alone knows refuse writes for so long when they are gone.
+fn guards(for_ms: u64) -> Vec<Guard> {
+    let guard = |prefix: &str| Guard {
+        prefix: prefix.into(),
+        no_resurrection_ms: Some(for_ms),
+        lock_suffix: None,
+    };
+    let prefixes = ["own:", "mortal:"].map(guard);
+    prefixes.into_iter().filter(|_| for_ms > 0).collect()
+}
+
 impl Host {
     /// A machine that has never run.
     #[must_use]
@@ -142,6 +153,7 @@ impl Host {
             shard: ShardSettings {
                 max_value_bytes: plan.max_value_bytes,
                 part_bytes: plan.part_bytes,
+                guards: guards(plan.guard_ms),
                 ..ShardSettings::default()
             },
             // The cluster's, so that a walk over keys goes on anywhere.

@@ -7,6 +7,7 @@
 //! - A session that one client alone knows is as that client left it, under whatever id (see [`own`]).
 //! - A hold that was not renewed commits nothing behind its end, whether anybody has held since or not.
 //! - What was given a time to live is there until its end, and gone after it, for good.
+//! - An id that is gone and guarded can be made again when its time is over, and not before.
 //!
 //! Where all machines lose their power at once, what had not been synced by then may be lost, but nothing older ([`ages`]).
 //!
@@ -120,6 +121,7 @@ fn request(operation: &Operation) -> Option<Request> {
         | Ask::Revoke(_)
         | Ask::List(_)
         | Ask::Keys
+        | Ask::Raise(..)
         | Ask::Walk(_) => false,
     };
     let what = match (&operation.answer, is_write) {
@@ -292,6 +294,16 @@ fn mortal(operations: &[&Operation], slack: Slack, blackouts: &[Blackout]) -> Re
         return Ok(());
     };
     for operation in operations {
+        let may_be_lost = blackouts
+            .iter()
+            .any(|b| b.may_take(put.ended_us) && operation.ended_us > b.at_us);
+        if !may_be_lost {
+            guarded(
+                operation,
+                (put.sent_us + ttl_us, put.ended_us + ttl_us),
+                slack,
+            )?;
+        }
         let Answer::Value(found) = &operation.answer else {
             continue;
         };
@@ -299,9 +311,6 @@ fn mortal(operations: &[&Operation], slack: Slack, blackouts: &[Blackout]) -> Re
             return Err(format!("not what was written: {operation:?}"));
         }
         let too_early = operation.ended_us + slack.early_us < put.sent_us + ttl_us;
-        let may_be_lost = blackouts
-            .iter()
-            .any(|b| b.may_take(put.ended_us) && operation.ended_us > b.at_us);
         let too_early = too_early && !may_be_lost;
         if found.is_none() && too_early && operation.sent_us >= put.ended_us {
             return Err(format!("gone too early: {put:?}, {operation:?}"));
@@ -312,6 +321,23 @@ fn mortal(operations: &[&Operation], slack: Slack, blackouts: &[Blackout]) -> Re
         }
     }
     stays_gone(operations, put, blackouts)
+}
+
+/// What has come of making an id again that is gone since some moment between these two.
+fn guarded(operation: &Operation, gone_us: (u64, u64), slack: Slack) -> Result<(), String> {
+    let Ask::Raise(guard_ms, _) = operation.ask else {
+        return Ok(());
+    };
+    let (from_us, until_us) = (gone_us.0 + guard_ms * 1_000, gone_us.1 + guard_ms * 1_000);
+    match operation.answer {
+        Answer::Done if operation.ended_us + slack.early_us < from_us => Err(format!(
+            "an id came back while it is guarded: {operation:?}"
+        )),
+        Answer::Refused if operation.sent_us > until_us + slack.late_us => {
+            Err(format!("an id is guarded too long: {operation:?}"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Once it was there, and then was not, it is not there again.

@@ -46,6 +46,8 @@ pub struct Plan {
     pub wild: bool,
     /// Longest time that an op of a disk takes, in microseconds.
     pub disk_us: u64,
+    /// For how long ids that are gone refuse plain writes, in milliseconds; 0 if nothing guards them.
+    pub guard_ms: u64,
     /// By how much wall clocks differ at most, in milliseconds.
     pub skew_ms: u64,
     /// By how much the rates of clocks are wrong at most, in parts of a million.
@@ -207,6 +209,7 @@ impl Plan {
             faults: draw_faults(r),
             is_repaired: r.chance(600),
             scene: None,
+            guard_ms: *r.pick(&[0, 300, 1_000, 4_000]),
         }
         .with_clocks(r)
         .with_pace(r)

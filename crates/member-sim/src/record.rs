@@ -27,6 +27,8 @@ pub enum Ask {
     Put(String, u64),
     /// `GET` of such a key.
     Get,
+    /// `SET` of an id that is gone, and is guarded for so many milliseconds; if it is refused, so many times more.
+    Raise(u64, u32),
     /// `SESSION.CREATE` with this value, for this user, of a session that nobody else knows.
     Bear(String, String),
     /// `SESSION.ROTATE` with so many milliseconds in which the old id still leads to it.
@@ -125,6 +127,7 @@ pub fn words(key: &str, ask: &Ask) -> Vec<Vec<u8>> {
     let text = |number: &u64| number.to_string();
     match ask {
         Ask::Increment => texts(&["INCR", key]),
+        Ask::Raise(..) => texts(&["SET", key, "raised"]),
         Ask::Count | Ask::Get => texts(&["GET", key]),
         Ask::Create(value) => texts(&["SESSION.CREATE", "ID", key, "FIELDS", "1", "v", value]),
         Ask::Read | Ask::ReadOld => texts(&["SESSION.READ", key]),

@@ -1,7 +1,7 @@
 //! A session that one client alone knows. It asks one thing after the other, so it knows exactly what must be there, until an outcome is unknown:
 //! whatever that was may still happen.
 
-use super::{Blackout, Slack};
+use super::{Blackout, Slack, guarded};
 use crate::record::{Answer, Ask, Operation};
 
 /// What is there, and since when its last id leads nowhere.
@@ -13,6 +13,8 @@ struct State {
     id: String,
     /// Between which times the last id ends to lead to it, in microseconds.
     old_ends: Option<(u64, u64)>,
+    /// Between which times it was ended.
+    ended: Option<(u64, u64)>,
 }
 
 /// Judges one such session, until a blackout may have taken something of it.
@@ -34,13 +36,16 @@ pub(super) fn judge(
         told_us = operation.ended_us;
         match operation.answer {
             Answer::Unknown => return Ok(()),
-            Answer::Refused => return Err(format!("nobody else has touched it: {operation:?}")),
+            Answer::Refused if !matches!(operation.ask, Ask::Raise(..)) => {
+                return Err(format!("nobody else has touched it: {operation:?}"));
+            }
             Answer::Version(_)
             | Answer::State { .. }
             | Answer::Value(_)
             | Answer::Done
             | Answer::Renamed(_)
             | Answer::Ended(_)
+            | Answer::Refused
             | Answer::Ids(_) => {
                 let told = state.follow(operation, slack);
                 told.map_err(|wrong| format!("{wrong}: {operation:?}"))?;
@@ -80,12 +85,14 @@ impl State {
             }
             (Ask::Destroy, Answer::Ended(count)) => {
                 let there = u64::from(self.there.take().is_some());
+                self.ended = Some((operation.sent_us, operation.ended_us));
                 expect(*count == there, "another was there, or it was not")
             }
             (Ask::Revoke(_), Answer::Ended(count)) => {
                 let there = u64::from(self.there.is_some());
                 if *count > 0 {
                     self.there = None;
+                    self.ended = Some((operation.sent_us, operation.ended_us));
                 }
                 expect(*count <= there, "more were ended than there are")?;
                 // Whoever does not lead its shard does not know of it.
@@ -100,6 +107,10 @@ impl State {
                 let must_find = operation.is_led || matches!(operation.ask, Ask::Walk(_));
                 expect(ids.is_empty() || ids == there, "another was found")?;
                 expect(ids == there || !must_find, "it was not found")
+            }
+            (Ask::Raise(..), Answer::Done | Answer::Refused) => {
+                let ended = self.ended.ok_or("it was not ended")?;
+                guarded(operation, ended, slack)
             }
             _ => Err("that is no answer".into()),
         }
