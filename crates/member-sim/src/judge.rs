@@ -298,11 +298,9 @@ fn mortal(operations: &[&Operation], slack: Slack, blackouts: &[Blackout]) -> Re
             .iter()
             .any(|b| b.may_take(put.ended_us) && operation.ended_us > b.at_us);
         if !may_be_lost {
-            guarded(
-                operation,
-                (put.sent_us + ttl_us, put.ended_us + ttl_us),
-                slack,
-            )?;
+            let expired = (put.sent_us + ttl_us, put.ended_us + ttl_us);
+            let wrong = |wrong| format!("{wrong}: {put:?}, {operation:?}");
+            guarded(operation, expired, slack).map_err(wrong)?;
         }
         let Answer::Value(found) = &operation.answer else {
             continue;
@@ -330,11 +328,11 @@ fn guarded(operation: &Operation, gone_us: (u64, u64), slack: Slack) -> Result<(
     };
     let (from_us, until_us) = (gone_us.0 + guard_ms * 1_000, gone_us.1 + guard_ms * 1_000);
     match operation.answer {
-        Answer::Done if operation.ended_us + slack.early_us < from_us => Err(format!(
-            "an id came back while it is guarded: {operation:?}"
-        )),
+        Answer::Done if operation.ended_us + slack.early_us < from_us => {
+            Err("it came back while it is guarded".into())
+        }
         Answer::Refused if operation.sent_us > until_us + slack.late_us => {
-            Err(format!("an id is guarded too long: {operation:?}"))
+            Err("it is guarded too long".into())
         }
         _ => Ok(()),
     }
