@@ -101,6 +101,8 @@ pub struct Client {
     next: VecDeque<(String, String, Ask)>,
     /// The session that nobody else knows.
     own: Option<Own>,
+    /// Over which of its connections it has taken a lock, and the lock's token.
+    lock: Option<(u64, String)>,
     /// Whom each key was found at.
     routes: BTreeMap<String, u32>,
     values: u64,
@@ -130,6 +132,7 @@ impl Client {
             received: Vec::new(),
             next: VecDeque::new(),
             own: None,
+            lock: None,
             routes: BTreeMap::new(),
             values: 0,
             is_stopped: false,
@@ -188,11 +191,21 @@ impl Client {
             Some(to) => *to,
             None => self.random.below(u64::from(plan.nodes)) as u32,
         };
+        if matches!(batch.front()?.ask, Ask::Under(_)) && !self.has_lock(to) {
+            // Another connection may write whenever nobody has the lock: who has lost this one has to begin again.
+            batch.front_mut()?.ask = Ask::Count;
+        }
         let requests = batch.iter().map(|a| encode(&words(&a.id, &a.ask)));
         let bytes = requests.collect::<Vec<_>>().concat();
         batch.iter_mut().for_each(|asked| asked.tried_us = now_us);
         self.asked = batch;
         Some((to, bytes))
+    }
+
+    /// Whether what it asks of this node goes over the connection that has taken the lock.
+    fn has_lock(&self, to: u32) -> bool {
+        let taken = self.lock.as_ref();
+        self.at == Some(to) && taken.is_some_and(|(line, _)| *line == self.line)
     }
 
     fn choose(&mut self, plan: &Plan, now_us: u64, counts: &mut Counts) -> VecDeque<Asked> {
@@ -240,6 +253,10 @@ impl Client {
                 self.shall_ask(format!("held:{key}"), Ask::Open(hold_ms, wait_ms));
             }
             4 => self.use_own(plan, counts),
+            5 => {
+                let (token, ms) = (self.own("token"), self.random.extreme(1, 1_500));
+                self.shall_ask(format!("locked:{{{key}}}"), Ask::Lock(token, ms));
+            }
             _ => {
                 let value = self.value(plan, counts);
                 let (key, ttl_ms) = (self.own("mortal"), self.random.extreme(1, 3_000));
@@ -419,6 +436,7 @@ impl Client {
         match (&asked.ask, answer) {
             (Ask::Get, Answer::Value(None)) => counts.note(Rare::Expired),
             (Ask::Raise(..), Answer::Refused) => counts.note(Rare::Guarded),
+            (Ask::Under(_), Answer::Refused) => counts.note(Rare::LockLost),
             (Ask::Rotate(_), Answer::Renamed(_)) => counts.note(Rare::Rotated),
             (Ask::Destroy, Answer::Ended(1)) => counts.note(Rare::Destroyed),
             (Ask::Revoke(_), Answer::Ended(1)) => counts.note(Rare::Revoked),
@@ -513,6 +531,18 @@ impl Client {
                     self.shall_ask(key.clone(), Ask::Get);
                 }
             }
+            (Ask::Lock(token, _), Answer::Done) => {
+                counts.note(Rare::Locked);
+                self.lock = Some((self.line, token.clone()));
+                self.shall_ask(key, Ask::Count);
+            }
+            (Ask::Count, Answer::Version(version)) if key.starts_with("locked") => {
+                if let Some((_, token)) = self.lock.clone() {
+                    self.shall_ask(key.clone(), Ask::Under(version + 1));
+                    self.shall_ask(key, Ask::Unlock(token));
+                }
+            }
+            (Ask::Unlock(_), _) => self.lock = None,
             // It is the last thing that is asked of it.
             (Ask::Get, Answer::Value(None)) if plan.guard_ms > 0 && self.next.is_empty() => {
                 self.shall_ask(key, Ask::Raise(plan.guard_ms, MOST_RAISES));
@@ -574,6 +604,9 @@ fn short(ask: Ask) -> Ask {
         | Ask::List(_)
         | Ask::Keys
         | Ask::Raise(..)
+        | Ask::Lock(..)
+        | Ask::Under(_)
+        | Ask::Unlock(_)
         | Ask::Walk(_) => ask,
     }
 }
@@ -624,6 +657,10 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
         Ask::Increment | Ask::Write(..) | Ask::Commit(..) => {
             number.map(Answer::Version).ok_or_else(wrong)
         }
+        Ask::Under(version) if *reply == Reply::ok() => Ok(Answer::Version(*version)),
+        // Somebody has it.
+        Ask::Lock(..) if *reply == Reply::Null => Ok(Answer::Value(None)),
+        Ask::Unlock(_) => number.map(Answer::Ended).ok_or_else(wrong),
         Ask::Create(_) | Ask::Bear(..) | Ask::Read | Ask::ReadOld | Ask::Open(..) => state(reply),
         Ask::Destroy | Ask::Revoke(_) => number.map(Answer::Ended).ok_or_else(wrong),
         Ask::List(_) => listed(reply).map(Answer::Ids).ok_or_else(wrong),
@@ -642,7 +679,12 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
             id.map(|id| Answer::Renamed(id.into_owned()))
                 .ok_or_else(wrong)
         }
-        Ask::Release(_) | Ask::Renew(..) | Ask::Put(..) | Ask::Raise(..) => {
+        Ask::Release(_)
+        | Ask::Renew(..)
+        | Ask::Put(..)
+        | Ask::Raise(..)
+        | Ask::Lock(..)
+        | Ask::Under(_) => {
             if *reply == Reply::ok() {
                 Ok(Answer::Done)
             } else {

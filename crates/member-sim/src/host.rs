@@ -18,6 +18,7 @@ use store::{HeapPages, LogPoint, SyncMode};
 use crate::clock::Clock;
 use crate::plan::Plan;
 use crate::rare::{Counts, Rare};
+use crate::record::LOCK_SUFFIX;
 use crate::storage::Storage;
 use crate::world::Arrival;
 
@@ -123,15 +124,18 @@ pub enum Started {
     Anew,
 }
 
-/// Keys that one client alone knows refuse writes for so long when they are gone.
+/// Keys that one client alone knows refuse writes for so long when they are gone; others are guarded by locks.
 fn guards(for_ms: u64) -> Vec<Guard> {
-    let guard = |prefix: &str| Guard {
+    let guard = |prefix: &str, lock_suffix: Option<&str>| Guard {
         prefix: prefix.into(),
-        no_resurrection_ms: Some(for_ms),
-        lock_suffix: None,
+        no_resurrection_ms: Some(for_ms).filter(|ms| *ms > 0 && lock_suffix.is_none()),
+        lock_suffix: lock_suffix.map(Into::into),
     };
-    let prefixes = ["own:", "mortal:"].map(guard);
-    prefixes.into_iter().filter(|_| for_ms > 0).collect()
+    vec![
+        guard("own:", None),
+        guard("mortal:", None),
+        guard("locked:", Some(LOCK_SUFFIX)),
+    ]
 }
 
 impl Host {

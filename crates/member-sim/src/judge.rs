@@ -7,6 +7,7 @@
 //! - A session that one client alone knows is as that client left it, under whatever id (see [`own`]).
 //! - A hold that was not renewed commits nothing behind its end, whether anybody has held since or not.
 //! - What was given a time to live is there until its end, and gone after it, for good.
+//! - Of what is read and written under a lock no update is lost.
 //! - An id that is gone and guarded can be made again when its time is over, and not before.
 //!
 //! Where all machines lose their power at once, what had not been synced by then may be lost, but nothing older ([`ages`]).
@@ -106,7 +107,7 @@ fn line(operations: &[&Operation], base: u64) -> Result<(), String> {
 /// An operation as the checker of versions sees it; nothing, if it says nothing about them.
 fn request(operation: &Operation) -> Option<Request> {
     let is_write = match operation.ask {
-        Ask::Increment | Ask::Create(_) | Ask::Write(..) | Ask::Commit(..) => true,
+        Ask::Increment | Ask::Create(_) | Ask::Write(..) | Ask::Commit(..) | Ask::Under(_) => true,
         Ask::Count
         | Ask::Read
         | Ask::Open(..)
@@ -122,6 +123,8 @@ fn request(operation: &Operation) -> Option<Request> {
         | Ask::List(_)
         | Ask::Keys
         | Ask::Raise(..)
+        | Ask::Lock(..)
+        | Ask::Unlock(_)
         | Ask::Walk(_) => false,
     };
     let what = match (&operation.answer, is_write) {

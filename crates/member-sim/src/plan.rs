@@ -75,7 +75,7 @@ const PACE_US: u64 = 5_000;
 /// Of those runs that could, how many have blackouts, in parts of ten thousand.
 const BLACKOUTS: u32 = 5_000;
 /// Kinds of requests: see [`crate::client`].
-pub const KINDS: usize = 6;
+pub const KINDS: usize = 7;
 
 /// One run of so many has faults of many kinds; the others have a [`Scene`].
 const EVERY: u64 = 3;

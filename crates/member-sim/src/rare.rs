@@ -69,6 +69,8 @@ sim::rare! {
     Rotated = "a session got a new id",
     Destroyed = "a session was destroyed",
     Listed = "a session was found by its user",
+    Locked = "a lock guarded a key",
+    LockLost = "a write under a lock that had passed on was refused",
     Guarded = "an id that was gone refused to be made again",
     WalkedOn = "a walk over keys went on at another node",
     Revoked = "all sessions of a user were ended at a node",

@@ -27,6 +27,12 @@ pub enum Ask {
     Put(String, u64),
     /// `GET` of such a key.
     Get,
+    /// `SET ... NX PX` of the key's lock, with this token, for so many milliseconds.
+    Lock(String, u64),
+    /// `SET` of a number, under the lock, over the connection that has it: the number is the version.
+    Under(u64),
+    /// `DELIFEQ` of the lock, if it has this token.
+    Unlock(String),
     /// `SET` of an id that is gone, and is guarded for so many milliseconds; if it is refused, so many times more.
     Raise(u64, u32),
     /// `SESSION.CREATE` with this value, for this user, of a session that nobody else knows.
@@ -120,6 +126,13 @@ pub struct Operation {
     pub is_led: bool,
 }
 
+/// What is behind a key in the name of its lock.
+pub const LOCK_SUFFIX: &str = "_LOCK";
+
+fn lock_of(key: &str) -> String {
+    format!("{key}{LOCK_SUFFIX}")
+}
+
 /// The words of a command.
 #[must_use]
 pub fn words(key: &str, ask: &Ask) -> Vec<Vec<u8>> {
@@ -127,6 +140,9 @@ pub fn words(key: &str, ask: &Ask) -> Vec<Vec<u8>> {
     let text = |number: &u64| number.to_string();
     match ask {
         Ask::Increment => texts(&["INCR", key]),
+        Ask::Lock(token, ms) => texts(&["SET", &lock_of(key), token, "NX", "PX", &text(ms)]),
+        Ask::Under(version) => texts(&["SET", key, &text(version)]),
+        Ask::Unlock(token) => texts(&["DELIFEQ", &lock_of(key), token]),
         Ask::Raise(..) => texts(&["SET", key, "raised"]),
         Ask::Count | Ask::Get => texts(&["GET", key]),
         Ask::Create(value) => texts(&["SESSION.CREATE", "ID", key, "FIELDS", "1", "v", value]),

@@ -6,7 +6,7 @@ use model::{Member, Now, Phase, Position};
 
 use crate::lead::{HandOver, Lead, Stage};
 use crate::log::Batch;
-use crate::peer::View;
+use crate::peer::{Peer, View};
 use crate::wire::Ack;
 use crate::{Effect, Gathered, Outbox, ReadRight, Replica, Rewritten, Role, Want};
 
@@ -85,6 +85,7 @@ impl Replica {
         let Role::Leading(Lead {
             stage: Stage::Serving,
             hand_over,
+            peers,
             ..
         }) = &self.role
         else {
@@ -94,10 +95,13 @@ impl Replica {
             return Err(Refusal::HandingOver);
         }
         let waiting = self.log.bytes_beyond(self.committed);
-        if waiting > 0 && waiting + bytes as u64 > self.settings.uncommitted_bytes as u64 {
-            return Err(Refusal::Full);
+        let most = self.settings.uncommitted_bytes as u64;
+        let fits = |most| waiting == 0 || waiting + bytes as u64 <= most;
+        if fits(most) || peers.iter().any(Peer::has_priority) && fits(2 * most) {
+            Ok(())
+        } else {
+            Err(Refusal::Full)
         }
-        Ok(())
     }
 
     /// Until when, and up to which time, reads may be answered from this copy: of what is committed.

@@ -28,6 +28,7 @@
 
 mod lapsed;
 mod orphans;
+mod owners;
 mod timers;
 
 use alloc::collections::BTreeMap;
@@ -43,6 +44,7 @@ use crate::Attempt;
 use crate::session_key::{Named, SessionKey};
 use lapsed::Lapsed;
 pub(crate) use orphans::needs_session;
+use owners::{Had, Owners};
 use timers::{Timer, TimerId, Timers};
 
 /// What made a hold, and therefore what ends it.
@@ -143,6 +145,7 @@ pub struct Holds {
     timers: Timers,
     next_ticket: u64,
     lapsed: Lapsed,
+    owners: Owners,
     counts: HoldCounts,
     /// Connections whose waiting command shall run again, in this order.
     woken: Vec<(ConnectionId, Attempt)>,
@@ -161,6 +164,7 @@ impl Holds {
             timers: Timers::default(),
             next_ticket: 0,
             lapsed: Lapsed::default(),
+            owners: Owners::default(),
             counts: HoldCounts::default(),
             woken: Vec::new(),
         }
@@ -185,8 +189,8 @@ impl Holds {
             + self.places.len() * (TREE_PLACE_BYTES + TIMER_BYTES)
     }
 
-    /// Knows the holds from now on, and no connection: as after a restart. Returns the connections that stood in a line, had a turn
-    /// or were told so and have not come back yet.
+    /// Knows the holds from now on, and of connections only what it had with whom, for when it leads again ([`Holds::know_again`]). Returns
+    /// the connections that stood in a line, had a turn or were told so and have not come back yet.
     pub(crate) fn let_go(&mut self) -> Vec<ConnectionId> {
         // Each once: whoever has asked again may wait elsewhere by then.
         let woken: Vec<ConnectionId> = self.take_woken().into_iter().map(|(id, _)| id).collect();
@@ -194,10 +198,17 @@ impl Holds {
         gone.extend(woken.iter().filter(|id| !self.places.contains_key(id)));
         let mut kept = Self {
             table: HashMap::with_hasher(self.table.hasher().clone()),
+            lapsed: core::mem::take(&mut self.lapsed),
+            owners: core::mem::take(&mut self.owners),
             ..Self::new(0)
         };
         for key in self.keys(|_| true) {
             if let State::Held(hold, _) = self.slot(&key).state {
+                if let Some(owner) = hold.owner {
+                    let (fence, by) = (hold.fence, hold.by);
+                    let key = key.clone();
+                    kept.owners.insert(owner, Had { key, fence, by });
+                }
                 kept.restore(
                     key.borrowed(),
                     Hold {
@@ -209,6 +220,32 @@ impl Holds {
         }
         *self = kept;
         gone
+    }
+
+    /// The copy leads again: what is still held under the same fence is its connection's, and a lock that is not has passed on.
+    pub(crate) fn know_again(&mut self) {
+        for (owner, had) in core::mem::take(&mut self.owners).into_all() {
+            let slot = self.table.get_mut(&had.key.borrowed());
+            match slot.map(|slot| &mut slot.state) {
+                Some(State::Held(hold, _)) if hold.fence == had.fence => hold.owner = Some(owner),
+                Some(_) | None if had.by == HeldBy::Lock => self.lapsed.insert(owner, had.key),
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    /// Nothing is held any more; what connections had is known still.
+    pub(crate) fn forget_holds(&mut self, seed: u64) {
+        *self = Self {
+            lapsed: core::mem::take(&mut self.lapsed),
+            owners: core::mem::take(&mut self.owners),
+            ..Self::new(seed)
+        };
+    }
+
+    /// The connections that have or had locks here: their late writes are refused as long as this is remembered.
+    pub(crate) fn of_locks(&self) -> Vec<ConnectionId> {
+        self.owners.of_locks().chain(self.lapsed.of()).collect()
     }
 
     pub(crate) fn take_woken(&mut self) -> Vec<(ConnectionId, Attempt)> {
@@ -464,6 +501,7 @@ impl Holds {
     pub(crate) fn connection_closed(&mut self, connection: ConnectionId) {
         self.leave(connection);
         self.lapsed.forget(connection);
+        self.owners.forget(connection);
     }
 
     /// Does up to `most` things that are due: holds that have expired, waits that are over. Returns whether

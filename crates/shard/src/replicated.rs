@@ -20,7 +20,6 @@ use replica::{Batch, ReadRight, Replica};
 use store::{Applied, LogPoint, Op, Refused, Store, Told, Usage};
 
 use crate::commit::Commits;
-use crate::holds::Holds;
 use crate::learn::Learner;
 use crate::marks::Marks;
 use crate::users::Users;
@@ -344,7 +343,7 @@ impl Shard {
         store.set_expiry_limit(0);
         self.store = store;
         self.commits = Commits::behind(base);
-        self.holds = Holds::new(self.settings.seed);
+        self.holds.forget_holds(self.settings.seed);
         self.users = Users::default();
         self.marks = Marks::default();
         let copy = self.replicated();
@@ -365,6 +364,7 @@ impl Shard {
         let last = copy.replica.last();
         self.next = Position::new(epoch, 1);
         self.commits.begin_to_serve(last);
+        self.holds.know_again();
     }
 
     /// [`replica::Effect::StepDown`], or it is to be emptied: whoever waits in a line is to ask elsewhere.
@@ -373,6 +373,12 @@ impl Shard {
         self.writer = None;
         self.store.set_hidden(0);
         self.holds.let_go()
+    }
+
+    /// Connections whose late writes this copy refuses, as they have or had locks: who forgets the copy has to close them.
+    #[must_use]
+    pub fn remembered(&self) -> Vec<ConnectionId> {
+        self.holds.of_locks()
     }
 
     /// Ends the log of a copy: see [`Store::seal`]. What waits to be applied does so for ever, as if it had not arrived.

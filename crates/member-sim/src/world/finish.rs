@@ -162,7 +162,7 @@ impl World {
         let keys: BTreeSet<(String, bool)> = self
             .operations
             .iter()
-            .map(|operation| (operation.key.clone(), operation.key.starts_with("count")))
+            .map(|operation| (operation.key.clone(), is_number(&operation.key)))
             .collect();
         for (number, (key, is_counter)) in keys.into_iter().enumerate() {
             let ask = match is_counter {
@@ -291,4 +291,9 @@ fn difference(one: &Option<Vec<Held>>, other: &Option<Vec<Held>>) -> String {
         })
     };
     format!("{:?} and {:?}", told(here), told(there))
+}
+
+/// Whether a key's value is the number of its version.
+fn is_number(key: &str) -> bool {
+    key.starts_with("count") || key.starts_with("locked")
 }

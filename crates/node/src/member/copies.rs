@@ -328,6 +328,8 @@ impl Node {
             return;
         };
         let shard = ShardId(cluster.shards[place].number);
+        let remembered = cluster.shards[place].shard.remembered();
+        self.clients.to_close.extend(remembered);
         cluster.shards.remove(place);
         let old = cluster.copies.remove(place).id;
         cluster.take_back_note(&mut found, vows);
@@ -352,6 +354,8 @@ impl Node {
 
     fn retire(&mut self, place: usize) {
         if let Some(cluster) = &mut self.cluster {
+            let remembered = cluster.shards[place].shard.remembered();
+            self.clients.to_close.extend(remembered);
             let old = cluster.remove(place);
             self.close_gated(old, Position::ZERO);
         }

@@ -151,10 +151,8 @@ fn holds_users_and_fences_survive_a_failover() {
     assert!(next.contains("pear"), "{next}");
 }
 
-/// A lock is known where its key is. So it guards a session in the same shard, as it surely does with a hash tag in common, before and after
-/// a failover.
-#[test]
-fn a_lock_key_guards_its_session_across_a_failover() {
+/// Three nodes that guard sessions, also by locks.
+fn guarded(shards: u16) -> World {
     let mut world = World::without_shards(3, false);
     world.settings.guards = vec![shard::Guard {
         prefix: b"sess:".to_vec(),
@@ -165,7 +163,71 @@ fn a_lock_key_guards_its_session_across_a_failover() {
         world.kill(number);
         world.start(number);
     }
-    world.create(3);
+    world.create(shards);
+    world
+}
+
+/// Connections stay open while their node does not lead, for a moment or for long: what a late write under a lock may do does not change by that.
+#[test]
+fn a_lock_is_its_connections_when_the_same_node_leads_again() {
+    let mut world = guarded(1);
+    let (all, first) = ([0, 1, 2], world.primary(0));
+    let other = (first + 1) % 3;
+    let (kept, late) = (world.connect(first), world.connect(first));
+    let ask = |world: &mut World, connection, command: &str| {
+        let reply = world.ask_over(connection, command);
+        reply.trim_end().to_owned()
+    };
+    assert_eq!(
+        ask(&mut world, kept, "SET sess:{a}_LOCK 1 NX PX 60000"),
+        "+OK"
+    );
+    assert_eq!(
+        ask(&mut world, late, "SET sess:{b}_LOCK 1 NX PX 60000"),
+        "+OK"
+    );
+
+    // Only the set changes.
+    world.decide(0, &all, first);
+    world.until_served();
+    assert_eq!(ask(&mut world, kept, "SET sess:{a} 1"), "+OK");
+    assert_eq!(ask(&mut world, late, "SET sess:{b} 1"), "+OK");
+
+    // Another node leads, and the lock passes on.
+    world.decide(0, &all, other);
+    world.until_served();
+    let next = world.connect(other);
+    assert_eq!(ask(&mut world, next, "DEL sess:{b}_LOCK"), ":1");
+    assert_eq!(
+        ask(&mut world, next, "SET sess:{b}_LOCK 2 NX PX 60000"),
+        "+OK"
+    );
+    assert_eq!(ask(&mut world, next, "SET sess:{b} 2"), "+OK");
+    assert_eq!(ask(&mut world, next, "DEL sess:{b}_LOCK"), ":1");
+    world.decide(0, &all, first);
+    world.until_served();
+    assert_eq!(ask(&mut world, kept, "SET sess:{a} 2"), "+OK");
+    let fenced = ask(&mut world, late, "SET sess:{b} 3");
+    assert!(fenced.starts_with("-FENCED"), "{fenced}");
+
+    // What is remembered of connections does not outlive the copy.
+    world.decide(0, &[1, 2], other);
+    world.until_served();
+    world.until("the copy is gone", |world| {
+        world.node(first).shards().count() == 0
+    });
+    world.pass(50);
+    assert_eq!(
+        (world.take(kept), world.take(late)),
+        ("(closed)".into(), "(closed)".into())
+    );
+}
+
+/// A lock is known where its key is. So it guards a session in the same shard, as it surely does with a hash tag in common, before and after
+/// a failover.
+#[test]
+fn a_lock_key_guards_its_session_across_a_failover() {
+    let mut world = guarded(3);
     assert_eq!(world.follow("SET sess:{a} cart"), "+OK\n");
     assert_eq!(world.follow("SET sess:{b} cart"), "+OK\n");
     assert_eq!(world.follow("DEL sess:{b}"), ":1\n");

@@ -11,6 +11,10 @@ use super::{Flow, Peer, View};
 use crate::wire::{Body, Mend};
 use crate::{Effect, Outbox, Rewritten};
 
+/// So often what clients wrote, and waits for its quorum, leaves no room; then what is to be written once more need not leave them any: the
+/// quorum may be what they wait for, and this standby part of it.
+const MOST_YIELDS: u32 = 2;
+
 /// So often nothing of what is to be written once more could be proposed: there is no room for it.
 const MOST_REFUSALS: u32 = 40;
 
@@ -27,6 +31,7 @@ pub(super) struct Mending {
     used: usize,
     /// The owner is at it.
     is_asked: bool,
+    yields: u32,
     refusals: u32,
     /// Where it is whole, once all is written.
     need: Option<Position>,
@@ -114,6 +119,7 @@ impl Peer {
             keys: Vec::from(keys),
             used: 0,
             is_asked: false,
+            yields: 0,
             refusals: 0,
             need: None,
             due_us: 0,
@@ -135,11 +141,19 @@ impl Peer {
         if let Some(need) = mending.need {
             let (parting, needed) = (mending.parting, mending.needed);
             self.send_mend((parting, Some(need)), needed, view, out);
-        } else if !mending.is_asked && has_room(view) {
+        } else if !mending.is_asked && mending.yields < MOST_YIELDS && !has_room(view) {
+            mending.yields += 1;
+        } else if !mending.is_asked {
             mending.is_asked = true;
             let keys = Vec::from(&mending.keys[mending.used..]);
             out.effects.push(Effect::Rewrite { to, attempt, keys });
         }
+    }
+
+    /// Whether the owner writes at this moment what need not leave room for clients.
+    pub(crate) fn has_priority(&self) -> bool {
+        let mending = self.mending.as_ref();
+        mending.is_some_and(|mending| mending.is_asked && mending.yields == MOST_YIELDS)
     }
 
     pub(crate) fn on_rewritten(&mut self, rewritten: Rewritten, view: &View<'_>) {
@@ -157,7 +171,7 @@ impl Peer {
             (mending.keys, mending.used) = (Vec::new(), 0);
         }
         if rewritten.used > 0 || rewritten.end.is_some() {
-            (mending.due_us, mending.refusals) = (0, 0);
+            (mending.due_us, mending.refusals, mending.yields) = (0, 0, 0);
         } else {
             mending.refusals += 1;
         }

@@ -8,7 +8,15 @@ const STRAY: Position = Position::new(1, 2);
 
 /// The first primary has written what nobody else has, another serves, and they hear each other again.
 fn parted(touched: Option<&'static [u8]>) -> Cluster {
-    let mut cluster = Cluster::new(first());
+    let mut cluster = apart(touched, Settings::default());
+    cluster.cut = vec![];
+    cluster.pass(200_000);
+    cluster
+}
+
+/// The same, before they hear each other; the first knows already who leads.
+fn apart(touched: Option<&'static [u8]>, settings: Settings) -> Cluster {
+    let mut cluster = Cluster::with(first(), settings);
     cluster.touched = touched;
     assert_eq!(cluster.write(0, PARTING), Ok(()));
     cluster.pass(100_000);
@@ -24,9 +32,7 @@ fn parted(touched: Option<&'static [u8]>) -> Cluster {
     }
     assert_eq!(cluster.standing(1), SERVING);
     assert_eq!(cluster.write(1, Position::new(2, 1)), Ok(()));
-    cluster.cut = vec![];
     cluster.give(0, Input::Config(next.published()));
-    cluster.pass(200_000);
     cluster
 }
 
@@ -132,6 +138,29 @@ fn what_cannot_be_written_once_more_for_long_is_not_waited_for() {
         cluster.pass(100_000);
     }
     assert!(cluster.has(0, |e| matches!(e, Effect::Reset { .. })));
+}
+
+/// What fills the room waits for a quorum, which there is only when the copy is mended.
+#[test]
+fn a_copy_is_mended_where_clients_have_filled_the_room() {
+    let settings = Settings {
+        uncommitted_bytes: 100,
+        ..Settings::default()
+    };
+    let mut cluster = apart(Some(b"keys"), settings);
+    cluster.cut = vec![2];
+    let full = (2..).find(|batch| cluster.write(1, Position::new(2, *batch)) == Err(Refusal::Full));
+    let full = full.expect("there is an end of it");
+    cluster.pass(100_000);
+    assert_eq!(asked(&cluster).len(), 0, "clients have the room");
+    cluster.pass(400_000);
+    assert_eq!(asked(&cluster), [b"keys"]);
+    let end = Position::new(2, full);
+    assert_eq!(cluster.write(1, end), Ok(()), "there is room for this");
+    rewritten(&mut cluster, 4, Some(end));
+    cluster.pass(200_000);
+    assert!(cluster.has(0, |e| *e == Effect::Whole(How::Mended)));
+    assert_eq!(cluster.committed(1), end);
 }
 
 #[test]

@@ -27,6 +27,11 @@ impl Lapsed {
         self.of.is_empty()
     }
 
+    /// Of whom something is remembered.
+    pub(super) fn of(&self) -> impl Iterator<Item = ConnectionId> {
+        self.of.keys().copied()
+    }
+
     pub(super) fn contains(&self, connection: ConnectionId, session: Named<'_>) -> bool {
         let of = self.of.get(&connection);
         of.is_some_and(|keys| keys.iter().any(|key| key.borrowed() == session))
