@@ -26,6 +26,8 @@ const TRY_AGAIN: [&str; 5] = [
 const REFUSALS: [&str; 6] = ["HELD", "FENCED", "VERSION", "GONE", "EXISTS", "OOM"];
 /// A hold that took so long to be granted was waited for.
 const WAITED_MS: u64 = 60;
+/// Clients that write to a session without holding it where others hold it, in parts of ten thousand.
+const INTRUDES: u32 = 3_000;
 /// Holders that look at other things first, in parts of ten thousand.
 const DAWDLES: u32 = 1_000;
 /// How often a client tries to make an id again that is gone.
@@ -246,7 +248,15 @@ impl Client {
                 }
             }
             1 => self.shall_ask(format!("count:{key}"), Ask::Count),
-            2 => self.shall_ask(format!("session:{key}"), Ask::Read),
+            2 => {
+                // Also what others hold: a write to that is refused.
+                let kind = if self.random.chance(INTRUDES) {
+                    "held"
+                } else {
+                    "session"
+                };
+                self.shall_ask(format!("{kind}:{key}"), Ask::Read);
+            }
             3 => {
                 let (hold_ms, wait_ms) =
                     (self.random.extreme(1, 1_500), self.random.extreme(0, 600));
