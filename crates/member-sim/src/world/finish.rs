@@ -110,6 +110,7 @@ impl World {
             self.service.store.start();
         }
         self.service.paused = false;
+        self.service.store.clear_fates();
         self.wake_watches();
         for number in 0..self.plan.nodes {
             let host = &mut self.hosts[number as usize];

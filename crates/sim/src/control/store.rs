@@ -35,6 +35,11 @@ impl SimStore {
         self.fates.push_back(fate);
     }
 
+    /// Whatever is asked from now on is done, and answered.
+    pub fn clear_fates(&mut self) {
+        self.fates.clear();
+    }
+
     /// Nothing is answered from now on.
     pub fn stop(&mut self) {
         self.down = true;
