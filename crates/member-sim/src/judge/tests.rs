@@ -1,5 +1,5 @@
 use super::{Slack, judge};
-use crate::record::{Answer, Ask, Operation};
+use crate::record::{Answer, Ask, Operation, Walk};
 
 fn told(key: &str, ask: Ask, answer: Answer, sent_us: u64, ended_us: u64) -> Operation {
     Operation {
@@ -201,4 +201,50 @@ fn who_leads_a_shard_leaves_out_no_session_of_a_user() {
         revoked(1, true),
         listed(&["own:1"], true)
     ]));
+}
+
+#[test]
+fn a_walk_that_does_not_find_a_session_is_found() {
+    let born = own(Ask::Bear("a".into(), "u".into()), session(1, "a", 0), 0);
+    let walked = |ids: &[&str]| {
+        let ids = ids.iter().map(|id| (*id).to_owned()).collect();
+        own(Ask::Walk(Walk::default()), Answer::Ids(ids), 10)
+    };
+    assert!(is_good(&[born.clone(), walked(&["own:1"])]));
+    assert!(!is_good(&[born.clone(), walked(&[])]));
+    assert!(!is_good(&[born, walked(&["other"])]));
+}
+
+#[test]
+fn an_id_that_is_made_again_too_early_or_too_late_is_found() {
+    let raised = |key: &str, answer: &Answer, at_us| {
+        told(key, Ask::Raise(10, 0), answer.clone(), at_us, at_us + 5)
+    };
+    let born = own(Ask::Bear("a".into(), "u".into()), session(1, "a", 0), 0);
+    let ended = own(Ask::Destroy, Answer::Ended(1), 100);
+    let put = told("mortal:1", Ask::Put("a".into(), 10), Answer::Done, 0, 100);
+    // Gone at 100, or when its 10 ms are over, and guarded for 10 ms more.
+    for (key, before, gone_us) in [
+        ("own:1", vec![born, ended], 100),
+        ("mortal:1", vec![put], 10_000),
+    ] {
+        let is_good = |answer: &Answer, at_us: u64| {
+            let last = raised(key, answer, gone_us + at_us);
+            is_good(&[before.clone(), vec![last]].concat())
+        };
+        assert!(is_good(&Answer::Refused, 9_000), "{key}");
+        assert!(!is_good(&Answer::Done, 9_000), "{key}");
+        assert!(is_good(&Answer::Done, 11_000), "{key}");
+        assert!(!is_good(&Answer::Refused, 11_000), "{key}");
+    }
+}
+
+#[test]
+fn an_update_that_is_lost_under_a_lock_is_found() {
+    let under = |version, at_us| {
+        let answer = Answer::Version(version);
+        told("locked:{1}", Ask::Under(version), answer, at_us, at_us + 5)
+    };
+    assert!(is_good(&[under(1, 0), under(2, 10)]));
+    assert!(!is_good(&[under(1, 0), under(2, 10), under(2, 20)]));
 }
