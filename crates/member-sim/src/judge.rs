@@ -330,15 +330,13 @@ fn guarded(operation: &Operation, gone_us: (u64, u64), slack: Slack) -> Result<(
         return Ok(());
     };
     let (from_us, until_us) = (gone_us.0 + guard_ms * 1_000, gone_us.1 + guard_ms * 1_000);
-    match operation.answer {
-        Answer::Done if operation.ended_us + slack.early_us < from_us => {
-            Err("it came back while it is guarded".into())
-        }
-        Answer::Refused if operation.sent_us > until_us + slack.late_us => {
-            Err("it is guarded too long".into())
-        }
-        _ => Ok(()),
+    if operation.answer == Answer::Done && operation.ended_us + slack.early_us < from_us {
+        return Err("it came back while it is guarded".into());
     }
+    if operation.answer == Answer::Refused && operation.sent_us > until_us + slack.late_us {
+        return Err("it is guarded too long".into());
+    }
+    Ok(())
 }
 
 /// Once it was there, and then was not, it is not there again.
