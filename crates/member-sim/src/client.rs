@@ -23,7 +23,9 @@ const INTRUDES: u32 = 3_000;
 /// Holders that look at other things first, in parts of ten thousand.
 const DAWDLES: u32 = 1_000;
 /// How often a client tries to make an id again that is gone.
-const MOST_RAISES: u32 = 5;
+const MOST_RAISES: u32 = 8;
+/// Requests that are such a try, in parts of ten thousand.
+const RAISES: u32 = 3_000;
 /// Tries of one request before its client gives it up.
 const MOST_TRIES: u32 = 12;
 /// A client that is sent the same way again so soon goes in circles: what a node knows of who leads only grows, and leadership passes more slowly.
@@ -95,6 +97,8 @@ pub struct Client {
     next: VecDeque<(String, String, Ask)>,
     /// The session that nobody else knows.
     own: Option<Own>,
+    /// Ids that are gone, to be made again some time.
+    gone: VecDeque<(String, String, Ask)>,
     /// Over which of its connections it has taken a lock, and the lock's token.
     lock: Option<(u64, String)>,
     /// Whom each key was found at.
@@ -119,6 +123,7 @@ impl Client {
             received: Vec::new(),
             next: VecDeque::new(),
             own: None,
+            gone: VecDeque::new(),
             lock: None,
             routes: BTreeMap::new(),
             values: 0,
@@ -220,6 +225,11 @@ impl Client {
     }
 
     fn draw(&mut self, plan: &Plan, counts: &mut Counts) {
+        if self.random.chance(RAISES)
+            && let Some(raise) = self.gone.pop_front()
+        {
+            return self.next.push_back(raise);
+        }
         let key = self.random.below(plan.keys);
         let kind = match self.is_reader {
             true => 1,
@@ -504,7 +514,8 @@ impl Client {
         self.follow_own(plan, asked, answer);
         let key = asked.key.clone();
         if let (Ask::Raise(guard_ms, left @ 1..), Answer::Refused) = (&asked.ask, answer) {
-            self.shall_ask(key.clone(), Ask::Raise(*guard_ms, left - 1));
+            let again = Ask::Raise(*guard_ms, left - 1);
+            self.gone.push_back((key.clone(), key.clone(), again));
         }
         if self.is_stopped || key.starts_with("own") {
             return;
