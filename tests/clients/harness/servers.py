@@ -3,8 +3,10 @@
 import contextlib
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -32,6 +34,16 @@ lock-suffix = "_LOCK"
 
 class CannotStart(Exception):
     """The server exited or never became ready; the message ends with what it printed."""
+
+
+def stop_all_when_told_to_end():
+    """From now on a signal that ends this program ends it like an exception, so that all that it has started is stopped."""
+
+    def leave(number, _frame):
+        sys.exit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, leave)
 
 
 def free_port():
