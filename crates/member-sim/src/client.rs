@@ -1,7 +1,7 @@
 //! Clients: what they ask next, and what they make of replies.
 //!
 //! Each has one connection at a time, goes where it is redirected, and takes the outcome for unknown when its patience or its connection
-//! ends. What it asks is drawn: counters, sessions written under a version, sessions that are held, keys that expire.
+//! ends. What it asks is drawn: counters, sessions written under a version, sessions that are held, numbers under locks, keys that expire, and sessions of its own.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -384,12 +384,14 @@ impl Client {
             let mut asked = asked.ok_or_else(|| format!("{reply:?} answers nothing"))?;
             let what = format!("{} {:?}", asked.key, asked.ask);
             let about = |wrong| format!("{what}: {wrong}");
-            match told(&asked.ask, &reply, counts).map_err(&about)? {
-                Told::Answer(Answer::Ids(found))
-                    if self.walks_on(&mut asked, &reply, &found, counts) =>
-                {
-                    self.again.push_front(asked);
-                }
+            let told = told(&asked.ask, &reply, counts).map_err(&about)?;
+            if let Told::Answer(Answer::Ids(found)) = &told
+                && self.walks_on(&mut asked, &reply, found, counts)
+            {
+                self.again.push_front(asked);
+                continue;
+            }
+            match told {
                 Told::Answer(answer) => {
                     if let Some(at) = self.at {
                         self.routes.insert(asked.id.clone(), at);
@@ -414,7 +416,7 @@ impl Client {
         Ok(operations)
     }
 
-    /// Whether a walk has not come to its end. Then the request is the one for its next page.
+    /// A walk has come one page further; whether there is another one, which the request asks for then. Nothing else is a walk.
     fn walks_on(
         &self,
         asked: &mut Asked,
