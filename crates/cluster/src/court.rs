@@ -127,6 +127,9 @@ impl Court {
 
     /// Judges everybody who is suspected or was.
     pub fn judge(&mut self, evidence: Evidence<'_>, now_ms: u64) {
+        if self.is_calm(evidence.detector) {
+            return;
+        }
         self.statements
             .retain(|node, _| evidence.nodes.contains_key(node));
         self.answered.retain(|_, until_ms| *until_ms > now_ms);
@@ -145,6 +148,16 @@ impl Court {
             !case.is_closed(now_ms)
         });
         self.cases = cases;
+    }
+
+    /// Whether nobody is suspected, or was.
+    fn is_calm(&self, detector: &Detector) -> bool {
+        let mut statements = self.statements.values();
+        self.cases.is_empty()
+            && self.answered.is_empty()
+            && self.leaving.is_empty()
+            && detector.suspects().next().is_none()
+            && statements.all(|statement| statement.suspects.is_empty())
     }
 
     /// Whom anybody suspects, by the incarnation that the map names.

@@ -47,6 +47,11 @@ struct Asked {
 }
 
 impl Asked {
+    /// What is wrong with the answer to this.
+    fn about(&self, wrong: &str) -> String {
+        format!("{} {:?}: {wrong}", self.key, self.ask)
+    }
+
     /// It is sent from one node to another.
     ///
     /// # Errors
@@ -104,6 +109,8 @@ pub struct Client {
     /// Whom each key was found at.
     routes: BTreeMap<String, u32>,
     values: u64,
+    /// It is going to look at how long it has waited.
+    pub is_looking: bool,
     /// It begins nothing new.
     pub is_stopped: bool,
     random: Random,
@@ -127,6 +134,7 @@ impl Client {
             lock: None,
             routes: BTreeMap::new(),
             values: 0,
+            is_looking: false,
             is_stopped: false,
             random: Random::new(plan.seed ^ (number as u64) << 32, "client"),
         }
@@ -382,9 +390,8 @@ impl Client {
             self.received.drain(..len);
             let asked = self.asked.pop_front();
             let mut asked = asked.ok_or_else(|| format!("{reply:?} answers nothing"))?;
-            let what = format!("{} {:?}", asked.key, asked.ask);
-            let about = |wrong| format!("{what}: {wrong}");
-            let told = told(&asked.ask, &reply, counts).map_err(&about)?;
+            let told = told(&asked.ask, &reply, counts);
+            let told = told.map_err(|wrong| asked.about(&wrong))?;
             if let Told::Answer(Answer::Ids(found)) = &told
                 && self.walks_on(&mut asked, &reply, found, counts)
             {
@@ -402,7 +409,8 @@ impl Client {
                 }
                 Told::Elsewhere(node) => {
                     counts.note(Rare::Redirected);
-                    asked.follow(self.at, node, now_us).map_err(about)?;
+                    let followed = asked.follow(self.at, node, now_us);
+                    followed.map_err(|wrong| asked.about(&wrong))?;
                     self.routes.insert(asked.id.clone(), node);
                     self.ask_again(asked);
                 }

@@ -198,10 +198,9 @@ pub fn words(key: &str, ask: &Ask) -> Vec<Vec<u8>> {
 /// A value that says of itself whose it is and how long, filled up to that length: one that was cut or mixed is known at once.
 #[must_use]
 pub fn value(client: usize, number: u64, len: u64) -> String {
-    let mut text = format!("{client}.{number}.{len}:");
     let filling = char::from(b'a' + (number % 26) as u8);
-    text.extend(std::iter::repeat_n(filling, len as usize));
-    text
+    let filling = filling.to_string().repeat(len as usize);
+    format!("{client}.{number}.{len}:{filling}")
 }
 
 /// What a value says of itself, if it is whole.

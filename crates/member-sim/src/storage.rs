@@ -401,7 +401,7 @@ impl Storage {
 
 fn restored(terms: &Membership, disk: &Disk, now: Now) -> (Store, RestoreReport) {
     const MEMORY: &str = "the heap's pages do not end";
-    let images: BTreeMap<SegmentId, Image> = disk.images().map(|i| (i.segment, i)).collect();
+    let images: BTreeMap<SegmentId, Image<'_>> = disk.images().map(|i| (i.segment, i)).collect();
     let mut restore = Restore::new(terms.store(), terms.tuning(), (terms.pages)());
     for image in images.values().rev() {
         image.read(&mut restore).expect(MEMORY);

@@ -56,25 +56,29 @@ pub enum Crash {
 }
 
 /// A file as a process finds it.
-#[derive(Clone, Debug)]
-pub struct Image {
+#[derive(Clone, Copy, Debug)]
+pub struct Image<'a> {
     /// Whose file.
     pub segment: SegmentId,
-    /// All its bytes.
-    pub bytes: Vec<u8>,
+    /// Its bytes, up to where all that follow are zero.
+    pub written: &'a [u8],
+    /// How many there are.
+    pub len: usize,
     /// Whether it bears the mark of a file that has failed.
     pub disowned: bool,
 }
 
-impl Image {
+impl Image<'_> {
     /// Reads it as the server reads a file at a start.
     ///
     /// # Errors
     /// There is no memory for it.
     pub fn read(&self, restore: &mut Restore) -> Result<(), String> {
         let mut region = restore.region().ok_or("no memory for a segment")?;
-        let len = self.bytes.len().min(region.bytes().len());
-        region.bytes_mut()[..len].copy_from_slice(&self.bytes[..len]);
+        let len = self.len.min(region.bytes().len());
+        let (written, empty) = region.bytes_mut()[..len].split_at_mut(self.written.len().min(len));
+        written.copy_from_slice(&self.written[..written.len()]);
+        empty.fill(0);
         let scanned = restore.scanner().scan(self.segment, region, len);
         restore.add(scanned.disowned(self.disowned));
         Ok(())
@@ -274,10 +278,11 @@ impl Disk {
     }
 
     /// The files that there are, oldest segment first, with all their bytes.
-    pub fn images(&self) -> impl Iterator<Item = Image> + '_ {
+    pub fn images(&self) -> impl Iterator<Item = Image<'_>> {
         self.files.iter().map(|(segment, file)| Image {
             segment: *segment,
-            bytes: file.image(),
+            written: file.written(),
+            len: file.len(),
             disowned: file.disowned,
         })
     }

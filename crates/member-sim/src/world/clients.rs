@@ -37,8 +37,15 @@ impl World {
             self.after(delay_us, Event::To(to, self.run_of(to), bytes));
             delay_us += self.random.below(2_000);
         }
-        let look_us = self.plan.patience_us / LOOKS;
-        self.after(look_us, Event::Patience(number));
+        self.look_later(number);
+    }
+
+    /// It looks at how long it has waited, some time.
+    fn look_later(&mut self, number: usize) {
+        let is_looking = &mut self.clients[number].is_looking;
+        if !std::mem::replace(is_looking, true) {
+            self.after(self.plan.patience_us / LOOKS, Event::Patience(number));
+        }
     }
 
     /// The client uses a connection with this node. Returns whether it is to be made.
@@ -57,12 +64,12 @@ impl World {
     pub(super) fn lose_patience(&mut self, number: usize) {
         let since_us = self.now_us.saturating_sub(self.plan.patience_us);
         let client = &mut self.clients[number];
+        client.is_looking = false;
         if !client.is_waiting() {
             return;
         }
         if !client.is_impatient(since_us) {
-            let look_us = self.plan.patience_us / LOOKS;
-            return self.after(look_us, Event::Patience(number));
+            return self.look_later(number);
         }
         if let Some(at) = client.at {
             let hangup = Arrival::Hangup((number, client.line));

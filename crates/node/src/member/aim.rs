@@ -19,20 +19,30 @@ use super::Cluster;
 pub(super) struct Route {
     /// By slot; [`NOBODY`] where no shard has it. Empty before there is a map.
     shards: Vec<u16>,
+    /// What that was made of: first slot, last slot, shard.
+    ranges: Vec<(u16, u16, u16)>,
 }
 
 const NOBODY: u16 = u16::MAX;
 
 impl Route {
-    pub(super) fn of(map: &ClusterMap) -> Self {
-        let mut shards = vec![NOBODY; usize::from(SLOTS)];
-        for (shard, record) in map.shards() {
-            let slots = usize::from(record.first_slot)..=usize::from(record.last_slot);
-            if let Some(owners) = shards.get_mut(slots) {
-                owners.fill(shard.0);
+    /// Follows the map, in which other things change more often than whose a slot is.
+    pub(super) fn follow(&mut self, map: &ClusterMap) {
+        let records = map.shards().iter();
+        let ranges = records.map(|(shard, r)| (r.first_slot, r.last_slot, shard.0));
+        if !self.shards.is_empty() && ranges.clone().eq(self.ranges.iter().copied()) {
+            return;
+        }
+        self.ranges = ranges.collect();
+        self.shards = vec![NOBODY; usize::from(SLOTS)];
+        for (first, last, shard) in &self.ranges {
+            if let Some(owners) = self
+                .shards
+                .get_mut(usize::from(*first)..=usize::from(*last))
+            {
+                owners.fill(*shard);
             }
         }
-        Self { shards }
     }
 
     fn shard(&self, slot: Slot) -> Option<ShardId> {

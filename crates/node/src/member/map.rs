@@ -14,7 +14,6 @@ use replica::{Replica, Restored, Vows};
 use shard::Shard;
 use store::{Store, SyncMode};
 
-use super::aim::Route;
 use super::note::Note;
 use super::{Cluster, Copy, CopyId, FileTask, RestoredCopy, Told};
 use crate::Node;
@@ -30,7 +29,7 @@ impl Node {
         let Some(cluster) = &mut self.cluster else {
             return;
         };
-        cluster.route = Route::of(&map);
+        cluster.route.follow(&map);
         cluster.map = Arc::clone(&map);
         // Who is well, the shell knows better, if there is one.
         let topology = view::topology(&map, cluster.terms.me.node, &|_| true);

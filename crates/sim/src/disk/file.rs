@@ -129,11 +129,15 @@ impl File {
         Some(at)
     }
 
-    /// All bytes of the file as a process reads them.
+    /// The bytes of the file as a process reads them, up to where all that follow are zero.
     #[must_use]
-    pub fn image(&self) -> Vec<u8> {
-        let mut bytes = self.cached.clone();
-        bytes.resize(self.len, 0);
-        bytes
+    pub fn written(&self) -> &[u8] {
+        &self.cached
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
     }
 }

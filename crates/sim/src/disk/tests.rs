@@ -23,9 +23,12 @@ fn write(disk: &mut Disk, offset: u32, bytes: &[u8]) {
 }
 
 fn image(disk: &Disk) -> Vec<u8> {
-    disk.images()
-        .next()
-        .map_or_else(Vec::new, |image| image.bytes)
+    let image = disk.images().next();
+    image.map_or_else(Vec::new, |image| {
+        let mut bytes = image.written.to_vec();
+        bytes.resize(image.len, 0);
+        bytes
+    })
 }
 
 #[test]

@@ -58,7 +58,7 @@ pub(super) fn first(plan: &Plan, now: Now) -> Node {
 /// There is no memory for them.
 pub(super) fn again(
     plan: &Plan,
-    images: &[Image],
+    images: &[Image<'_>],
     epoch: u32,
     now: Now,
 ) -> Result<(Node, RestoreReport), String> {

@@ -114,13 +114,13 @@ impl World {
         self.restarts += 1;
         self.restarted_us = self.now.mono_us;
         self.restarted_turn = self.turn;
-        let mut images: Vec<Image> = self.disk.images().collect();
+        let mut images: Vec<Image<'_>> = self.disk.images().collect();
         for index in (1..images.len()).rev() {
             images.swap(index, self.chance.index(index + 1));
         }
-        for Image { segment, bytes, .. } in &images {
-            self.trace.numbers(&[segment.0, bytes.len() as u64]);
-            self.trace.fold(bytes);
+        for image in &images {
+            self.trace.numbers(&[image.segment.0, image.len as u64]);
+            self.trace.fold(image.written);
         }
         let (node, report) = boot::again(&self.plan, &images, self.epoch, self.now)?;
         self.node = node;
