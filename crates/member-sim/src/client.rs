@@ -270,10 +270,20 @@ impl Client {
                 let (token, ms) = (self.own("token"), self.random.extreme(1, 1_500));
                 self.shall_ask(format!("locked:{{{key}}}"), Ask::Lock(token, ms));
             }
-            _ => {
+            6 => {
                 let value = self.value(plan, counts);
-                let (key, ttl_ms) = (self.own("mortal"), self.random.extreme(1, 3_000));
+                let (key, ttl_ms) = (self.own("mortal"), self.random.extreme(1, plan.ttl_ms));
                 self.shall_ask(key, Ask::Put(value, ttl_ms));
+            }
+            7 => {
+                let (idle_ms, max_ms) =
+                    (self.random.extreme(1, 3_000), self.random.extreme(1, 6_000));
+                let key = self.own("idle");
+                self.shall_ask(key, Ask::Arise(idle_ms, max_ms));
+            }
+            _ => {
+                let key = self.own("flush");
+                self.shall_ask(key, Ask::Flush);
             }
         }
     }
@@ -452,6 +462,8 @@ impl Client {
             (Ask::Get, Answer::Value(None)) => counts.note(Rare::Expired),
             (Ask::Raise(..), Answer::Refused) => counts.note(Rare::Guarded),
             (Ask::Under(_), Answer::Refused) => counts.note(Rare::LockLost),
+            (Ask::Touch(_), Answer::Ended(1)) => counts.note(Rare::Slid),
+            (Ask::Touch(_), Answer::Ended(0)) => counts.note(Rare::WentIdle),
             (Ask::Rotate(_), Answer::Renamed(_)) => counts.note(Rare::Rotated),
             (Ask::Destroy, Answer::Ended(1)) => counts.note(Rare::Destroyed),
             (Ask::Revoke(_), Answer::Ended(1)) => counts.note(Rare::Revoked),
@@ -530,6 +542,9 @@ impl Client {
         if self.is_stopped || key.starts_with("own") {
             return;
         }
+        if key.starts_with("idle") {
+            return self.look_after(key, asked, answer);
+        }
         match (&asked.ask, answer) {
             (Ask::Read | Ask::Open(..), Answer::State { version: 0, .. }) => {
                 let value = self.value(plan, counts);
@@ -564,6 +579,26 @@ impl Client {
                 self.shall_ask(key, Ask::Raise(plan.guard_ms, MOST_RAISES));
             }
             _ => {}
+        }
+    }
+
+    /// Uses a session that it has made now and then, or not.
+    fn look_after(&mut self, key: String, asked: &Asked, answer: &Answer) {
+        let (Ask::Arise(idle_ms, _), Answer::State { .. }) = (&asked.ask, answer) else {
+            return;
+        };
+        for _ in 0..self.random.between(1, 3 + idle_ms / 100) {
+            let ms = self.random.extreme(1, 3_000);
+            let ask = match self.random.below(16) {
+                0..3 => Ask::Touch(None),
+                3 => Ask::Touch(Some(ms)),
+                4..6 => Ask::ReadTouch,
+                6..8 => Ask::Use,
+                8 => Ask::Expire(ms),
+                9..13 => Ask::Left,
+                _ => Ask::Read,
+            };
+            self.shall_ask(key.clone(), ask);
         }
     }
 
@@ -623,6 +658,13 @@ fn short(ask: Ask) -> Ask {
         | Ask::Lock(..)
         | Ask::Under(_)
         | Ask::Unlock(_)
+        | Ask::Arise(..)
+        | Ask::Touch(_)
+        | Ask::ReadTouch
+        | Ask::Use
+        | Ask::Expire(_)
+        | Ask::Left
+        | Ask::Flush
         | Ask::Walk(_) => ask,
     }
 }

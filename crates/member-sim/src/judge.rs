@@ -6,7 +6,8 @@
 //! - Holds exclude each other, fences grow, late commits are refused (`history::holds`).
 //! - A session that one client alone knows is as that client left it, under whatever id (see [`own`]).
 //! - A hold that was not renewed commits nothing behind its end, whether anybody has held since or not.
-//! - What was given a time to live is there until its end, and gone after it, for good.
+//! - What was given a time to live is there until its end, and gone after it, for good; a session lives on as long as it is used ([`idle`]).
+//! - What was there when everything was flushed is gone, for good.
 //! - Of what is read and written under a lock no update is lost.
 //! - An id that is gone and guarded can be made again when its time is over, and not before.
 //!
@@ -19,9 +20,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use history::holds::{self, Hold};
 use history::versions::{self, Request, What};
 
+use model::slot::Slot;
+
 use crate::record::{Answer, Ask, Operation};
 
 mod ages;
+mod idle;
 mod own;
 #[cfg(test)]
 mod tests;
@@ -60,9 +64,13 @@ pub fn judge(operations: &[Operation], slack: Slack, blackouts: &[Blackout]) -> 
     for operation in operations {
         keys.entry(&operation.key).or_default().push(operation);
     }
+    let flushes = operations.iter().filter(|o| o.ask == Ask::Flush);
+    let flushes: Vec<&Operation> = flushes.collect();
     for (key, operations) in keys {
         let judged = if key.starts_with("mortal") {
-            mortal(&operations, slack, blackouts)
+            mortal(&operations, slack, blackouts, &flushes)
+        } else if key.starts_with("idle") {
+            idle::judge(&operations, slack, blackouts)
         } else if key.starts_with("own") {
             own::judge(&operations, slack, blackouts)
         } else {
@@ -125,6 +133,13 @@ fn request(operation: &Operation) -> Option<Request> {
         | Ask::Raise(..)
         | Ask::Lock(..)
         | Ask::Unlock(_)
+        | Ask::Arise(..)
+        | Ask::Touch(_)
+        | Ask::ReadTouch
+        | Ask::Use
+        | Ask::Expire(_)
+        | Ask::Left
+        | Ask::Flush
         | Ask::Walk(_) => false,
     };
     let what = match (&operation.answer, is_write) {
@@ -138,6 +153,8 @@ fn request(operation: &Operation) -> Option<Request> {
             | Answer::Value(_)
             | Answer::Renamed(_)
             | Answer::Ended(_)
+            | Answer::Left(_)
+            | Answer::Flushed(_)
             | Answer::Ids(_),
             _,
         ) => return None,
@@ -286,7 +303,12 @@ fn hold(operation: &Operation, slack: Slack) -> Option<Hold> {
 }
 
 /// A key that one client wrote once, to live for a time.
-fn mortal(operations: &[&Operation], slack: Slack, blackouts: &[Blackout]) -> Result<(), String> {
+fn mortal(
+    operations: &[&Operation],
+    slack: Slack,
+    blackouts: &[Blackout],
+    flushes: &[&Operation],
+) -> Result<(), String> {
     let put = operations.iter().find_map(|operation| {
         let Ask::Put(value, ttl_ms) = &operation.ask else {
             return None;
@@ -312,7 +334,8 @@ fn mortal(operations: &[&Operation], slack: Slack, blackouts: &[Blackout]) -> Re
             return Err(format!("not what was written: {operation:?}"));
         }
         let too_early = operation.ended_us + slack.early_us < put.sent_us + ttl_us;
-        let too_early = too_early && !may_be_lost;
+        let is_flushed = flushes.iter().any(|f| may_flush(f, put, operation));
+        let too_early = too_early && !may_be_lost && !is_flushed;
         if found.is_none() && too_early && operation.sent_us >= put.ended_us {
             return Err(format!("gone too early: {put:?}, {operation:?}"));
         }
@@ -320,8 +343,41 @@ fn mortal(operations: &[&Operation], slack: Slack, blackouts: &[Blackout]) -> Re
         if found.is_some() && too_late {
             return Err(format!("there too late: {put:?}, {operation:?}"));
         }
+        let mut flushes = flushes.iter();
+        if found.is_some()
+            && let Some(flush) = flushes.find(|f| must_flush(f, put, operation, blackouts))
+        {
+            return Err(format!(
+                "flushed and there: {put:?}, {flush:?}, {operation:?}"
+            ));
+        }
     }
     stays_gone(operations, put, blackouts)
+}
+
+/// Whether a flush may have taken what was put before it was looked for.
+fn may_flush(flush: &Operation, put: &Operation, look: &Operation) -> bool {
+    let may_be_later = flush.answer == Answer::Unknown || flush.ended_us > put.sent_us;
+    flush.answer != Answer::Refused && may_be_later && flush.sent_us < look.ended_us
+}
+
+/// Whether it must have, and no blackout has taken the flush.
+fn must_flush(
+    flush: &Operation,
+    put: &Operation,
+    look: &Operation,
+    blackouts: &[Blackout],
+) -> bool {
+    let Answer::Flushed(ranges) = &flush.answer else {
+        return false;
+    };
+    let slot = Slot::of(put.key.as_bytes()).number();
+    let has_it = ranges
+        .iter()
+        .any(|(first, last)| (*first..=*last).contains(&slot));
+    let is_dark = |b: &Blackout| (flush.sent_us..look.ended_us).contains(&b.at_us);
+    let is_between = flush.sent_us >= put.ended_us && look.sent_us >= flush.ended_us;
+    has_it && is_between && !blackouts.iter().any(is_dark)
 }
 
 /// What has come of making an id again that is gone since some moment between these two.

@@ -48,6 +48,10 @@ pub struct Plan {
     pub disk_us: u64,
     /// For how long ids that are gone refuse plain writes, in milliseconds; 0 if nothing guards them.
     pub guard_ms: u64,
+    /// Longest time that a key which nobody else writes has to live, in milliseconds.
+    pub ttl_ms: u64,
+    /// Clients do nothing but set such keys, read them, and flush everything.
+    pub is_flushed: bool,
     /// By how much wall clocks differ at most, in milliseconds.
     pub skew_ms: u64,
     /// By how much the rates of clocks are wrong at most, in parts of a million.
@@ -75,7 +79,12 @@ const PACE_US: u64 = 5_000;
 /// Of those runs that could, how many have blackouts, in parts of ten thousand.
 const BLACKOUTS: u32 = 5_000;
 /// Kinds of requests: see [`crate::client`].
-pub const KINDS: usize = 7;
+pub const KINDS: usize = 9;
+/// Those that matter where everything is flushed.
+const PUTS: usize = 6;
+const FLUSHES: usize = 8;
+/// Runs in which it is, in parts of ten thousand.
+const FLUSHED: u32 = 500;
 
 /// One run of so many has faults of many kinds; the others have a [`Scene`].
 const EVERY: u64 = 3;
@@ -177,6 +186,7 @@ impl Plan {
             };
         }
         weights[0] = weights[0].max(1);
+        weights[FLUSHES] = 0;
         Self {
             seed,
             nodes: nodes as u32,
@@ -210,12 +220,15 @@ impl Plan {
             is_repaired: r.chance(600),
             scene: None,
             guard_ms: *r.pick(&[0, 300, 1_000, 4_000]),
+            ttl_ms: 3_000,
+            is_flushed: false,
         }
         .with_clocks(r)
         .with_pace(r)
         .with_blackouts(seed)
         .consistent()
         .with_scene()
+        .with_flushes()
     }
 
     /// Leases that end before anybody is suspected, and such that are what a new primary waits for; and clocks that are wrong by no more
@@ -270,6 +283,18 @@ impl Plan {
         self.think_us = *r.pick(&[12_000, 24_000, 48_000]);
         self.patience_us = *r.pick(&[60_000, 150_000, 400_000]);
         self.delay_us = r.extreme(20, 1_500);
+        self
+    }
+
+    /// What a flush takes from others would have to be told from what they lose.
+    fn with_flushes(mut self) -> Self {
+        self.is_flushed = Random::new(self.seed, "flushes").chance(FLUSHED);
+        if self.is_flushed {
+            self.weights = [0; KINDS];
+            self.weights[PUTS] = 4;
+            self.weights[FLUSHES] = 1;
+            (self.guard_ms, self.ttl_ms) = (0, 60_000);
+        }
         self
     }
 

@@ -74,5 +74,8 @@ sim::rare! {
     Guarded = "an id that was gone refused to be made again",
     WalkedOn = "a walk over keys went on at another node",
     Revoked = "all sessions of a user were ended at a node",
+    Slid = "a session that was used lived on",
+    WentIdle = "a session that was not used ended",
+    Flushed = "a shard was flushed",
     LongValue = "a value of more than half of the limit was written",
 }

@@ -49,6 +49,20 @@ pub enum Ask {
     List(String),
     /// `KEYS` of its id alone, there.
     Keys,
+    /// `SESSION.CREATE` of a session that ends when nobody uses it for so many milliseconds, and after so many whatever happens.
+    Arise(u64, u64),
+    /// `SESSION.TOUCH`, with another idle time in milliseconds, perhaps.
+    Touch(Option<u64>),
+    /// `SESSION.READ ... TOUCH`
+    ReadTouch,
+    /// `SESSION.OPEN` without a hold.
+    Use,
+    /// `PEXPIRE`
+    Expire(u64),
+    /// `PTTL`
+    Left,
+    /// `FLUSHALL` at some node.
+    Flush,
     /// `SCAN` of its slot's shard for its id, page by page, whoever leads the shard meanwhile.
     Walk(Walk),
 }
@@ -101,6 +115,10 @@ pub enum Answer {
     Ended(u64),
     /// The ids of sessions.
     Ids(Vec<String>),
+    /// So many milliseconds are left to a session, if it is there.
+    Left(Option<u64>),
+    /// Everything is gone of the slots that the node has led since before it was asked: the first and the last of each range.
+    Flushed(Vec<(u16, u16)>),
     /// It was not done, for certain.
     Refused,
     /// Nobody can tell.
@@ -158,6 +176,22 @@ pub fn words(key: &str, ask: &Ask) -> Vec<Vec<u8>> {
             "v",
             value,
         ]),
+        Ask::Arise(idle_ms, max_ms) => texts(&[
+            "SESSION.CREATE",
+            "ID",
+            key,
+            "IDLE",
+            &text(idle_ms),
+            "MAX",
+            &text(max_ms),
+        ]),
+        Ask::Touch(None) => texts(&["SESSION.TOUCH", key]),
+        Ask::Touch(Some(ms)) => texts(&["SESSION.TOUCH", key, "IDLE", &text(ms)]),
+        Ask::ReadTouch => texts(&["SESSION.READ", key, "TOUCH"]),
+        Ask::Use => texts(&["SESSION.OPEN", key]),
+        Ask::Expire(ms) => texts(&["PEXPIRE", key, &text(ms)]),
+        Ask::Left => texts(&["PTTL", key]),
+        Ask::Flush => texts(&["FLUSHALL"]),
         Ask::Rotate(grace_ms) => texts(&["SESSION.ROTATE", key, "GRACE", &text(grace_ms)]),
         Ask::Destroy => texts(&["SESSION.DESTROY", key]),
         Ask::Revoke(user) => texts(&["SESSION.REVOKE", "USER", user]),

@@ -74,8 +74,20 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
         // Somebody has it.
         Ask::Lock(..) if *reply == Reply::Null => Ok(Answer::Value(None)),
         Ask::Unlock(_) => number.map(Answer::Ended).ok_or_else(wrong),
-        Ask::Create(_) | Ask::Bear(..) | Ask::Read | Ask::ReadOld | Ask::Open(..) => state(reply),
-        Ask::Destroy | Ask::Revoke(_) => number.map(Answer::Ended).ok_or_else(wrong),
+        Ask::Create(_)
+        | Ask::Bear(..)
+        | Ask::Arise(..)
+        | Ask::Read
+        | Ask::ReadOld
+        | Ask::ReadTouch
+        | Ask::Use
+        | Ask::Open(..) => state(reply),
+        Ask::Destroy | Ask::Revoke(_) | Ask::Touch(_) | Ask::Expire(_) => {
+            number.map(Answer::Ended).ok_or_else(wrong)
+        }
+        Ask::Left if *reply == Reply::Integer(-2) => Ok(Answer::Left(None)),
+        Ask::Left => number.map(|ms| Answer::Left(Some(ms))).ok_or_else(wrong),
+        Ask::Flush if *reply == Reply::ok() => Ok(Answer::Flushed(Vec::new())),
         Ask::List(_) => listed(reply).map(Answer::Ids).ok_or_else(wrong),
         Ask::Keys => ids(reply).map(Answer::Ids).ok_or_else(wrong),
         Ask::Walk(walk) => {
@@ -97,6 +109,7 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
         | Ask::Put(..)
         | Ask::Raise(..)
         | Ask::Lock(..)
+        | Ask::Flush
         | Ask::Under(_) => {
             if *reply == Reply::ok() {
                 Ok(Answer::Done)

@@ -46,6 +46,8 @@ pub(super) fn judge(
             | Answer::Renamed(_)
             | Answer::Ended(_)
             | Answer::Refused
+            | Answer::Left(_)
+            | Answer::Flushed(_)
             | Answer::Ids(_) => {
                 let told = state.follow(operation, slack);
                 told.map_err(|wrong| format!("{wrong}: {operation:?}"))?;

@@ -4,6 +4,8 @@ use node::Input;
 
 use super::{Arrival, Event, World};
 use crate::host::Line;
+use crate::rare::Rare;
+use crate::record::Answer;
 
 /// Bytes of a client that come in two pieces, in parts of ten thousand.
 const SPLIT: u32 = 500;
@@ -110,6 +112,10 @@ impl World {
             let (key, since_us) = (&operation.key, operation.sent_us);
             let is_by = |by| self.led.is_by(by, self.service.map(), key, since_us);
             operation.is_led = by.is_some_and(is_by);
+            if let (Answer::Flushed(ranges), Some(by)) = (&mut operation.answer, by) {
+                *ranges = self.led.ranges(by, self.service.map(), since_us);
+                self.counts.note_times(Rare::Flushed, ranges.len() as u64);
+            }
             self.trace
                 .line(|| format!("client {number}: {operation:?}"));
         }

@@ -10,6 +10,8 @@ use super::{Event, LOOK_US, World};
 use crate::rare::Rare;
 use crate::record::Ask;
 
+/// Keys that one client alone knows.
+const OWN: [&str; 4] = ["mortal", "own", "idle", "flush"];
 /// How long it may take until all is served, in microseconds: an isolated candidate's distrust, a flapping node's, and the brake.
 const BOUND_US: u64 = 60_000_000;
 /// How long it may take until nothing is missing anywhere, in microseconds: a repair's delay, and the moves.
@@ -168,7 +170,8 @@ impl World {
         for (number, (key, is_counter)) in keys.into_iter().enumerate() {
             let ask = match is_counter {
                 true => Ask::Count,
-                false if key.starts_with("mortal") || key.starts_with("own") => continue,
+                false if key.starts_with("mortal") && self.plan.is_flushed => Ask::Get,
+                false if OWN.iter().any(|kind| key.starts_with(kind)) => continue,
                 false => Ask::Read,
             };
             let client = number % self.clients.len();

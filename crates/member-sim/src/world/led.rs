@@ -36,6 +36,17 @@ impl Led {
         }
     }
 
+    /// The slots that this node has led since then: the first and the last of each range.
+    pub(super) fn ranges(&self, node: u32, map: &ClusterMap, since_us: u64) -> Vec<(u16, u16)> {
+        let shards = map.shards().iter();
+        let led = shards.filter(|(shard, _)| {
+            let led = self.shards.get(shard);
+            led.is_some_and(|(_, by, led_us)| by.0 == node && *led_us <= since_us)
+        });
+        led.map(|(_, record)| (record.first_slot, record.last_slot))
+            .collect()
+    }
+
     /// Whether this node has led the shard of a key since then.
     pub(super) fn is_by(&self, node: u32, map: &ClusterMap, key: &str, since_us: u64) -> bool {
         let shard = map.shard_of(Slot::of(key.as_bytes()));
