@@ -126,6 +126,13 @@ pub enum Event {
         /// Why.
         reason: Reason,
     },
+    /// An operator has seen what a recovery may have lost: the map does not say so any more.
+    Acknowledged {
+        /// Of which shard.
+        shard: ShardId,
+        /// In which epoch.
+        epoch: u32,
+    },
     /// The node itself stood still for so long.
     StoodStill {
         /// In milliseconds.

@@ -56,6 +56,8 @@ pub enum Proposal {
     Node(NodeId, NodeRecord),
     /// A node is to be forgotten.
     Forget(NodeId),
+    /// What these recoveries of a shard may have lost is known: by their epochs.
+    Acknowledgement(ShardId, Vec<u32>),
 }
 
 /// What the coordinator wants after a look around.
@@ -77,6 +79,10 @@ impl Proposal {
                 alloc::vec![Place::Shard(*shard), Place::Loss(*shard, loss.epoch)]
             }
             Self::Node(node, _) | Self::Forget(node) => alloc::vec![Place::Node(*node)],
+            Self::Acknowledgement(shard, epochs) => {
+                let epochs = epochs.iter();
+                epochs.map(|epoch| Place::Loss(*shard, *epoch)).collect()
+            }
         }
     }
 
@@ -85,7 +91,7 @@ impl Proposal {
         match self {
             Self::Shard(_, _, reason) => matches!(reason, Reason::Failover | Reason::Reform),
             Self::Revival(..) => true,
-            Self::Node(..) | Self::Forget(_) => false,
+            Self::Node(..) | Self::Forget(_) | Self::Acknowledgement(..) => false,
         }
     }
 }

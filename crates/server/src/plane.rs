@@ -216,6 +216,11 @@ impl Plane {
                     "a shard gets another configuration"
                 );
             }
+            Event::Acknowledged { shard, epoch } => info!(
+                shard = shard.0,
+                epoch,
+                "an operator has seen what a recovery may have lost: the cluster map does not say so any more"
+            ),
             Event::StoodStill { for_ms } => {
                 self.stats.stalls += 1;
                 warn!(for_ms, "this node itself stood still");

@@ -19,6 +19,7 @@ Examples:
   tenure cluster drain 3                         move everything away from node 3; shows how far it is
   tenure cluster forget 3                        remove a node that is gone
   tenure cluster recover 7 --longest             give up what nobody alive has of shard 7; writes a loss report
+  tenure cluster acknowledge 7                   that loss is seen to: status need not report it any more
 Any node can be asked (--admin); commands go to the one that coordinates. TENURE_CLUSTER_SECRET is shown to it.
 ";
 
@@ -92,6 +93,11 @@ pub fn command() -> Command {
                         .help("Says that it is meant: acknowledged writes may be lost"),
                 ),
         )
+        .subcommand(
+            Command::new("acknowledge")
+                .about("Remove the reports of what recoveries of a shard may have lost, when somebody has seen to it")
+                .arg(number("SHARD")),
+        )
 }
 
 /// Runs it.
@@ -123,6 +129,7 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         "undrain" => asker.command("undrain", number()),
         "forget" => asker.command("forget", number()),
         "recover" => asker.command("recover", number()),
+        "acknowledge" => asker.command("acknowledge", number()),
         _ => unreachable!("clap knows every subcommand"),
     };
     match result {

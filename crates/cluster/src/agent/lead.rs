@@ -174,6 +174,13 @@ fn announce(proposal: &Proposal, out: &mut Vec<Effect>) {
     let (shard, record, reason) = match proposal {
         Proposal::Shard(shard, record, reason) => (*shard, record, *reason),
         Proposal::Revival(shard, record, _, reason) => (*shard, record, *reason),
+        Proposal::Acknowledgement(shard, epochs) => {
+            let told = epochs.iter().map(|epoch| Event::Acknowledged {
+                shard: *shard,
+                epoch: *epoch,
+            });
+            return out.extend(told.map(Effect::Event));
+        }
         Proposal::Node(..) | Proposal::Forget(_) => return,
     };
     let epoch = record.config.epoch();
@@ -202,5 +209,8 @@ fn write(transaction: Transaction, proposal: Proposal, request: RequestId) -> Tr
             transaction.put(Place::Node(node).key(), record.encode())
         }
         Proposal::Forget(node) => transaction.remove(Place::Node(node).key()),
+        Proposal::Acknowledgement(shard, epochs) => epochs.iter().fold(transaction, |t, epoch| {
+            t.remove(Place::Loss(shard, *epoch).key())
+        }),
     }
 }

@@ -1,12 +1,17 @@
 //! What an operator may ask the coordinator for.
 
-use model::{NodeId, ShardId};
+use alloc::vec::Vec;
+
+use model::{NodeId, ShardId, limits};
 
 use super::{Proposal, holds_anything, revive};
 use crate::{
     record::{NodeRecord, NodeState},
     situation::Situation,
 };
+
+/// Records of losses that one command removes: it compares the role, too.
+const MOST_LOSSES: usize = limits::MAX_TRANSACTION_KEYS - 1;
 
 /// An operator's command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +25,8 @@ pub enum Command {
     /// Go on with the longest log of this shard that anybody alive has, though more may have been acknowledged. Only where
     /// waiting is the alternative.
     RecoverLongest(ShardId),
+    /// Remove the records of what recoveries of this shard may have lost: somebody has seen to it.
+    Acknowledge(ShardId),
 }
 
 /// Why a command is not carried out.
@@ -43,6 +50,8 @@ pub enum Refusal {
     NotNeeded,
     /// Nobody alive has anything of the shard.
     NobodyHasIt,
+    /// There is no record of a loss of the shard.
+    NothingLost,
     /// Something else changed the same record first, or it is not known whether this did. Look, and ask again.
     Overtaken,
 }
@@ -60,6 +69,7 @@ pub(super) fn propose(situation: &Situation<'_>, command: Command) -> Result<Pro
         }),
         Command::Forget(node) => forget(situation, node),
         Command::RecoverLongest(shard) => revive::from_longest(situation, shard),
+        Command::Acknowledge(shard) => acknowledge(situation, shard),
     }
 }
 
@@ -99,6 +109,22 @@ fn forget(situation: &Situation<'_>, node: NodeId) -> Result<Proposal, Refusal> 
         return Err(Refusal::HoldsCopies);
     }
     Ok(Proposal::Forget(node))
+}
+
+/// As many records as a transaction has room for, the oldest first; who sees that some are left asks again.
+fn acknowledge(situation: &Situation<'_>, shard: ShardId) -> Result<Proposal, Refusal> {
+    if !situation.map.shards().contains_key(&shard) {
+        return Err(Refusal::NoSuchShard);
+    }
+    let losses = situation.map.losses().range((shard, 0)..=(shard, u32::MAX));
+    let epochs: Vec<u32> = losses
+        .map(|((_, epoch), _)| *epoch)
+        .take(MOST_LOSSES)
+        .collect();
+    if epochs.is_empty() {
+        return Err(Refusal::NothingLost);
+    }
+    Ok(Proposal::Acknowledgement(shard, epochs))
 }
 
 #[cfg(test)]

@@ -88,15 +88,14 @@ pub async fn operate(
 
 fn parse(command: &str, number: u32) -> Option<Command> {
     let node = NodeId(number);
+    // One that no shard has, if it is none.
+    let shard = ShardId(u16::try_from(number).unwrap_or(u16::MAX));
     match command {
         "drain" => Some(Command::Drain(node)),
         "undrain" => Some(Command::Undrain(node)),
         "forget" => Some(Command::Forget(node)),
-        "recover" => {
-            // One that no shard has, if it is none.
-            let shard = u16::try_from(number).unwrap_or(u16::MAX);
-            Some(Command::RecoverLongest(ShardId(shard)))
-        }
+        "recover" => Some(Command::RecoverLongest(shard)),
+        "acknowledge" => Some(Command::Acknowledge(shard)),
         _ => None,
     }
 }
@@ -143,6 +142,7 @@ fn reason(refusal: Refusal) -> String {
         Refusal::NotNeeded => {
             "enough members of the shard answer: it recovers by itself, and nothing has to be given up"
         }
+        Refusal::NothingLost => "no recovery of the shard is on record as having lost anything",
         Refusal::NobodyHasIt => "no node that answers has anything of the shard",
         Refusal::Overtaken => {
             "something else changed the same record first, or it is not known whether this did: look, and ask again"

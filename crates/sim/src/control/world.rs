@@ -288,7 +288,11 @@ impl ControlWorld {
                 counts.reasons[reason as usize] += 1;
                 return self.judge_failover(shard, reason);
             }
-            Event::LostRole | Event::Convicted(_) | Event::Full | Event::Superseded => {}
+            Event::LostRole
+            | Event::Acknowledged { .. }
+            | Event::Convicted(_)
+            | Event::Full
+            | Event::Superseded => {}
         }
         Ok(())
     }

@@ -84,6 +84,13 @@ pub fn status(survey: &Survey) -> String {
             shard.shard, shard.phase, shard.primary
         );
     }
+    if let Some(loss) = survey.losses.first() {
+        let _ = writeln!(
+            text,
+            "  losses: tenure cluster acknowledge {} removes the report of shard {0}, once it is seen to",
+            loss.shard
+        );
+    }
     for loss in &survey.losses {
         let _ = writeln!(
             text,

@@ -1,6 +1,7 @@
+use alloc::vec;
 use alloc::vec::Vec;
 
-use model::{Incarnation, NodeId};
+use model::{CopySet, Incarnation, Member, NodeId, Position, ShardConfig, ShardId};
 
 use super::super::Proposal;
 use super::{Command, Refusal, propose};
@@ -8,7 +9,9 @@ use crate::{
     brake::Brake,
     court::Court,
     fixture::Draft,
-    record::{NodeState, Settings},
+    keys::Place,
+    metadata::RequestId,
+    record::{LossRecord, NodeState, Settings},
     reports::Reports,
     situation::Situation,
 };
@@ -67,4 +70,50 @@ fn who_asks_for_a_drain_again_wants_to_see_how_far_it_is() {
             Ok(active)
         ]
     );
+}
+
+/// What an acknowledgement of this shard's losses asks for, where shards 0 and 1 have one and two.
+fn acknowledged(shard: u16) -> Result<Vec<u32>, Refusal> {
+    let settings = Settings {
+        shards: 3,
+        copies: 1,
+        write_quorum: 1,
+        initial_nodes: 1,
+    };
+    let survivor = Member {
+        node: NodeId(0),
+        incarnation: Incarnation(1),
+    };
+    let serving = |draft: Draft, shard| {
+        let config = ShardConfig::create(CopySet::new(&[survivor], 1), survivor.node);
+        draft.shard(ShardId(shard), (shard, shard), config)
+    };
+    let lost = |draft: Draft, (shard, epoch)| {
+        let loss = LossRecord {
+            shard: ShardId(shard),
+            epoch,
+            survivor,
+            position: Position::ZERO,
+            missing: Vec::new(),
+            request: RequestId(1),
+        };
+        draft.record(Place::Loss(ShardId(shard), epoch), &loss)
+    };
+    let draft = (0..3).fold(Draft::new(&settings).nodes(1), serving);
+    let draft = [(0, 7), (1, 4), (1, 9)].into_iter().fold(draft, lost);
+    let map = draft.map();
+    let (court, brake, reports) = (Court::default(), Brake::default(), Reports::default());
+    let situation = Situation::new(&map, &court, &brake, &reports, 0).expect("it was created");
+    match propose(&situation, Command::Acknowledge(ShardId(shard)))? {
+        Proposal::Acknowledgement(of, epochs) if of == ShardId(shard) => Ok(epochs),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn losses_are_acknowledged_by_shard() {
+    assert_eq!(acknowledged(0), Ok(vec![7]));
+    assert_eq!(acknowledged(1), Ok(vec![4, 9]));
+    assert_eq!(acknowledged(2), Err(Refusal::NothingLost));
+    assert_eq!(acknowledged(3), Err(Refusal::NoSuchShard));
 }

@@ -73,6 +73,19 @@ fn machines_that_all_lose_their_power_come_back_with_what_they_had_written() {
         text.contains("had on their disks when their machines stopped"),
         "{text}"
     );
+    for shard in 0..8 {
+        let done = cluster.command(&["acknowledge", &shard.to_string()]);
+        assert!(done.status.success(), "{done:?}");
+    }
+    cluster.until("nothing is reported any more", |survey| {
+        survey.losses.is_empty()
+    });
+    let again = cluster.command(&["acknowledge", "0"]);
+    let text = String::from_utf8_lossy(&again.stderr);
+    assert!(
+        !again.status.success() && text.contains("on record"),
+        "{text}"
+    );
     // And what they have now is theirs.
     for node in 1..=3 {
         lose_power(&mut cluster, node);
