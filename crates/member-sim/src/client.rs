@@ -26,6 +26,8 @@ const DAWDLES: u32 = 1_000;
 const MOST_RAISES: u32 = 8;
 /// Requests that are such a try, in parts of ten thousand.
 const RAISES: u32 = 3_000;
+/// Requests about a pair that read it, in parts of ten thousand.
+const READS_PAIR: u32 = 6_000;
 /// Tries of one request before its client gives it up.
 const MOST_TRIES: u32 = 12;
 /// A client that is sent the same way again so soon goes in circles: what a node knows of who leads only grows, and leadership passes more slowly.
@@ -280,6 +282,15 @@ impl Client {
                     (self.random.extreme(1, 3_000), self.random.extreme(1, 6_000));
                 let key = self.own("idle");
                 self.shall_ask(key, Ask::Arise(idle_ms, max_ms));
+            }
+            8 => {
+                let key = format!("pair:{{{key}}}");
+                let ask = if self.random.chance(READS_PAIR) {
+                    Ask::Both
+                } else {
+                    Ask::Pair(self.value(plan, counts))
+                };
+                self.shall_ask(key, ask);
             }
             _ => {
                 let key = self.own("flush");
@@ -641,6 +652,7 @@ fn short(ask: Ask) -> Ask {
         Ask::Commit(fence, version, value) => Ask::Commit(fence, version, head(value)),
         Ask::Put(value, ttl_ms) => Ask::Put(head(value), ttl_ms),
         Ask::Bear(value, user) => Ask::Bear(head(value), user),
+        Ask::Pair(value) => Ask::Pair(head(value)),
         Ask::Increment
         | Ask::Count
         | Ask::Read
@@ -664,6 +676,7 @@ fn short(ask: Ask) -> Ask {
         | Ask::Use
         | Ask::Expire(_)
         | Ask::Left
+        | Ask::Both
         | Ask::Flush
         | Ask::Walk(_) => ask,
     }

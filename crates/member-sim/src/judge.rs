@@ -7,6 +7,7 @@
 //! - A session that one client alone knows is as that client left it, under whatever id (see [`own`]).
 //! - A hold that was not renewed commits nothing behind its end, whether anybody has held since or not.
 //! - What was given a time to live is there until its end, and gone after it, for good; a session lives on as long as it is used ([`idle`]).
+//! - The halves of a pair, which are written together, are found together, and as they were written last ([`pairs`]).
 //! - What was there when everything was flushed is gone, for good.
 //! - Of what is read and written under a lock no update is lost.
 //! - An id that is gone and guarded can be made again when its time is over, and not before.
@@ -27,6 +28,7 @@ use crate::record::{Answer, Ask, Operation};
 mod ages;
 mod idle;
 mod own;
+mod pairs;
 #[cfg(test)]
 mod tests;
 
@@ -71,6 +73,8 @@ pub fn judge(operations: &[Operation], slack: Slack, blackouts: &[Blackout]) -> 
             mortal(&operations, slack, blackouts, &flushes)
         } else if key.starts_with("idle") {
             idle::judge(&operations, slack, blackouts)
+        } else if key.starts_with("pair") {
+            pairs::judge(&operations, blackouts)
         } else if key.starts_with("own") {
             own::judge(&operations, slack, blackouts)
         } else {
@@ -139,6 +143,8 @@ fn request(operation: &Operation) -> Option<Request> {
         | Ask::Use
         | Ask::Expire(_)
         | Ask::Left
+        | Ask::Pair(_)
+        | Ask::Both
         | Ask::Flush
         | Ask::Walk(_) => false,
     };
@@ -154,6 +160,7 @@ fn request(operation: &Operation) -> Option<Request> {
             | Answer::Renamed(_)
             | Answer::Ended(_)
             | Answer::Left(_)
+            | Answer::Halves(..)
             | Answer::Flushed(_)
             | Answer::Ids(_),
             _,

@@ -79,10 +79,10 @@ const PACE_US: u64 = 5_000;
 /// Of those runs that could, how many have blackouts, in parts of ten thousand.
 const BLACKOUTS: u32 = 5_000;
 /// Kinds of requests: see [`crate::client`].
-pub const KINDS: usize = 9;
+pub const KINDS: usize = 10;
 /// Those that matter where everything is flushed.
 const PUTS: usize = 6;
-const FLUSHES: usize = 8;
+const FLUSHES: usize = 9;
 /// Runs in which it is, in parts of ten thousand.
 const FLUSHED: u32 = 500;
 

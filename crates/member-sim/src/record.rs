@@ -61,6 +61,10 @@ pub enum Ask {
     Expire(u64),
     /// `PTTL`
     Left,
+    /// `MSET` of the key's two halves, which are in one slot, with this value.
+    Pair(String),
+    /// `MGET` of both.
+    Both,
     /// `FLUSHALL` at some node.
     Flush,
     /// `SCAN` of its slot's shard for its id, page by page, whoever leads the shard meanwhile.
@@ -113,6 +117,8 @@ pub enum Answer {
     Renamed(String),
     /// So many sessions were ended.
     Ended(u64),
+    /// What the two halves of a pair have; `None`: nothing.
+    Halves(Option<String>, Option<String>),
     /// The ids of sessions.
     Ids(Vec<String>),
     /// So many milliseconds are left to a session, if it is there.
@@ -149,6 +155,10 @@ pub const LOCK_SUFFIX: &str = "_LOCK";
 
 fn lock_of(key: &str) -> String {
     format!("{key}{LOCK_SUFFIX}")
+}
+
+fn halves_of(key: &str) -> [String; 2] {
+    ["a", "b"].map(|half| format!("{key}.{half}"))
 }
 
 /// The words of a command.
@@ -191,6 +201,14 @@ pub fn words(key: &str, ask: &Ask) -> Vec<Vec<u8>> {
         Ask::Use => texts(&["SESSION.OPEN", key]),
         Ask::Expire(ms) => texts(&["PEXPIRE", key, &text(ms)]),
         Ask::Left => texts(&["PTTL", key]),
+        Ask::Pair(value) => {
+            let [one, other] = halves_of(key);
+            texts(&["MSET", &one, value, &other, value])
+        }
+        Ask::Both => {
+            let [one, other] = halves_of(key);
+            texts(&["MGET", &one, &other])
+        }
         Ask::Flush => texts(&["FLUSHALL"]),
         Ask::Rotate(grace_ms) => texts(&["SESSION.ROTATE", key, "GRACE", &text(grace_ms)]),
         Ask::Destroy => texts(&["SESSION.DESTROY", key]),

@@ -226,15 +226,15 @@ impl World {
         Ok(())
     }
 
-    /// By how much deadlines may be off. A new primary starts as late as the old one may have answered; one that was started again does not
+    /// By how much deadlines may be off. A new primary starts as late as the old one may have answered, and so on; one that was started again does not
     /// know exactly how late that was (`docs/replication.md`, "Time").
     fn slack(&self) -> Slack {
         let skew_ms = (self.ahead_ms.1 - self.ahead_ms.0) as u64;
         let restart_ms = if self.plan.files.is_some() { 1_000 } else { 0 };
-        let early_ms = 2 + self.plan.replica.time_step_ms + restart_ms + skew_ms;
+        let off_us = (2 + restart_ms + skew_ms) * 1_000 + self.led.most_ahead_us();
         Slack {
-            early_us: early_ms * 1_000,
-            late_us: (2 + skew_ms + restart_ms + self.plan.replica.time_step_ms) * 1_000,
+            early_us: off_us,
+            late_us: off_us,
         }
     }
 
@@ -445,7 +445,8 @@ impl World {
         let role = self.service.map().role().map_or(0, |role| role.term);
         self.trace.numbers(&[self.now_us, role]);
         self.trace.line(|| describe(self.service.map()));
-        self.led.follow(self.service.map(), self.now_us);
+        let step_us = self.plan.replica.time_step_ms * 1_000;
+        self.led.follow(self.service.map(), step_us, self.now_us);
         self.count_epochs();
         self.tear_recovery();
         for host in 0..self.plan.nodes {

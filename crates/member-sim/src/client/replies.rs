@@ -87,6 +87,7 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
         }
         Ask::Left if *reply == Reply::Integer(-2) => Ok(Answer::Left(None)),
         Ask::Left => number.map(|ms| Answer::Left(Some(ms))).ok_or_else(wrong),
+        Ask::Both => halves(reply).ok_or_else(wrong)?,
         Ask::Flush if *reply == Reply::ok() => Ok(Answer::Flushed(Vec::new())),
         Ask::List(_) => listed(reply).map(Answer::Ids).ok_or_else(wrong),
         Ask::Keys => ids(reply).map(Answer::Ids).ok_or_else(wrong),
@@ -109,6 +110,7 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
         | Ask::Put(..)
         | Ask::Raise(..)
         | Ask::Lock(..)
+        | Ask::Pair(_)
         | Ask::Flush
         | Ask::Under(_) => {
             if *reply == Reply::ok() {
@@ -120,6 +122,18 @@ fn answer(ask: &Ask, reply: &Reply) -> Result<Answer, String> {
         Ask::Get if *reply == Reply::Null => Ok(Answer::Value(None)),
         Ask::Get => whole(reply.bulk().ok_or_else(wrong)?).map(|v| Answer::Value(Some(v))),
     }
+}
+
+fn halves(reply: &Reply) -> Option<Result<Answer, String>> {
+    let Reply::Array(halves) = reply else {
+        return None;
+    };
+    let [one, other] = halves.as_slice() else {
+        return None;
+    };
+    let half = |reply: &Reply| reply.bulk().map(whole).transpose();
+    let found = half(one).and_then(|one| Ok(Answer::Halves(one, half(other)?)));
+    Some(found)
 }
 
 /// What a list has that is one page.

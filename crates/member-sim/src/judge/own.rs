@@ -47,6 +47,7 @@ pub(super) fn judge(
             | Answer::Ended(_)
             | Answer::Refused
             | Answer::Left(_)
+            | Answer::Halves(..)
             | Answer::Flushed(_)
             | Answer::Ids(_) => {
                 let told = state.follow(operation, slack);

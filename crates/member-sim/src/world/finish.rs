@@ -171,6 +171,7 @@ impl World {
             let ask = match is_counter {
                 true => Ask::Count,
                 false if key.starts_with("mortal") && self.plan.is_flushed => Ask::Get,
+                false if key.starts_with("pair") => Ask::Both,
                 false if OWN.iter().any(|kind| key.starts_with(kind)) => continue,
                 false => Ask::Read,
             };

@@ -139,7 +139,10 @@ impl World {
                 Reason::Relics => Rare::Revived,
                 Reason::Forced => return,
             },
-            Happened::LostRole | Happened::Convicted(_) | Happened::Full => return,
+            Happened::LostRole
+            | Happened::Acknowledged { .. }
+            | Happened::Convicted(_)
+            | Happened::Full => return,
             Happened::Superseded => unreachable!("no number is given twice here"),
         };
         self.counts.note(event);

@@ -11,11 +11,34 @@ use model::{NodeId, Phase, ShardId};
 pub(super) struct Led {
     /// In which epoch each shard is served, by whom, and since when, in the time of the world.
     shards: BTreeMap<ShardId, (u32, NodeId, u64)>,
+    /// The latest epoch of each shard, since when, and how far its time may have been ahead of the clock then, in microseconds.
+    ahead: BTreeMap<ShardId, (u32, u64, u64)>,
+    most_ahead_us: u64,
 }
 
 impl Led {
+    /// How far the time of any shard may ever have been ahead of its primary's clock, in microseconds. Each new primary begins a step later than the
+    /// last, so where one soon follows the other the steps add up.
+    pub(super) const fn most_ahead_us(&self) -> u64 {
+        self.most_ahead_us
+    }
+
+    /// A shard has another epoch.
+    fn note_step(&mut self, shard: ShardId, epoch: u32, step_us: u64, now_us: u64) {
+        let (last, at_us, ahead_us) = self.ahead.get(&shard).copied().unwrap_or_default();
+        let steps = u64::from(epoch.saturating_sub(last));
+        if steps > 0 {
+            let ahead_us = ahead_us.saturating_sub(now_us - at_us) + steps * step_us;
+            self.ahead.insert(shard, (epoch, now_us, ahead_us));
+            self.most_ahead_us = self.most_ahead_us.max(ahead_us);
+        }
+    }
+
     /// The map is like this since now.
-    pub(super) fn follow(&mut self, map: &ClusterMap, now_us: u64) {
+    pub(super) fn follow(&mut self, map: &ClusterMap, step_us: u64, now_us: u64) {
+        for (shard, record) in map.shards() {
+            self.note_step(*shard, record.config.epoch(), step_us, now_us);
+        }
         for (shard, record) in map.shards() {
             let config = &record.config;
             let (epoch, primary) = (config.epoch(), config.primary().node);
