@@ -142,6 +142,8 @@ pub enum Event {
     Full,
     /// Another process has taken this node's number.
     Superseded,
+    /// The metadata store has lost what it had: what it shows is of an earlier time, or nothing.
+    WentBack,
 }
 
 /// One node's part in the cluster.
@@ -164,11 +166,14 @@ pub struct Agent {
     convicted: BTreeSet<NodeId>,
     role: role::Succession,
     coordinator: Option<Coordinator>,
+    /// Until then whoever coordinates doubts what the store shows, as it has lost what it had.
+    doubts_until_ms: u64,
     publisher: publish::Publisher,
     copies: Vec<CopyStatus>,
     is_leaving: bool,
     heartbeat_ms: u64,
     report_ms: u64,
+    reported_to: Option<Member>,
     reconcile_ms: u64,
 }
 
@@ -191,11 +196,13 @@ impl Agent {
             convicted: BTreeSet::new(),
             role: role::Succession::default(),
             coordinator: None,
+            doubts_until_ms: 0,
             publisher: publish::Publisher::default(),
             copies: Vec::new(),
             is_leaving: false,
             heartbeat_ms: now_ms,
             report_ms: now_ms,
+            reported_to: None,
             reconcile_ms: now_ms,
         }
     }
@@ -294,7 +301,9 @@ impl Agent {
         if self.now_ms >= self.heartbeat_ms {
             self.beat(out);
         }
-        if self.now_ms >= self.report_ms {
+        // Whoever has just taken the role waits for it.
+        let is_new = self.reported_to != self.map.role().map(|role| role.holder);
+        if is_new || self.now_ms >= self.report_ms {
             self.report(out);
         }
     }
@@ -433,11 +442,17 @@ impl Agent {
     /// Tells the coordinator how this node's copies are.
     fn report(&mut self, out: &mut Vec<Effect>) {
         self.report_ms = self.now_ms + REPORT_MS;
+        self.reported_to = self.map.role().map(|role| role.holder);
         let Some(role) = self.map.role() else {
             return;
         };
         let from = self.identity.me;
-        for copies in self.copies.chunks(limits::MAX_REPORTED_COPIES) {
+        let mut parts: Vec<_> = self.copies.chunks(limits::MAX_REPORTED_COPIES).collect();
+        if parts.is_empty() {
+            // That it has none may be what the coordinator waits for.
+            parts.push(&[]);
+        }
+        for copies in parts {
             let report = Report {
                 from,
                 copies: copies.to_vec(),

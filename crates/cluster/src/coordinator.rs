@@ -9,7 +9,7 @@ use alloc::{
     vec::Vec,
 };
 
-use model::{CopySet, NodeId, Phase, ShardId, limits};
+use model::{CopySet, Member, NodeId, Phase, ShardId, limits};
 
 use crate::{
     balance,
@@ -23,11 +23,12 @@ use crate::{
     record::{LossRecord, NodeRecord, NodeState, ShardRecord},
     reports::Reports,
     situation::Situation,
-    timing::BALANCE_MS,
+    timing::{BALANCE_MS, REPORT_MS},
 };
 
 pub use operate::{Command, Refusal};
 
+mod behind;
 mod create;
 mod operate;
 mod revive;
@@ -43,6 +44,12 @@ pub struct Coordinator {
     /// Since when too few members of a shard are left to prove what was acknowledged, as far as this coordinator knows: the next one
     /// waits anew.
     unproved: BTreeMap<ShardId, u64>,
+    /// Since when copies of a shard are known to know later epochs than the map.
+    behind: BTreeMap<ShardId, u64>,
+    /// When it began.
+    since_ms: u64,
+    /// Until then the store may show what it has lost since: nodes have to say first what they know.
+    doubts_until_ms: u64,
 }
 
 /// A record that should change, and why. The request is filled in by who makes it a transaction.
@@ -89,7 +96,9 @@ impl Proposal {
     /// Whether it changes a shard's primary because the old one is lost.
     fn is_urgent(&self) -> bool {
         match self {
-            Self::Shard(_, _, reason) => matches!(reason, Reason::Failover | Reason::Reform),
+            Self::Shard(_, _, reason) => {
+                matches!(reason, Reason::Failover | Reason::Reform | Reason::Behind)
+            }
             Self::Revival(..) => true,
             Self::Node(..) | Self::Forget(_) | Self::Acknowledgement(..) => false,
         }
@@ -102,8 +111,24 @@ impl Coordinator {
     pub fn new(now_ms: u64) -> Self {
         Self {
             balanced_ms: now_ms + BALANCE_MS,
+            since_ms: now_ms,
             ..Self::default()
         }
+    }
+
+    /// The store has lost what it had, as this node knows.
+    pub fn doubt(&mut self, until_ms: u64) {
+        self.doubts_until_ms = self.doubts_until_ms.max(until_ms);
+    }
+
+    /// Whether the nodes have told what copies they have, as far as they are there: it may be later than what the map says.
+    fn has_listened(&self, situation: &Situation<'_>) -> bool {
+        let is_soon = situation.now_ms < self.since_ms + REPORT_MS;
+        let present = situation.map.present().iter();
+        let mut present = present.map(|(&node, &incarnation)| Member { node, incarnation });
+        let reported =
+            |member| !situation.is_alive(member) || situation.reports.has_reported(member);
+        situation.now_ms >= self.doubts_until_ms && (!is_soon || present.all(reported))
     }
 
     /// This node stood still since then, or the store is back after an outage: what it has come to believe may be its own fault.
@@ -174,12 +199,22 @@ impl Coordinator {
                 .is_some_and(|record| record.config.copies().contains(member))
         });
         if let Some(situation) = Situation::new(map, court, &self.brake, &self.reports, now_ms) {
-            self.unproved = unproved(&situation, &self.unproved);
-            wishes.proposals = revivals(&situation, &self.unproved);
-            let may_balance = self.balanced_ms <= now_ms && wishes.proposals.is_empty();
-            wishes
-                .proposals
-                .extend(propose(&situation, detector, me, may_balance));
+            self.behind = behind::shards(&situation, &self.behind);
+            self.unproved = unproved(&situation, &self.unproved, &self.behind);
+            let is_known = self.behind.is_empty() && self.has_listened(&situation);
+            wishes.proposals = node_states(&situation, detector, me, is_known);
+            if self.has_listened(&situation) {
+                wishes
+                    .proposals
+                    .extend(revivals(&situation, &self.unproved));
+                wishes
+                    .proposals
+                    .extend(behind::go_on(&situation, &self.behind));
+                let is_quiet = wishes.proposals.is_empty() && self.behind.is_empty();
+                let may_balance = self.balanced_ms <= now_ms && is_quiet;
+                let proposals = propose(&situation, may_balance, &self.behind);
+                wishes.proposals.extend(proposals);
+            }
         }
         wishes.proposals.retain(|proposal| {
             !proposal
@@ -216,22 +251,24 @@ impl Coordinator {
 
 fn propose(
     situation: &Situation<'_>,
-    detector: &Detector,
-    me: NodeId,
     may_balance: bool,
+    behind: &BTreeMap<ShardId, u64>,
 ) -> Vec<Proposal> {
     let mut proposals: Vec<Proposal> = Vec::new();
     let shards = situation.map.shards();
     let mut budget = Budget::default();
-    for (&shard, record) in shards {
+    // What the map says of those is not so.
+    for (&shard, record) in shards
+        .iter()
+        .filter(|(shard, _)| !behind.contains_key(shard))
+    {
         if let Some(decision) = decide::decide(situation, shard, record)
             && budget.allows(situation, record, &decision)
         {
             proposals.push(shard_proposal(record, &decision));
         }
     }
-    proposals.extend(node_states(situation, detector, me));
-    if shards.is_empty() {
+    if shards.is_empty() && behind.is_empty() {
         proposals.extend(create::shards(situation));
     } else if proposals.is_empty() && may_balance && is_calm(situation) {
         let step = balance::next(situation);
@@ -241,8 +278,13 @@ fn propose(
 }
 
 /// The shards that cannot be proved, each since when.
-fn unproved(situation: &Situation<'_>, before: &BTreeMap<ShardId, u64>) -> BTreeMap<ShardId, u64> {
+fn unproved(
+    situation: &Situation<'_>,
+    before: &BTreeMap<ShardId, u64>,
+    behind: &BTreeMap<ShardId, u64>,
+) -> BTreeMap<ShardId, u64> {
     let shards = situation.map.shards().iter();
+    let shards = shards.filter(|(shard, _)| !behind.contains_key(shard));
     let shards = shards.filter(|(_, record)| !situation.is_provable(record));
     let since = |shard: &ShardId| before.get(shard).copied().unwrap_or(situation.now_ms);
     shards.map(|(shard, _)| (*shard, since(shard))).collect()
@@ -321,14 +363,20 @@ impl Budget {
     }
 }
 
-fn node_states(situation: &Situation<'_>, detector: &Detector, me: NodeId) -> Vec<Proposal> {
+/// `is_known`: the map knows who holds what.
+fn node_states(
+    situation: &Situation<'_>,
+    detector: &Detector,
+    me: NodeId,
+    is_known: bool,
+) -> Vec<Proposal> {
     let nodes = situation.map.nodes().iter();
     let changed = nodes.filter_map(|(&node, record)| {
         let heard =
             node == me || detector.hears(node) && situation.court.standing(node) == Standing::Well;
         let state = match record.state {
             NodeState::Joining if heard => NodeState::Active,
-            NodeState::Draining if !holds_anything(situation, node) => NodeState::Gone,
+            NodeState::Draining if is_known && !holds_anything(situation, node) => NodeState::Gone,
             NodeState::Joining | NodeState::Active | NodeState::Draining | NodeState::Gone => {
                 return None;
             }

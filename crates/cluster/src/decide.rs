@@ -52,6 +52,8 @@ pub enum Reason {
     Forced,
     /// Too few lives of the set that last served go on; it is recovered from what they have left.
     Relics,
+    /// The map had lost what its copies know.
+    Behind,
 }
 
 /// A shard's next configuration.

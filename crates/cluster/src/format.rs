@@ -188,42 +188,20 @@ impl Record for ShardRecord {
     fn write(&self, out: &mut Writer) {
         out.u16(self.first_slot);
         out.u16(self.last_slot);
-        out.u32(self.config.epoch());
-        out.set(self.config.copies());
-        out.u32(self.config.primary().node.0);
-        match self.config.phase() {
-            Phase::Recovering { from: None } => out.u8(0),
-            Phase::Recovering { from: Some(from) } => {
-                out.u8(1);
-                out.u32(from.epoch);
-                out.set(&from.copies);
-            }
-            Phase::Serving => out.u8(2),
-        }
+        out.config(&self.config);
         out.u128(self.request.0);
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
         let (first_slot, last_slot) = (from.u16()?, from.u16()?);
-        let (epoch, copies, primary) = (from.u32()?, from.set()?, NodeId(from.u32()?));
-        let phase = match from.u8()? {
-            0 => Phase::Recovering { from: None },
-            1 => Phase::Recovering {
-                from: Some(ServedSet {
-                    epoch: from.u32()?,
-                    copies: from.set()?,
-                }),
-            },
-            2 => Phase::Serving,
-            _ => return Err(Damage::Value),
-        };
+        let config = from.config()?;
         if first_slot > last_slot || last_slot >= model::slot::SLOTS {
             return Err(Damage::Value);
         }
         Ok(Self {
             first_slot,
             last_slot,
-            config: ShardConfig::checked(epoch, copies, primary, phase).ok_or(Damage::Value)?,
+            config,
             request: RequestId(from.u128()?),
         })
     }
@@ -312,6 +290,22 @@ impl Writer {
         set.members().iter().for_each(|member| self.member(*member));
     }
 
+    /// Appends a shard's configuration.
+    pub fn config(&mut self, config: &ShardConfig) {
+        self.u32(config.epoch());
+        self.set(config.copies());
+        self.u32(config.primary().node.0);
+        match config.phase() {
+            Phase::Recovering { from: None } => self.u8(0),
+            Phase::Recovering { from: Some(from) } => {
+                self.u8(1);
+                self.u32(from.epoch);
+                self.set(&from.copies);
+            }
+            Phase::Serving => self.u8(2),
+        }
+    }
+
     /// Appends bytes, with their number before them.
     pub fn bytes(&mut self, bytes: &[u8]) {
         self.u32(bytes.len() as u32);
@@ -368,6 +362,23 @@ impl Reader<'_> {
             .map(|_| self.member())
             .collect::<Result<_, _>>()?;
         CopySet::checked(&members, usize::from(write_quorum)).ok_or(Damage::Value)
+    }
+
+    /// Takes a shard's configuration.
+    pub fn config(&mut self) -> Result<ShardConfig, Damage> {
+        let (epoch, copies, primary) = (self.u32()?, self.set()?, NodeId(self.u32()?));
+        let phase = match self.u8()? {
+            0 => Phase::Recovering { from: None },
+            1 => Phase::Recovering {
+                from: Some(ServedSet {
+                    epoch: self.u32()?,
+                    copies: self.set()?,
+                }),
+            },
+            2 => Phase::Serving,
+            _ => return Err(Damage::Value),
+        };
+        ShardConfig::checked(epoch, copies, primary, phase).ok_or(Damage::Value)
     }
 
     /// Takes bytes. They are there already: nothing is allocated for a number that is merely claimed.

@@ -13,7 +13,7 @@
 
 use alloc::vec::Vec;
 
-use model::{Incarnation, Member, NodeId, Position, ShardId, limits};
+use model::{Incarnation, Member, NodeId, Position, ShardConfig, ShardId, limits};
 
 use crate::format::{Damage, Reader, Record, Writer};
 
@@ -83,6 +83,26 @@ pub struct CopyStatus {
     pub disk_fails: bool,
     /// Set if this is no copy of the node's present life, but what an earlier one has left.
     pub relic: Option<Relic>,
+    /// Set if the copy knows of later epochs than its node's map.
+    pub ahead: Option<Ahead>,
+}
+
+/// What a copy knows of epochs that the cluster map does not show: it is about to, or has lost them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ahead {
+    /// The epoch that it has promised to follow.
+    pub promised: u32,
+    /// The configuration that it was told, if that is later than the map's.
+    pub config: Option<ShardConfig>,
+}
+
+impl Ahead {
+    /// The latest epoch that it knows of.
+    #[must_use]
+    pub fn epoch(&self) -> u32 {
+        let told = self.config.map_or(0, |config| config.epoch());
+        self.promised.max(told)
+    }
 }
 
 /// What an earlier life of a node has left of its copy of a shard: a beginning of the log that it had. Where too few lives of a set go on, as
@@ -150,6 +170,8 @@ const DISK_FAILS: u8 = 128;
 const IS_RELIC: u8 = 64;
 /// Beside that.
 const IS_DAMAGED: u8 = 32;
+/// Beside all that: what it knows of later epochs follows.
+const IS_AHEAD: u8 = 16;
 
 fn flag(is_set: bool, bit: u8) -> u8 {
     u8::from(is_set) * bit
@@ -218,10 +240,14 @@ impl Record for Report {
             let relic = copy
                 .relic
                 .map_or(0, |relic| IS_RELIC | flag(relic.damaged, IS_DAMAGED));
-            out.u8(code | flag(copy.disk_fails, DISK_FAILS) | relic);
+            let flags = flag(copy.disk_fails, DISK_FAILS) | flag(copy.ahead.is_some(), IS_AHEAD);
+            out.u8(code | flags | relic);
             out.u32(favoured);
             if let Some(relic) = copy.relic {
                 out.u128(relic.life.0);
+            }
+            if let Some(ahead) = copy.ahead {
+                ahead.write(out);
             }
         }
     }
@@ -246,7 +272,7 @@ impl CopyStatus {
         let writes_per_s = from.u32()?;
         let (complete, unreachable) = (from.u8()?, from.u8()?);
         let (code, favoured) = (from.u8()?, from.u32()?);
-        let flags = DISK_FAILS | IS_RELIC | IS_DAMAGED;
+        let flags = DISK_FAILS | IS_RELIC | IS_DAMAGED | IS_AHEAD;
         let resigned = Resigned::of(code & !flags, favoured).ok_or(Damage::Value)?;
         let damaged = code & IS_DAMAGED != 0;
         let relic = match code & IS_RELIC {
@@ -256,6 +282,10 @@ impl CopyStatus {
                 life: Incarnation(from.u128()?),
                 damaged,
             }),
+        };
+        let ahead = match code & IS_AHEAD {
+            0 => None,
+            _ => Some(Ahead::read(from)?),
         };
         Ok(Self {
             shard,
@@ -268,7 +298,24 @@ impl CopyStatus {
             resigned,
             disk_fails: code & DISK_FAILS != 0,
             relic,
+            ahead,
         })
+    }
+}
+
+impl Ahead {
+    fn write(&self, out: &mut Writer) {
+        out.u32(self.promised);
+        out.u8(u8::from(self.config.is_some()));
+        if let Some(config) = &self.config {
+            out.config(config);
+        }
+    }
+
+    fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
+        let promised = from.u32()?;
+        let config = from.flag()?.then(|| from.config()).transpose()?;
+        Ok(Self { promised, config })
     }
 }
 

@@ -13,6 +13,8 @@ use crate::{
 /// The latest report of each copy.
 #[derive(Clone, Debug, Default)]
 pub struct Reports {
+    /// Who has reported at all, also that it has no copies.
+    heard: BTreeMap<NodeId, Incarnation>,
     copies: BTreeMap<(ShardId, NodeId), Reported>,
     /// Since when a shard's primary has not reached a member.
     unreachable: BTreeMap<(ShardId, Member), u64>,
@@ -28,6 +30,8 @@ struct Reported {
 impl Reports {
     /// Takes a report in.
     pub fn hear(&mut self, report: &Report, now_ms: u64) {
+        let Member { node, incarnation } = report.from;
+        self.heard.insert(node, incarnation);
         for &status in &report.copies {
             let reported = Reported {
                 at_ms: now_ms,
@@ -37,6 +41,35 @@ impl Reports {
             self.copies
                 .insert((status.shard, report.from.node), reported);
         }
+    }
+
+    /// Whether this member has said which copies it has.
+    #[must_use]
+    pub fn has_reported(&self, member: Member) -> bool {
+        self.heard.get(&member.node) == Some(&member.incarnation)
+    }
+
+    /// What was lately reported of the copies of a shard, by whom.
+    pub fn fresh(
+        &self,
+        shard: ShardId,
+        now_ms: u64,
+    ) -> impl Iterator<Item = (Member, CopyStatus)> + Clone {
+        let copies = self
+            .copies
+            .range((shard, NodeId(0))..=(shard, NodeId(u32::MAX)));
+        let fresh = copies.filter(move |(_, reported)| now_ms < reported.at_ms + REPORT_FRESH_MS);
+        fresh.map(|(&(_, node), reported)| {
+            let incarnation = reported.incarnation;
+            (Member { node, incarnation }, reported.status)
+        })
+    }
+
+    /// The shards of which anybody has lately reported a copy, once for each.
+    pub fn shards(&self, now_ms: u64) -> impl Iterator<Item = ShardId> {
+        let copies = self.copies.iter();
+        let fresh = copies.filter(move |(_, reported)| now_ms < reported.at_ms + REPORT_FRESH_MS);
+        fresh.map(|((shard, _), _)| *shard)
     }
 
     /// Notes whom the primary of this shard cannot reach.
@@ -151,17 +184,9 @@ impl Reports {
         shard: ShardId,
         now_ms: u64,
     ) -> impl Iterator<Item = (Member, (bool, Position))> {
-        let copies = self
-            .copies
-            .range((shard, NodeId(0))..=(shard, NodeId(u32::MAX)));
-        let fresh = copies.filter(move |(_, reported)| now_ms < reported.at_ms + REPORT_FRESH_MS);
-        fresh.map(|(&(_, node), reported)| {
-            let member = Member {
-                node,
-                incarnation: reported.incarnation,
-            };
-            let undamaged = reported.status.relic.is_none_or(|relic| !relic.damaged);
-            (member, (undamaged, reported.status.position))
+        self.fresh(shard, now_ms).map(|(member, status)| {
+            let undamaged = status.relic.is_none_or(|relic| !relic.damaged);
+            (member, (undamaged, status.position))
         })
     }
 }

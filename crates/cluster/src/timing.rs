@@ -63,6 +63,9 @@ pub const CUT_OFF_MS: u64 = 2_000;
 pub const REPORT_MS: u64 = 250;
 /// How old a report may be and still be used for decisions.
 pub const REPORT_FRESH_MS: u64 = 1_000;
+/// How long the map has been behind what copies know before anything follows from it: what was under way at a store that is lost is over by then,
+/// and told.
+pub const BEHIND_WAIT_MS: u64 = 2_000;
 /// Between two moves that only balance.
 pub const BALANCE_MS: u64 = 1_000;
 
@@ -83,4 +86,5 @@ const _: () = assert!(ISOLATED_MS <= ISOLATED_MAX_MS);
 const _: () = assert!(BRAKE_MS > SUSPICION_MS + CONFIRM_MS);
 const _: () = assert!(STEADY_MS <= STEADY_MAX_MS && STEADY_MAX_MS < FORGIVEN_MS);
 const _: () = assert!(REPORT_FRESH_MS >= 2 * REPORT_MS);
+const _: () = assert!(BEHIND_WAIT_MS >= 2 * REPORT_FRESH_MS);
 const _: () = assert!(REPAIR_DELAY_MS > BRAKE_MS + SUSPICION_MS);

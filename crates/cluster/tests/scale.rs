@@ -185,6 +185,7 @@ fn the_documents_figures_are_what_the_code_gives() {
         resigned: Resigned::No,
         disk_fails: false,
         relic: None,
+        ahead: None,
     };
     let report = |copies: u64| {
         let copies = vec![status; copies as usize];

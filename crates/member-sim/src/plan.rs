@@ -78,6 +78,8 @@ const HURRIED: u32 = 1_500;
 const PACE_US: u64 = 5_000;
 /// Of those runs that could, how many have blackouts, in parts of ten thousand.
 const BLACKOUTS: u32 = 5_000;
+/// Runs without a scene in which the metadata store loses what it had, in parts of ten thousand.
+const FORGETS: u32 = 2_000;
 /// Kinds of requests: see [`crate::client`].
 pub const KINDS: usize = 10;
 /// Those that matter where everything is flushed.
@@ -142,6 +144,8 @@ pub struct Faults {
     pub loss: bool,
     /// The metadata store is down, stands still, starts again.
     pub store: bool,
+    /// It loses what it had: it is as it was some time ago, or empty.
+    pub forgets: bool,
     /// Requests to it and its answers are lost.
     pub unknown: bool,
     /// Watches lag, and what they should tell is compacted.
@@ -226,6 +230,7 @@ impl Plan {
         .with_clocks(r)
         .with_pace(r)
         .with_blackouts(seed)
+        .with_loss_of_map(seed)
         .consistent()
         .with_scene()
         .with_flushes()
@@ -260,6 +265,11 @@ impl Plan {
             Some(SyncMode::None) | None => false,
         };
         self.faults.blackout = is_promised && Random::new(seed, "blackouts").chance(BLACKOUTS);
+        self
+    }
+
+    fn with_loss_of_map(mut self, seed: u64) -> Self {
+        self.faults.forgets = Random::new(seed, "forgets").chance(FORGETS);
         self
     }
 
@@ -349,6 +359,7 @@ fn draw_faults(random: &mut Random) -> Faults {
         cut: kind(),
         loss: kind(),
         store: kind(),
+        forgets: false,
         unknown: kind(),
         watch: kind(),
         store_cut: kind(),

@@ -16,6 +16,8 @@ sim::rare! {
     MessageOvertook = "a message between nodes overtook another",
     StoreDown = "the metadata store was down",
     StorePaused = "the metadata store stood still",
+    StoreForgot = "the metadata store lost what it had",
+    MadeGood = "a shard that the map had lost went on from what its copies knew",
     StoreUnknown = "a transaction's outcome was not told",
     StoreConflict = "the metadata store refused a transaction",
     WatchLost = "a watch was lost",

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use cluster::AskId;
 use cluster::map::ClusterMap;
 use cluster::metadata::{Answer, Ask, Change, Outcome, Revision, Transaction};
+use cluster::table::Table;
 use model::Member;
 use sim::control::judge::Judge;
 use sim::control::store::SimStore;
+use sim::random::Random;
 
 use crate::rare::{Counts, Rare};
 
@@ -27,6 +29,8 @@ pub struct Service {
     pub paused: bool,
     watches: BTreeMap<Member, Watch>,
     judge: Judge,
+    /// Backups.
+    backups: Vec<Table>,
 }
 
 impl Service {
@@ -34,6 +38,30 @@ impl Service {
     #[must_use]
     pub const fn map(&self) -> &ClusterMap {
         self.judge.map()
+    }
+
+    /// Whether it has lost a configuration that somebody may know.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.judge.is_behind()
+    }
+
+    /// What it holds is put aside.
+    pub fn back_up(&mut self) {
+        self.backups.push(self.store.table().clone());
+    }
+
+    /// It loses what it had, and is as one of its backups, or empty.
+    pub fn go_back(&mut self, random: &mut Random) {
+        let backup = self
+            .backups
+            .get(random.index(self.backups.len() + 1))
+            .cloned();
+        let mut store = SimStore::default();
+        store.go_back(backup.clone().unwrap_or_default());
+        let listing = store.list(b"").expect("it is up");
+        self.judge.go_back(ClusterMap::from_listing(&listing));
+        self.store.go_back(backup.unwrap_or_default());
     }
 
     /// A question has arrived. The answer, if there is one at once, and whether the map is another now.

@@ -446,7 +446,11 @@ impl World {
         self.trace.numbers(&[self.now_us, role]);
         self.trace.line(|| describe(self.service.map()));
         let step_us = self.plan.replica.time_step_ms * 1_000;
-        self.led.follow(self.service.map(), step_us, self.now_us);
+        if self.service.is_behind() {
+            self.led.forget();
+        } else {
+            self.led.follow(self.service.map(), step_us, self.now_us);
+        }
         self.count_epochs();
         self.tear_recovery();
         for host in 0..self.plan.nodes {

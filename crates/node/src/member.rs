@@ -151,6 +151,8 @@ struct Copy {
     given_up: bool,
     /// Set if it was, and what made it whole is not synced up to there.
     unsynced: Option<LogPoint>,
+    /// The configuration that its note has.
+    noted: Option<ShardConfig>,
 }
 
 /// What was true when the status of a copy was last told.

@@ -230,6 +230,11 @@ impl Plane {
                     "another process has taken this node's number: this one serves nothing any more; stop one of the two, and start it with a number (--node) and a directory (--dir) of its own"
                 );
             }
+            Event::WentBack => {
+                error!(
+                    "the metadata store shows less than it did: it has lost the cluster map, or was restored from a backup; shards are served on, and the map is made good from what the nodes know"
+                );
+            }
             Event::Full => {
                 error!("the cluster map has no room for this node: forget nodes that are gone")
             }

@@ -282,7 +282,7 @@ impl Disk {
         self.files.iter().map(|(segment, file)| Image {
             segment: *segment,
             written: file.written(),
-            len: file.len(),
+            len: file.size(),
             disowned: file.disowned,
         })
     }

@@ -159,7 +159,9 @@ impl Agent {
             .filter(|role| role.holder == self.identity.me);
         match (mine, &self.coordinator) {
             (Some(role), None) => {
-                self.coordinator = Some(Coordinator::new(self.now_ms));
+                let mut coordinator = Coordinator::new(self.now_ms);
+                coordinator.doubt(self.doubts_until_ms);
+                self.coordinator = Some(coordinator);
                 self.role.taken_ms = Some(self.now_ms);
                 self.reconcile_ms = self.now_ms;
                 out.push(Effect::Event(Event::TookRole { term: role.term }));

@@ -21,7 +21,7 @@ use crate::{
     map::ClusterMap,
     metadata::{Answer, Ask, Change, Listing, Outcome, RequestId},
     record::{NodeRecord, NodeState},
-    timing::{BEHIND_MS, BRAKE_MS, RELIST_MS, STORE_RETRY_MS},
+    timing::{BEHIND_MS, BEHIND_WAIT_MS, BRAKE_MS, RELIST_MS, STORE_RETRY_MS},
 };
 
 /// What this node knows of its metadata store.
@@ -52,6 +52,8 @@ pub(super) struct Claim {
     /// The digest of the map that does: nothing has to be compared while it is that one.
     shown_by: Option<u64>,
     is_superseded: bool,
+    /// The store has lost that this node, which it shows as gone, came back.
+    is_back: bool,
 }
 
 /// What the map says of that.
@@ -71,7 +73,8 @@ impl Claim {
         let Some(record) = known else {
             return Claimed::NotShown;
         };
-        if identity.is_shown_by(record) {
+        self.is_back &= record.state == NodeState::Gone;
+        if identity.is_shown_by(record) && !self.is_back {
             (self.was_shown, self.is_superseded) = (true, false);
             return Claimed::Shown;
         }
@@ -281,6 +284,9 @@ impl Agent {
     fn on_listing(&mut self, ask: AskId, listing: &Listing, out: &mut Vec<Effect>) {
         let map = ClusterMap::from_listing(listing);
         let places = self.map.differences(&map);
+        if map.revision() < self.map.revision() {
+            self.went_back(&map, out);
+        }
         self.map = map;
         self.store.sync = Sync::Following;
         self.store.listed_ms = self.now_ms;
@@ -294,6 +300,26 @@ impl Agent {
         self.after_map(&places, out);
         let settled = self.store.asks.take_settled_by(ask);
         self.settle(settled, out);
+    }
+
+    /// The store has lost what it had: it was restored from a backup, or is another.
+    fn went_back(&mut self, map: &ClusterMap, out: &mut Vec<Effect>) {
+        if let (None, Some(settings)) = (map.settings(), self.map.settings()) {
+            self.identity.settings = settings;
+        }
+        // Whoever it shows under this node's number may be an earlier life of it, or one that was drained.
+        let me = &self.identity.me.node;
+        let state = |map: &ClusterMap| map.nodes().get(me).map(|record| record.state);
+        let was_here = state(&self.map).is_some_and(|state| state != NodeState::Gone);
+        self.claim = Claim {
+            is_back: was_here && state(map) == Some(NodeState::Gone),
+            ..Claim::default()
+        };
+        self.doubts_until_ms = self.now_ms + BEHIND_WAIT_MS;
+        if let Some(coordinator) = &mut self.coordinator {
+            coordinator.doubt(self.doubts_until_ms);
+        }
+        out.push(Effect::Event(Event::WentBack));
     }
 
     /// A change that the watch saw. While a list is under way it is left out: the list shows it, and the next watch begins there.
@@ -346,6 +372,7 @@ impl Agent {
             return;
         }
         let same = known.filter(|record| record.incarnation == self.identity.me.incarnation);
+        let same = same.filter(|_| !self.claim.is_back);
         let state = match known.map(|record| record.state) {
             Some(state) if same.is_some() => state,
             // What an operator wants of a node is not over with its life.

@@ -59,6 +59,7 @@ fn status(shard: u16, (bytes, writes_per_s): (u64, u32)) -> CopyStatus {
         resigned: Resigned::No,
         disk_fails: false,
         relic: None,
+        ahead: None,
     }
 }
 

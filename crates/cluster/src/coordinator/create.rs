@@ -12,11 +12,18 @@ use crate::{
     situation::Situation,
 };
 
-/// All shards, once there are as many nodes as were to be waited for.
+/// All shards, once there are as many nodes as were to be waited for, and each has said that it has nothing of them: a map that is empty may have lost them.
 pub(super) fn shards(situation: &Situation<'_>) -> Vec<Proposal> {
     let mut sites = situation.steady_sites();
     let settings = situation.settings;
     if sites.len() < usize::from(settings.initial_nodes) {
+        return Vec::new();
+    }
+    let members = sites
+        .iter()
+        .map(|site| situation.map.nodes()[&site.node].member(site.node));
+    let mut unheard = members.filter(|member| !situation.reports.has_reported(*member));
+    if unheard.next().is_some() {
         return Vec::new();
     }
     let shards = (0..settings.shards).map(ShardId);

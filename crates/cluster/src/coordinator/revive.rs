@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 
 use model::{CopySet, Member, Phase, Position, ServedSet, ShardConfig, ShardId};
 
-use super::{Proposal, operate::Refusal};
+use super::{Proposal, behind, operate::Refusal};
 use crate::{
     decide::Reason,
     placement::{self, Site},
@@ -77,12 +77,13 @@ fn left_of(situation: &Situation<'_>, shard: ShardId, member: Member) -> Option<
 
 /// The recovery of a shard from the longest log that anybody alive has, one without damage if there is any.
 pub(super) fn from_longest(situation: &Situation<'_>, shard: ShardId) -> Result<Proposal, Refusal> {
-    let record = situation
-        .map
-        .shards()
-        .get(&shard)
-        .ok_or(Refusal::NoSuchShard)?;
-    if situation.is_provable(record) {
+    let shown = situation.map.shards().get(&shard).copied();
+    let latest = behind::latest_epoch(situation, shard);
+    let is_behind = behind::is_behind(situation, shard);
+    if shown.is_none() && !is_behind {
+        return Err(Refusal::NoSuchShard);
+    }
+    if !is_behind && shown.is_some_and(|record| situation.is_provable(&record)) {
         return Err(Refusal::NotNeeded);
     }
     let survivors = situation.reports.survivors(shard, situation.now_ms);
@@ -94,7 +95,16 @@ pub(super) fn from_longest(situation: &Situation<'_>, shard: ShardId) -> Result<
         furthest: survivor,
         position,
     };
-    revive(situation, shard, record, &remains, Reason::Forced).ok_or(Refusal::NotNeeded)
+    // What the map has lost has an epoch of its own: the record stands for that.
+    let lost = || {
+        let epoch = latest?.checked_add(behind::LEAP - 1)?;
+        let phase = Phase::Recovering { from: None };
+        let config = ShardConfig::checked(epoch, remains.set, survivor.node, phase)?;
+        Some(behind::record(situation, shard, config))
+    };
+    let record = if is_behind { lost() } else { shown };
+    let record = record.ok_or(Refusal::NotNeeded)?;
+    revive(situation, shard, &record, &remains, Reason::Forced).ok_or(Refusal::NotNeeded)
 }
 
 fn revive(

@@ -97,6 +97,7 @@ const COMPLETE: CopyStatus = CopyStatus {
     resigned: Resigned::No,
     disk_fails: false,
     relic: None,
+    ahead: None,
 };
 
 fn tell(reports: &mut Reports, node: u32, status: CopyStatus) {

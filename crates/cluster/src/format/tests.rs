@@ -104,6 +104,7 @@ fn report() -> Message {
         resigned: Resigned::InFavourOf(NodeId(6)),
         disk_fails: false,
         relic: None,
+        ahead: None,
     };
     Message::Report(Report {
         from: member(1),

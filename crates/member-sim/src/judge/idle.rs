@@ -82,7 +82,15 @@ impl State {
             Answer::Ended(count) => *count == 1,
             Answer::State { version, .. } => *version > 0,
             Answer::Left(left) => left.is_some(),
-            _ => return Err("that is no answer".into()),
+            Answer::Version(_)
+            | Answer::Value(_)
+            | Answer::Done
+            | Answer::Renamed(_)
+            | Answer::Halves(..)
+            | Answer::Ids(_)
+            | Answer::Flushed(_)
+            | Answer::Refused
+            | Answer::Unknown => return Err("that is no answer".into()),
         };
         let bounds = || format!("between {} and {}", ends.least_us, ends.most_us);
         if !is_there {

@@ -35,6 +35,7 @@ enum Kind {
     StoreDown,
     StorePause,
     StoreRestart,
+    StoreForgets,
     Unknown,
     Compact,
     StoreCut,
@@ -80,7 +81,7 @@ impl World {
 
     fn kinds(&self) -> Vec<Kind> {
         let faults = self.plan.faults;
-        let all: [(bool, &[Kind]); 16] = [
+        let all: [(bool, &[Kind]); 17] = [
             (
                 faults.kill,
                 &[
@@ -114,6 +115,7 @@ impl World {
                 faults.store,
                 &[Kind::StoreDown, Kind::StorePause, Kind::StoreRestart],
             ),
+            (faults.forgets, &[Kind::StoreForgets; 4]),
             (faults.unknown, &[Kind::Unknown, Kind::Unknown]),
             (faults.watch, &[Kind::Compact]),
             (faults.store_cut, &[Kind::StoreCut]),
@@ -183,6 +185,7 @@ impl World {
             Kind::StoreDown | Kind::StorePause | Kind::StoreRestart => {
                 self.strike_store(kind, soon_us);
             }
+            Kind::StoreForgets => self.lose_map(),
             Kind::Unknown => self.lose_some(),
             Kind::Compact => self.service.store.compact(0),
             Kind::Drain => self.command(Command::Drain(NodeId(node))),
@@ -221,7 +224,7 @@ impl World {
 
     /// A process is killed, or a machine loses its power, if what that takes is with enough others.
     pub(super) fn kill(&mut self, node: u32, how: Crash, for_us: u64) {
-        let keeps = self.hosts[node as usize].survives(how);
+        let keeps = self.may_forget() && self.hosts[node as usize].survives(how);
         if keeps || self.may_lose(node) {
             self.crash(node, how);
             self.after(for_us, Event::Heal(Heal::Start(node)));
@@ -301,6 +304,18 @@ impl World {
             for_us
         };
         self.after(for_us, Event::Heal(Heal::StoreUp));
+    }
+
+    /// The metadata store loses what it had, when every shard is served by whom it says.
+    fn lose_map(&mut self) {
+        self.service.back_up();
+        if self.is_served().is_ok() && self.may_forget() && self.faults.chance(5_000) {
+            self.counts.note(Rare::StoreForgot);
+            self.trace
+                .line(|| "the metadata store has lost what it had".into());
+            self.service.go_back(&mut self.faults);
+            self.map_changed();
+        }
     }
 
     fn lose_some(&mut self) {

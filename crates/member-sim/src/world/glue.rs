@@ -137,9 +137,11 @@ impl World {
                 Reason::HandOver => Rare::HandOver,
                 Reason::Reform => Rare::RecoveryOvertaken,
                 Reason::Relics => Rare::Revived,
+                Reason::Behind => Rare::MadeGood,
                 Reason::Forced => return,
             },
             Happened::LostRole
+            | Happened::WentBack
             | Happened::Acknowledged { .. }
             | Happened::Convicted(_)
             | Happened::Full => return,
@@ -438,7 +440,8 @@ impl World {
 
     /// Whether a process may end: with what it has, or if that is with enough others.
     fn may_end(&mut self, number: u32) -> bool {
-        self.hosts[number as usize].survives(Crash::Process) || self.may_lose(number)
+        let keeps = self.hosts[number as usize].survives(Crash::Process);
+        self.may_forget() && keeps || self.may_lose(number)
     }
 
     /// Ends a process as it should: its log is sealed, and everything is on disk.

@@ -26,12 +26,16 @@ impl Led {
     /// A shard has another epoch.
     fn note_step(&mut self, shard: ShardId, epoch: u32, step_us: u64, now_us: u64) {
         let (last, at_us, ahead_us) = self.ahead.get(&shard).copied().unwrap_or_default();
-        let steps = u64::from(epoch.saturating_sub(last));
-        if steps > 0 {
-            let ahead_us = ahead_us.saturating_sub(now_us - at_us) + steps * step_us;
+        if epoch > last {
+            let ahead_us = ahead_us.saturating_sub(now_us - at_us) + step_us;
             self.ahead.insert(shard, (epoch, now_us, ahead_us));
             self.most_ahead_us = self.most_ahead_us.max(ahead_us);
         }
+    }
+
+    /// The map has lost who leads.
+    pub(super) fn forget(&mut self) {
+        self.shards.clear();
     }
 
     /// The map is like this since now.

@@ -7,8 +7,16 @@ use super::World;
 impl World {
     /// Whether every shard can still be recovered, as promised, without what this node has.
     pub(super) fn may_lose(&self, node: u32) -> bool {
+        if !self.may_forget() {
+            return false;
+        }
         let mut shards = self.service.map().shards().keys();
         shards.all(|shard| self.is_recoverable(*shard, node))
+    }
+
+    /// Whether no process knows anything that the metadata store has lost: what it was told ends with it.
+    pub(super) fn may_forget(&self) -> bool {
+        !self.service.is_behind()
     }
 
     /// Whether RQ members of the set that served last are what they were; where nothing can be set aside, one of them that runs must have everything.

@@ -209,21 +209,22 @@ impl World {
         self.last(DARK_US + late.map_or(0, |_| LATE_US) + AFTER_DARK_US);
     }
 
-    /// Whether every shard serves by members that run, and whatever their power leaves of each is enough to go on from.
+    /// Whether every shard serves, as the map says, by members that run, and whatever their power leaves of each is enough to go on from.
     fn may_black_out(&mut self) -> bool {
         let shards = self.service.map().shards().iter();
         let shards: Vec<(ShardId, ShardConfig)> = shards
             .map(|(shard, record)| (*shard, record.config))
             .collect();
         let now_us = self.now_us;
-        shards.iter().all(|(shard, config)| {
-            let mut members = config.copies().members().iter();
-            let is_left = members.all(|member| {
-                let host = &mut self.hosts[member.node.0 as usize];
-                host.member == *member && host.leaves(*shard, now_us)
-            });
-            config.phase() == Phase::Serving && is_left
-        })
+        self.may_forget()
+            && shards.iter().all(|(shard, config)| {
+                let mut members = config.copies().members().iter();
+                let is_left = members.all(|member| {
+                    let host = &mut self.hosts[member.node.0 as usize];
+                    host.member == *member && host.leaves(*shard, now_us)
+                });
+                config.phase() == Phase::Serving && is_left
+            })
     }
 
     /// A copy is told to set aside what it has: whoever told it so perhaps loses everything, while it is the only one that has what was set aside.

@@ -19,7 +19,7 @@ use super::{Cluster, Copy, CopyId, FileTask, RestoredCopy, Told};
 use crate::Node;
 
 /// Of two configurations the later is greater: within an epoch it begins to serve.
-fn order(config: &ShardConfig) -> (u32, bool) {
+pub(super) fn order(config: &ShardConfig) -> (u32, bool) {
     (config.epoch(), config.phase() == Phase::Serving)
 }
 
@@ -78,7 +78,21 @@ impl Node {
             copy.resigned = Resigned::No;
         }
         copy.config = Some(config);
+        let tickets = cluster.next_ticket;
         self.perform(now, shard, replica::Input::Config(config));
+        if let Some(cluster) = &mut self.cluster {
+            cluster.note_config(shard, tickets);
+        }
+    }
+}
+
+impl super::Copy {
+    /// The latest configuration that it was told, in this process or before.
+    pub(super) fn latest(&self) -> Option<ShardConfig> {
+        [self.config, self.noted]
+            .into_iter()
+            .flatten()
+            .max_by_key(order)
     }
 }
 
@@ -133,6 +147,20 @@ impl Cluster {
             self.copies[place].config = Some(*config);
         }
         false
+    }
+
+    /// What a copy was told last is in its note, too, unless one was kept since this ticket.
+    fn note_config(&mut self, shard: ShardId, since: u64) {
+        let Some(place) = self.place(shard) else {
+            return;
+        };
+        let copy = &mut self.copies[place];
+        let is_noted = core::mem::replace(&mut copy.noted, copy.config) == copy.config;
+        if !is_noted && self.next_ticket == since && copy.relic.is_none() {
+            let vows = self.shards[place].shard.replica().vows();
+            let note = self.note(place, vows);
+            self.keep_note(self.copies[place].id, note);
+        }
     }
 
     /// Whether what a copy has been found to lack would not be found once more by the next start: a life that finds such a thing is over.
@@ -258,6 +286,7 @@ impl Cluster {
         let data = Shard::as_copy(store, replica, floor_ms, self.shard_settings(id));
         let place = self.insert(note.shard, id, data);
         let copy = &mut self.copies[place];
+        copy.noted = note.config;
         if is_own {
             copy.unsynced = note.unsynced.then_some(appended);
         } else {
@@ -278,6 +307,7 @@ impl Cluster {
         let data = Shard::as_copy(store, replica, 0, self.shard_settings(id));
         let place = self.insert(note.shard, id, data);
         self.copies[place].given_up = true;
+        self.copies[place].noted = note.config;
     }
 
     fn restored_replica(&self, note: Note, store: &Store, now: Now) -> Replica {
@@ -314,6 +344,7 @@ impl Cluster {
             aside: None,
             given_up: false,
             unsynced: None,
+            noted: None,
         };
         self.shards.insert(place, other);
         self.copies.insert(place, copy);
@@ -326,6 +357,7 @@ impl Cluster {
         Note {
             unsynced: copy.unsynced.is_some(),
             aside: copy.aside.filter(|_| vows.kept),
+            config: copy.latest(),
             ..self.plain_note(ShardId(self.shards[place].number), vows)
         }
     }
@@ -339,6 +371,7 @@ impl Cluster {
             unsynced: false,
             damaged: false,
             aside: None,
+            config: None,
         }
     }
 

@@ -1,9 +1,9 @@
 //! What a restart must know of a copy: its note, kept beside its segments.
 //!
 //! ```text
-//!  32 note  life u128, shard u16, promised u32, synced u32, flags u8, position u64, attempt u32, aside u32
+//!  32 note  life u128, shard u16, promised u32, synced u32, flags u8, position u64, attempt u32, aside u32, [configuration]
 //!           flags: 1 discarded, at that position; 2 made whole, and that is not synced yet; 4 damaged; 8 kept, and where another copy
-//!           is filled in its place, that one's note names it: aside
+//!           is filled in its place, that one's note names it: aside; 16 a configuration follows
 //! ```
 //!
 //! Within the frame of [`cluster::format`].
@@ -11,7 +11,7 @@
 use alloc::vec::Vec;
 
 use cluster::format::{Damage, Reader, Record, Writer};
-use model::{Incarnation, Position, ShardId};
+use model::{Incarnation, Position, ShardConfig, ShardId};
 use replica::Vows;
 
 use super::CopyId;
@@ -29,12 +29,15 @@ pub(crate) struct Note {
     pub(crate) damaged: bool,
     /// The copy that was set aside, where this one is filled in its place.
     pub(crate) aside: Option<CopyId>,
+    /// The latest configuration that it was told: the metadata store may lose it.
+    pub(crate) config: Option<ShardConfig>,
 }
 
 const DISCARDED: u8 = 1;
 const UNSYNCED: u8 = 2;
 const DAMAGED: u8 = 4;
 const KEPT: u8 = 8;
+const TOLD: u8 = 16;
 
 impl Record for Note {
     const KIND: u8 = 32;
@@ -48,10 +51,14 @@ impl Record for Note {
         out.u8(u8::from(vows.discarded.is_some()) * DISCARDED
             + u8::from(self.unsynced) * UNSYNCED
             + u8::from(self.damaged) * DAMAGED
-            + u8::from(vows.kept) * KEPT);
+            + u8::from(vows.kept) * KEPT
+            + u8::from(self.config.is_some()) * TOLD);
         out.u64(vows.discarded.unwrap_or_default().raw());
         out.u32(vows.attempt);
         out.u32(self.aside.map_or(0, |copy| copy.0));
+        if let Some(config) = &self.config {
+            out.config(config);
+        }
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
@@ -68,8 +75,9 @@ impl Record for Note {
             attempt: from.u32()?,
         };
         let aside = Some(CopyId(from.u32()?)).filter(|copy| *copy != CopyId::ALONE);
+        let config = has(TOLD).then(|| from.config()).transpose()?;
         let is_kept = vows.discarded.is_some() && vows.kept;
-        if flags > DISCARDED | UNSYNCED | DAMAGED | KEPT
+        if flags > DISCARDED | UNSYNCED | DAMAGED | KEPT | TOLD
             || synced > promised
             || (vows.kept || aside.is_some()) && !is_kept
         {
@@ -82,6 +90,7 @@ impl Record for Note {
             unsynced: has(UNSYNCED),
             damaged: has(DAMAGED),
             aside,
+            config,
         })
     }
 }

@@ -2,10 +2,11 @@
 
 use alloc::vec::Vec;
 
-use cluster::message::{CopyStatus, Resigned};
+use cluster::message::{Ahead, CopyStatus, Resigned};
 use model::{Member, Now, Phase, Position, ShardConfig, ShardId};
 use replica::Standing;
 
+use super::map::order;
 use super::{Cluster, Told};
 use crate::Node;
 
@@ -30,14 +31,19 @@ impl Node {
 }
 
 impl Cluster {
-    /// `None` for a copy that has not been told a configuration yet, and for what an earlier life has left and cannot be taken over yet.
+    /// `None` for a new copy that has not been told a configuration yet, and for what an earlier life has left and cannot be taken over yet.
     fn status(&mut self, now: Now, place: usize) -> Option<CopyStatus> {
         if self.copies[place].relic.is_some() && !self.is_repaired(place) {
             return None;
         }
         let shard = &self.shards[place].shard;
         let replica = shard.replica();
-        let config = self.copies[place].config?;
+        let number = ShardId(self.shards[place].number);
+        let ahead = self.ahead(place, number);
+        let Some(config) = self.copies[place].config else {
+            // It was found by a start, and no map that names its shard has been seen since.
+            return ahead.map(|ahead| untold(number, replica.last(), ahead));
+        };
         let before = self.copies[place].told;
         let last = replica.last();
         let told = Told {
@@ -62,9 +68,23 @@ impl Cluster {
             resigned: self.resigned(now, place, &config),
             disk_fails: now.mono_us < self.disk_fails_until_us,
             relic: self.copies[place].relic,
+            ahead,
         };
         self.copies[place].told = told;
         Some(status)
+    }
+
+    /// What it knows of later epochs than the map does.
+    fn ahead(&self, place: usize, shard: ShardId) -> Option<Ahead> {
+        let record = self.map.shards().get(&shard);
+        let shown = record.map(|record| order(&record.config));
+        let config = self.copies[place].latest();
+        let ahead = Ahead {
+            promised: self.shards[place].shard.replica().vows().promised,
+            config: config.filter(|config| Some(order(config)) > shown),
+        };
+        let shown = shown.map_or(0, |(epoch, _)| epoch);
+        (ahead.config.is_some() || ahead.promised > shown).then_some(ahead)
     }
 
     /// One disk has the logs of all copies.
@@ -111,6 +131,23 @@ impl Cluster {
             (resigned, Standing::Standby) => resigned,
             (_, Standing::Recovering | Standing::Serving { .. }) => Resigned::No,
         }
+    }
+}
+
+/// A copy that has not been told a configuration, and knows of epochs that the map does not show.
+fn untold(shard: ShardId, position: Position, ahead: Ahead) -> CopyStatus {
+    CopyStatus {
+        shard,
+        epoch: 0,
+        position,
+        bytes: 0,
+        writes_per_s: 0,
+        complete: 0,
+        unreachable: 0,
+        resigned: Resigned::No,
+        disk_fails: false,
+        relic: None,
+        ahead: Some(ahead),
     }
 }
 

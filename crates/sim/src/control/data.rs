@@ -233,6 +233,7 @@ impl Data {
             resigned: Resigned::No,
             disk_fails: false,
             relic: None,
+            ahead: None,
         })
     }
 

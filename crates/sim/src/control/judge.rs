@@ -8,12 +8,19 @@ use cluster::{
     metadata::{Change, Transaction},
     record::ShardRecord,
 };
-use model::{Member, Phase};
+use model::{Member, Phase, ServedSet, ShardConfig, ShardId};
 
 /// The judge's own copy of the map.
 #[derive(Debug, Default)]
 pub struct Judge {
     map: ClusterMap,
+    /// The latest configuration that each shard has had, in case that the store loses it.
+    latest: BTreeMap<ShardId, ShardConfig>,
+}
+
+/// Of two configurations the later is greater.
+fn order(config: &ShardConfig) -> (u32, bool) {
+    (config.epoch(), config.phase() == Phase::Serving)
 }
 
 impl Judge {
@@ -21,6 +28,49 @@ impl Judge {
     #[must_use]
     pub const fn map(&self) -> &ClusterMap {
         &self.map
+    }
+
+    /// The store has lost what it had, and has this.
+    pub fn go_back(&mut self, map: ClusterMap) {
+        self.map = map;
+    }
+
+    /// Whether the store has lost a later configuration of any shard.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.latest.iter().any(|(shard, latest)| {
+            let shown = self.map.shards().get(shard);
+            shown.is_none_or(|record| order(&record.config) < order(latest))
+        })
+    }
+
+    /// What follows a configuration that the store has lost: an epoch that nothing can have had, recovered from what served.
+    fn judge_after_loss(&self, latest: &ShardConfig, new: &ShardConfig) -> Result<(), String> {
+        let source = |config: &ShardConfig| match config.phase() {
+            Phase::Serving => Some(ServedSet {
+                epoch: config.epoch(),
+                copies: *config.copies(),
+            }),
+            Phase::Recovering { from } => from,
+        };
+        let from = match new.phase() {
+            Phase::Recovering { from } => from,
+            // What was lost is written once more.
+            Phase::Serving if new == latest => return Ok(()),
+            Phase::Serving => return Err(format!("{new:?} serves at once")),
+        };
+        if new.epoch() <= latest.epoch() + 1 {
+            return Err(format!(
+                "{new:?} may have an epoch that {latest:?} had or led to"
+            ));
+        }
+        // That it served may be known to nobody but the store.
+        let is_same = from == source(latest) || from.map(|f| f.copies) == Some(*latest.copies());
+        if is_same {
+            Ok(())
+        } else {
+            Err(format!("{new:?} is not recovered from {latest:?}"))
+        }
     }
 
     /// A transaction of this node was committed.
@@ -45,6 +95,13 @@ impl Judge {
                 return Err(format!("{place:?} is written without a compare"));
             }
             self.judge_write(by, place, &before)?;
+            if let Place::Shard(shard) = place {
+                let config = self.map.shards()[&shard].config;
+                let latest = self.latest.entry(shard).or_insert(config);
+                if order(&config) > order(latest) {
+                    *latest = config;
+                }
+            }
         }
         Ok(())
     }
@@ -65,6 +122,12 @@ impl Judge {
             Place::Shard(shard) => {
                 let after = self.map.shards().get(&shard).ok_or("a shard was removed")?;
                 let before = before.shards().get(&shard);
+                let shown = before.map(|record| order(&record.config));
+                if let Some(latest) = self.latest.get(&shard).filter(|l| Some(order(l)) > shown) {
+                    return self
+                        .judge_after_loss(latest, &after.config)
+                        .map_err(|wrong| format!("{shard:?}: {wrong}"));
+                }
                 self.judge_shard(by, leads, before, after)
                     .map_err(|wrong| format!("{shard:?}: {wrong}"))
             }

@@ -51,6 +51,12 @@ impl SimStore {
         self.restarts += 1;
     }
 
+    /// It has lost what it had, and is as it was then, or empty.
+    pub fn go_back(&mut self, table: Table) {
+        self.table = table;
+        self.start();
+    }
+
     /// How many times it was started: a watch that began before is over.
     #[must_use]
     pub const fn restarts(&self) -> u64 {

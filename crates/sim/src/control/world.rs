@@ -289,6 +289,7 @@ impl ControlWorld {
                 return self.judge_failover(shard, reason);
             }
             Event::LostRole
+            | Event::WentBack
             | Event::Acknowledged { .. }
             | Event::Convicted(_)
             | Event::Full

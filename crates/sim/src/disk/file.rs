@@ -135,9 +135,9 @@ impl File {
         &self.cached
     }
 
-    /// How many there are.
+    /// How many bytes there are.
     #[must_use]
-    pub const fn len(&self) -> usize {
+    pub const fn size(&self) -> usize {
         self.len
     }
 }

@@ -59,6 +59,7 @@ fn tell(reports: &mut Reports, node: u32, sequence: u64, relic: Option<Relic>) {
         resigned: Resigned::No,
         disk_fails: false,
         relic,
+        ahead: None,
     };
     let report = Report {
         from: member(node, NEW),

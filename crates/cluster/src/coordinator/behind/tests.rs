@@ -1,0 +1,191 @@
+use alloc::{vec, vec::Vec};
+
+use model::{
+    CopySet, Incarnation, Member, NodeId, Phase, Position, ServedSet, ShardConfig, ShardId,
+};
+
+use super::{LEAP, go_on, shards};
+use crate::{
+    brake::Brake,
+    coordinator::Proposal,
+    court::Court,
+    decide::Reason,
+    fixture::Draft,
+    message::{Ahead, CopyStatus, Report, Resigned},
+    record::Settings,
+    reports::Reports,
+    situation::Situation,
+    timing::BEHIND_WAIT_MS,
+};
+
+const SHARD: ShardId = ShardId(0);
+const NOW_MS: u64 = 5_000;
+
+const fn member(node: u32) -> Member {
+    Member {
+        node: NodeId(node),
+        incarnation: Incarnation(1),
+    }
+}
+
+fn set(nodes: &[u32], write_quorum: usize) -> CopySet {
+    let members: Vec<Member> = nodes.iter().map(|node| member(*node)).collect();
+    CopySet::new(&members, write_quorum)
+}
+
+/// A configuration that serves.
+fn serving(epoch: u32, copies: CopySet, primary: u32) -> ShardConfig {
+    ShardConfig::checked(epoch, copies, NodeId(primary), Phase::Serving).expect("it is one")
+}
+
+/// A configuration that is to be recovered from what served under the epoch before.
+fn recovering(epoch: u32, copies: CopySet, primary: u32, from: CopySet) -> ShardConfig {
+    let from = Some(ServedSet {
+        epoch: epoch - 1,
+        copies: from,
+    });
+    let phase = Phase::Recovering { from };
+    ShardConfig::checked(epoch, copies, NodeId(primary), phase).expect("it is one")
+}
+
+/// A copy of a node reports the epoch that it has promised, and a configuration that it was told and its node's map does not show.
+fn tell(reports: &mut Reports, node: u32, promised: u32, config: Option<ShardConfig>) {
+    let status = CopyStatus {
+        shard: SHARD,
+        epoch: config.map_or(0, |config| config.epoch()),
+        position: Position::new(promised, u64::from(node) + 1),
+        bytes: 0,
+        writes_per_s: 0,
+        complete: 0,
+        unreachable: 0,
+        resigned: Resigned::No,
+        disk_fails: false,
+        relic: None,
+        ahead: Some(Ahead { promised, config }),
+    };
+    let report = Report {
+        from: member(node),
+        copies: vec![status],
+    };
+    reports.hear(&report, NOW_MS);
+}
+
+/// What becomes of the shard that has been behind for so long, where the map shows this.
+fn next_after(shown: Option<ShardConfig>, reports: &Reports, for_ms: u64) -> Option<ShardConfig> {
+    let settings = Settings {
+        shards: 1,
+        copies: 3,
+        write_quorum: 2,
+        initial_nodes: 1,
+    };
+    let draft = Draft::new(&settings).nodes(5);
+    let draft = shown.into_iter().fold(draft, |draft, config| {
+        draft.shard(SHARD, (0, 16_383), config)
+    });
+    let map = draft.map();
+    let (court, brake) = (Court::default(), Brake::default());
+    let situation = Situation::new(&map, &court, &brake, reports, NOW_MS).expect("it was created");
+    let since = [(SHARD, NOW_MS - for_ms)].into_iter().collect();
+    let proposals = go_on(&situation, &shards(&situation, &since));
+    assert!(proposals.len() <= 1);
+    let Proposal::Shard(SHARD, record, Reason::Behind) = proposals.into_iter().next()? else {
+        panic!("another proposal");
+    };
+    assert_eq!((record.first_slot, record.last_slot), (0, 16_383));
+    Some(record.config)
+}
+
+fn next(reports: &Reports) -> Option<ShardConfig> {
+    next_after(None, reports, BEHIND_WAIT_MS)
+}
+
+#[test]
+fn what_a_write_quorum_knows_goes_on_behind_what_may_be_lost() {
+    let copies = set(&[0, 1, 2], 2);
+    let latest = serving(9, copies, 0);
+    let mut reports = Reports::default();
+    tell(&mut reports, 0, 9, Some(latest));
+    assert_eq!(
+        next(&reports),
+        None,
+        "one of three may have been passed over"
+    );
+    tell(&mut reports, 1, 9, None);
+    let old = serving(3, set(&[3, 1, 2], 2), 3);
+    for shown in [None, Some(old)] {
+        assert_eq!(next_after(shown, &reports, BEHIND_WAIT_MS - 1), None);
+        let config = next_after(shown, &reports, BEHIND_WAIT_MS).expect("two are enough");
+        assert_eq!((config.epoch(), config.primary()), (9 + LEAP, member(0)));
+        assert_eq!(config.copies(), &copies);
+        let from = Some(ServedSet { epoch: 9, copies });
+        assert_eq!(config.phase(), Phase::Recovering { from });
+    }
+}
+
+#[test]
+fn the_map_is_not_behind_what_it_shows() {
+    let latest = serving(9, set(&[0, 1, 2], 2), 0);
+    let mut reports = Reports::default();
+    tell(&mut reports, 0, 9, Some(latest));
+    tell(&mut reports, 1, 9, Some(latest));
+    assert_eq!(next_after(Some(latest), &reports, BEHIND_WAIT_MS), None);
+    // That it serves may be lost, too.
+    let before = recovering(9, set(&[0, 1, 2], 2), 0, set(&[0, 1, 2], 2));
+    assert!(next_after(Some(before), &reports, BEHIND_WAIT_MS).is_some());
+}
+
+#[test]
+fn who_has_promised_more_knows_of_what_nobody_tells() {
+    let latest = serving(9, set(&[0, 1, 2], 2), 0);
+    let mut reports = Reports::default();
+    tell(&mut reports, 0, 9, Some(latest));
+    tell(&mut reports, 1, 9, Some(latest));
+    tell(&mut reports, 2, 10, None);
+    assert_eq!(next(&reports), None);
+}
+
+#[test]
+fn as_many_are_needed_as_must_have_a_write() {
+    let latest = serving(9, set(&[0, 1], 2), 0);
+    let mut reports = Reports::default();
+    tell(&mut reports, 0, 9, Some(latest));
+    assert_eq!(
+        next(&reports),
+        None,
+        "the other may have been sealed alone, by another set"
+    );
+    tell(&mut reports, 1, 9, None);
+    assert!(next(&reports).is_some());
+}
+
+#[test]
+fn a_copy_that_is_no_member_proves_nothing() {
+    let latest = serving(9, set(&[0, 1, 2], 2), 0);
+    let mut reports = Reports::default();
+    tell(&mut reports, 0, 9, Some(latest));
+    tell(&mut reports, 3, 4, None);
+    tell(&mut reports, 4, 4, None);
+    assert_eq!(next(&reports), None);
+}
+
+#[test]
+fn whether_a_recovery_has_ended_its_primary_knows() {
+    let (old, new) = (set(&[0, 1, 2], 2), set(&[2, 3, 4], 2));
+    let latest = recovering(9, new, 4, old);
+    let mut reports = Reports::default();
+    for node in 0..4 {
+        tell(&mut reports, node, 9, Some(latest));
+    }
+    assert_eq!(next(&reports), None, "it may serve by now");
+    tell(&mut reports, 4, 9, Some(latest));
+    let config = next(&reports).expect("it does not");
+    assert_eq!((config.epoch(), config.primary()), (9 + LEAP, member(4)));
+    assert_eq!(config.phase(), latest.phase());
+    // Where the set stays the same it has everything either way; who goes furthest leads.
+    let latest = recovering(9, old, 0, old);
+    let mut reports = Reports::default();
+    tell(&mut reports, 1, 9, Some(latest));
+    tell(&mut reports, 2, 9, None);
+    let config = next(&reports).expect("the set is the same");
+    assert_eq!(config.primary(), member(2));
+}
