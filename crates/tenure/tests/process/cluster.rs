@@ -7,6 +7,7 @@ mod failover;
 mod forwarding;
 mod forwarding_load;
 mod keepalive;
+mod lost_map;
 mod members;
 mod memory;
 mod metadata;

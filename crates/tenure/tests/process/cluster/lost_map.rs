@@ -1,0 +1,78 @@
+//! The metadata store loses what it had: it is restored from a backup, or empty.
+
+use std::fs;
+use std::path::PathBuf;
+
+use server::survey::Survey;
+
+use super::metadata::write_and_read;
+use super::rig::{Cluster, ClusterClient};
+use crate::wire::Reply;
+
+/// Epochs that are left free for what was lost.
+const LEAP: u32 = 1_000;
+
+fn read(client: &mut ClusterClient, value: &str) {
+    for n in 0..100 {
+        let key = format!("key-{n}");
+        let reply = client.until_answered(&key, &["GET", &key]);
+        assert_eq!(reply, Reply::Bulk(Some(value.into())), "{key}");
+    }
+}
+
+fn map_file(cluster: &Cluster) -> PathBuf {
+    cluster.dir(1).with_file_name("metadata.redb")
+}
+
+/// So many shards at least have gone on behind what may be lost, and everything is well.
+fn until_made_good(cluster: &Cluster, shards: usize) {
+    cluster.until("the map is made good", |survey| {
+        let leapt = survey.shards.iter().filter(|shard| shard.epoch > LEAP);
+        leapt.count() >= shards && survey.is_whole()
+    });
+}
+
+#[test]
+fn a_map_that_is_lost_is_made_good_from_what_the_nodes_know() {
+    let mut cluster = Cluster::start(3, &[]);
+    let mut client = cluster.client();
+    write_and_read(&mut client, "before");
+    cluster.settle();
+    // A backup of the map, and then a failover that it does not know of.
+    cluster.map.take().unwrap().kill();
+    let (file, backup) = (map_file(&cluster), cluster.dir(1).with_file_name("backup"));
+    fs::copy(&file, &backup).unwrap();
+    cluster.restart_map();
+    cluster.kill(2);
+    write_and_read(&mut client, "behind the backup");
+    cluster.start_node(2);
+    cluster.until("it is back", Survey::is_whole);
+
+    cluster.map.take().unwrap().kill();
+    fs::rename(&backup, &file).unwrap();
+    cluster.restart_map();
+    read(&mut client, "behind the backup");
+    // Of those that node 2 led.
+    until_made_good(&cluster, 1);
+    read(&mut client, "behind the backup");
+    // And nobody is in the way of the next failover.
+    cluster.kill(1);
+    write_and_read(&mut client, "once more");
+    cluster.start_node(1);
+    cluster.until("it is back", Survey::is_whole);
+
+    // Nothing is left of the map, and all processes have died: what they know is in their directories.
+    cluster.map.take().unwrap().kill();
+    fs::remove_file(&file).unwrap();
+    for node in 1..=3 {
+        cluster.kill(node);
+    }
+    cluster.restart_map();
+    for node in 1..=3 {
+        cluster.start_node(node);
+    }
+    until_made_good(&cluster, 8);
+    let mut client = cluster.client();
+    read(&mut client, "once more");
+    write_and_read(&mut client, "healed");
+}
