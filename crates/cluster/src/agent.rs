@@ -259,6 +259,12 @@ impl Agent {
             .reported(shard, record, self.now_ms)
     }
 
+    /// The shards of which copies know later epochs than the map; none, unless this node coordinates.
+    pub fn behind(&self) -> impl Iterator<Item = ShardId> {
+        let coordinator = self.coordinator.iter();
+        coordinator.flat_map(Coordinator::behind)
+    }
+
     /// Takes one input in.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Effect>) {
         self.now_ms = self.now_ms.max(now.mono_us / 1_000);

@@ -171,6 +171,11 @@ impl Coordinator {
         self.reports.of_primary(shard, record, now_ms)
     }
 
+    /// The shards of which copies know later epochs than the map.
+    pub fn behind(&self) -> impl Iterator<Item = ShardId> {
+        self.behind.keys().copied()
+    }
+
     /// Whether the brake holds.
     #[must_use]
     pub const fn is_braked(&self) -> bool {

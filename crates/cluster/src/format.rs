@@ -9,12 +9,13 @@
 //!
 //!  member       node u32, incarnation u128                                    20 bytes
 //!  set          count u8, write quorum u8, members                            2 + 20 n
+//!  configuration  epoch u32, set, primary node u32, phase u8, [epoch u32, set]
 //!  text         length u8, UTF-8
 //!
 //!  1 cluster      shards u16, copies u8, write quorum u8, initial nodes u16
 //!  2 coordinator  term u64, holder member, request u128
 //!  3 node         incarnation u128, state u8, process u64, zone u16, 5 texts (client, forwarding, sentinel, peer, admin), request u128
-//!  4 shard        first slot u16, last slot u16, epoch u32, set, primary node u32, phase u8, [epoch u32, set], request u128
+//!  4 shard        first slot u16, last slot u16, configuration, request u128
 //!  5 loss         shard u16, epoch u32, survivor member, position u64, count u8, (member, known u8, position u64)..., request u128
 //! ```
 //!

@@ -3,8 +3,9 @@
 //! ```text
 //!  16 heartbeat  from member, term u64, map u64, flags u8, listens to u16, suspect count u16, named u8, members
 //!  17 report     from member, count u16, (shard u16, epoch u32, position u64, bytes u64, writes/s u32, complete u8, unreachable u8,
-//!                resigned u8 (0 no, 1 yes, 2 in favour of; 128 more where the disk fails, 64 of a relic, 32 if that is damaged),
-//!                favoured u32, [life u128 of a relic])...
+//!                resigned u8 (0 no, 1 yes, 2 in favour of; 128 more where the disk fails, 64 of a relic, 32 if that is damaged,
+//!                16 if it knows of later epochs than its node's map),
+//!                favoured u32, [life u128 of a relic], [promised u32, told u8, [configuration]])...
 //!  18 question   from member
 //! ```
 //!

@@ -37,6 +37,9 @@ pub struct Survey {
     pub shards: Vec<ShardRow>,
     /// What forced recoveries may have lost.
     pub losses: Vec<LossRow>,
+    /// Shards of which copies know later epochs than the map, as the node that was asked coordinates and was told: the metadata store has lost them.
+    #[serde(default)]
+    pub behind: Vec<u16>,
 }
 
 /// A node.
@@ -147,16 +150,18 @@ impl Survey {
                 .map(|(&shard, record)| shard_row(agent, shard, record))
                 .collect(),
             losses: losses.map(loss_row).collect(),
+            behind: agent.behind().map(|shard| shard.0).collect(),
         }
     }
 }
 
 impl Survey {
-    /// Whether all shards are there and served.
+    /// Whether all shards are there and served, by whom the map says.
     #[must_use]
     pub fn is_served(&self) -> bool {
         let served = self.shards.iter().filter(|shard| shard.phase == "serving");
-        self.shard_count > 0 && served.count() == usize::from(self.shard_count)
+        let is_known = self.shard_count > 0 && self.behind.is_empty();
+        is_known && served.count() == usize::from(self.shard_count)
     }
 
     /// Whether besides that each shard has as many complete copies as it should have, or more while one is moved.

@@ -30,6 +30,8 @@ pub struct Figures {
     /// Shards of the map, and of these such as nobody serves.
     pub shards: usize,
     pub unserved: usize,
+    /// Of these such as copies know later epochs of than the map; 0 unless this node coordinates.
+    pub behind: usize,
     /// This node's copies.
     pub copies: Vec<CopyFigures>,
     /// Links that are up.
@@ -71,6 +73,7 @@ impl Figures {
             nodes: map.present().len(),
             suspects: agent.suspects().len(),
             shards: map.shards().len(),
+            behind: agent.behind().count(),
             unserved: shards
                 .filter(|r| r.config.phase() != model::Phase::Serving)
                 .count(),

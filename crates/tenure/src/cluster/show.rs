@@ -84,6 +84,14 @@ pub fn status(survey: &Survey) -> String {
             shard.shard, shard.phase, shard.primary
         );
     }
+    if let Some(shard) = survey.behind.first() {
+        let _ = writeln!(
+            text,
+            "  shards {:?}: the map has lost what their copies know; each goes on by itself when as many of its members are there as must have a write; \
+             if they never will be: tenure cluster recover {shard} --longest",
+            survey.behind
+        );
+    }
     if let Some(loss) = survey.losses.first() {
         let _ = writeln!(
             text,
@@ -278,6 +286,7 @@ mod tests {
                 ..ShardRow::default()
             }],
             losses: Vec::new(),
+            behind: Vec::new(),
         }
     }
 
@@ -286,7 +295,11 @@ mod tests {
         let well = survey();
         assert!(is_well(&well) && status(&well).starts_with("cluster shop: well\n"));
         type Change = fn(&mut Survey);
-        let wrong: [(Change, &str); 8] = [
+        let wrong: [(Change, &str); 9] = [
+            (
+                |s| s.behind = vec![0],
+                "the map has lost what their copies know",
+            ),
             (|s| s.store_answers = false, "without failover"),
             (
                 |s| s.nodes[1].standing = "convicted".into(),

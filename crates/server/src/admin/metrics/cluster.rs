@@ -65,6 +65,12 @@ fn map(out: &mut Text, figures: &Figures) {
         "Shards of the map that nobody serves.",
         figures.unserved,
     );
+    out.one(
+        "tenure_cluster_shards_behind",
+        "gauge",
+        "Shards of which copies know later epochs than the map, where this node coordinates.",
+        figures.behind,
+    );
 }
 
 fn copies(out: &mut Text, figures: &Figures) {
