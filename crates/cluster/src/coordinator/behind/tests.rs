@@ -7,15 +7,16 @@ use model::{
 use super::{LEAP, go_on, shards};
 use crate::{
     brake::Brake,
-    coordinator::Proposal,
+    coordinator::{Coordinator, Proposal},
     court::Court,
     decide::Reason,
+    detector::Detector,
     fixture::Draft,
     message::{Ahead, CopyStatus, Report, Resigned},
-    record::Settings,
+    record::{NodeState, Settings},
     reports::Reports,
     situation::Situation,
-    timing::BEHIND_WAIT_MS,
+    timing::{BEHIND_WAIT_MS, REPORT_MS},
 };
 
 const SHARD: ShardId = ShardId(0);
@@ -188,4 +189,54 @@ fn whether_a_recovery_has_ended_its_primary_knows() {
     tell(&mut reports, 2, 9, None);
     let config = next(&reports).expect("the set is the same");
     assert_eq!(config.primary(), member(2));
+}
+
+/// What a coordinator proposes for a shard whose primary's life is over, by a map that shows epoch 3, when these have reported.
+fn proposed(reports: &[Report]) -> Vec<u32> {
+    let settings = Settings {
+        shards: 1,
+        copies: 3,
+        write_quorum: 2,
+        initial_nodes: 1,
+    };
+    let shown = serving(3, set(&[0, 1, 2], 2), 0);
+    let map = (1..3)
+        .fold(Draft::new(&settings), |draft, node| {
+            draft.node(node, Incarnation(1), NodeState::Active)
+        })
+        .node(0, Incarnation(2), NodeState::Active)
+        .shard(SHARD, (0, 16_383), shown)
+        .map();
+    let mut coordinator = Coordinator::new(NOW_MS - REPORT_MS);
+    for report in reports {
+        coordinator.hear(report, NOW_MS);
+    }
+    let (court, detector) = (Court::default(), Detector::new(NOW_MS));
+    let wishes = coordinator.reconcile(&map, &court, &detector, NodeId(1), NOW_MS);
+    let epochs = wishes
+        .proposals
+        .iter()
+        .filter_map(|proposal| match proposal {
+            Proposal::Shard(_, record, _) => Some(record.config.epoch()),
+            _ => None,
+        });
+    epochs.collect()
+}
+
+#[test]
+fn nothing_follows_from_what_the_map_says_of_such_a_shard() {
+    assert_eq!(proposed(&[]), [4]);
+    let mut reports = Reports::default();
+    tell(&mut reports, 1, 9, None);
+    let told: Vec<Report> = reports
+        .fresh(SHARD, NOW_MS)
+        .map(|(from, status)| Report {
+            from,
+            copies: vec![status],
+        })
+        .collect();
+    assert!(
+        proposed(&told).is_empty(),
+        "epoch 4 would lead to another 9"
+    );
 }
