@@ -198,7 +198,8 @@ impl Coordinator {
         for (&shard, record) in map.shards() {
             self.reports.note_unreachable(shard, record, now_ms);
         }
-        self.reports.forget(now_ms, |shard, member| {
+        let present = map.present();
+        self.reports.forget(now_ms, present, |shard, member| {
             map.shards()
                 .get(&shard)
                 .is_some_and(|record| record.config.copies().contains(member))

@@ -93,7 +93,14 @@ impl Reports {
     }
 
     /// Forgets what is about nobody any more.
-    pub fn forget(&mut self, now_ms: u64, is_member: impl Fn(ShardId, Member) -> bool) {
+    pub fn forget(
+        &mut self,
+        now_ms: u64,
+        present: &BTreeMap<NodeId, Incarnation>,
+        is_member: impl Fn(ShardId, Member) -> bool,
+    ) {
+        self.heard
+            .retain(|node, incarnation| present.get(node) == Some(incarnation));
         self.copies
             .retain(|_, reported| now_ms < reported.at_ms + 60 * REPORT_FRESH_MS);
         self.unreachable

@@ -19,10 +19,13 @@
 
 use alloc::{collections::BTreeMap, collections::BTreeSet, vec::Vec};
 
-use model::{CopySet, Member, Phase, Position, ServedSet, ShardConfig, ShardId};
+use model::{CopySet, Member, Phase, ServedSet, ShardConfig, ShardId};
 
 use super::Proposal;
-use crate::{decide::Reason, record::ShardRecord, situation::Situation, timing::BEHIND_WAIT_MS};
+use crate::{
+    decide::Reason, message::CopyStatus, record::ShardRecord, situation::Situation,
+    timing::BEHIND_WAIT_MS,
+};
 
 /// Epochs left free for what the map has lost without anybody's having heard of it.
 pub(super) const LEAP: u32 = 1_000;
@@ -90,54 +93,78 @@ pub(super) fn go_on(situation: &Situation<'_>, behind: &BTreeMap<ShardId, u64>) 
 }
 
 fn next(situation: &Situation<'_>, shard: ShardId) -> Option<ShardConfig> {
-    let reported = situation.reports.fresh(shard, situation.now_ms);
-    let own =
-        reported.filter(|(member, status)| status.relic.is_none() && situation.is_alive(*member));
-    let known = own
-        .clone()
-        .filter_map(|(member, status)| Some((member, status.ahead?.config?)));
-    let (_, latest) = known.clone().max_by_key(|(_, config)| order(config))?;
-    if latest_epoch(situation, shard) > Some(latest.epoch()) {
-        return None;
-    }
-    let here = |set: &CopySet| {
-        own.clone()
-            .filter(|(member, _)| set.contains(*member))
-            .count()
+    let known = Known::of(situation, shard)?;
+    let phase = Phase::Recovering {
+        from: known.source()?,
     };
-    let is_there = |set: &CopySet| here(set) >= set.read_quorum().max(set.write_quorum());
-    let copies = *latest.copies();
-    let from = match latest.phase() {
-        Phase::Serving => Some(ServedSet {
-            epoch: latest.epoch(),
-            copies,
-        }),
-        Phase::Recovering { from } => {
-            let says_so = |(member, config)| member == latest.primary() && config == latest;
-            let is_same = from.is_some_and(|from| from.copies == copies);
-            if !is_same && !known.clone().any(says_so) {
-                return None;
+    let (epoch, copies) = (known.latest.epoch() + LEAP, *known.latest.copies());
+    ShardConfig::checked(epoch, copies, known.primary()?.node, phase)
+}
+
+/// What the copies of a shard know.
+struct Known {
+    /// The members that are there, in the lives that have their copies.
+    copies: Vec<(Member, CopyStatus)>,
+    /// The latest configuration that any of them was told.
+    latest: ShardConfig,
+}
+
+impl Known {
+    /// `None` if there is a later one of which nobody tells.
+    fn of(situation: &Situation<'_>, shard: ShardId) -> Option<Self> {
+        let reported = situation.reports.fresh(shard, situation.now_ms);
+        let is_own = |(member, status): &(Member, CopyStatus)| {
+            status.relic.is_none() && situation.is_alive(*member)
+        };
+        let copies: Vec<(Member, CopyStatus)> = reported.filter(is_own).collect();
+        let told = copies.iter().filter_map(|(_, status)| status.ahead?.config);
+        let latest = told.max_by_key(order)?;
+        let is_latest = latest_epoch(situation, shard) <= Some(latest.epoch());
+        is_latest.then_some(Self { copies, latest })
+    }
+
+    /// The set to recover from. `None` if it is not certain that nothing has served since.
+    fn source(&self) -> Option<Option<ServedSet>> {
+        let (epoch, copies) = (self.latest.epoch(), *self.latest.copies());
+        let from = match self.latest.phase() {
+            Phase::Serving => Some(ServedSet { epoch, copies }),
+            Phase::Recovering { from } => {
+                let is_same = from.is_some_and(|from| from.copies == copies);
+                if !is_same && !self.recovers() {
+                    return None;
+                }
+                from
             }
-            from
-        }
-    };
-    if !is_there(&copies) || from.is_some_and(|from| !is_there(&from.copies)) {
-        return None;
+        };
+        let is_there = |set: &CopySet| {
+            let members = self
+                .copies
+                .iter()
+                .filter(|(member, _)| set.contains(*member));
+            members.count() >= set.read_quorum().max(set.write_quorum())
+        };
+        (is_there(&copies) && from.is_none_or(|from| is_there(&from.copies))).then_some(from)
     }
-    let furthest = |member: Member| {
-        let status = own.clone().find(|(other, _)| *other == member);
-        status.map_or(Position::ZERO, |(_, status)| status.position)
-    };
-    let members = copies.members().iter().copied();
-    let mut here = members.filter(|member| own.clone().any(|(other, _)| other == *member));
-    let primary = if here.clone().any(|member| member == latest.primary()) {
-        latest.primary()
-    } else {
-        here.by_ref()
-            .max_by_key(|member| (furthest(*member), core::cmp::Reverse(*member)))?
-    };
-    let epoch = latest.epoch() + LEAP;
-    ShardConfig::checked(epoch, copies, primary.node, Phase::Recovering { from })
+
+    /// Whether the primary of the latest configuration is there, and says that it does not serve yet.
+    fn recovers(&self) -> bool {
+        let mut copies = self.copies.iter();
+        copies.any(|(member, status)| {
+            let told = status.ahead.and_then(|ahead| ahead.config);
+            *member == self.latest.primary() && told == Some(self.latest)
+        })
+    }
+
+    /// Who leads: as before, if it is there, or who goes furthest.
+    fn primary(&self) -> Option<Member> {
+        let copies = self.copies.iter();
+        let members = copies.filter(|(member, _)| self.latest.copies().contains(*member));
+        let rank = |(member, status): &&(Member, CopyStatus)| {
+            let led = *member == self.latest.primary();
+            (led, status.position, core::cmp::Reverse(*member))
+        };
+        members.max_by_key(rank).map(|(member, _)| *member)
+    }
 }
 
 /// Of two configurations the later is greater: within an epoch it begins to serve.
