@@ -218,7 +218,10 @@ fn proposed(reports: &[Report]) -> Vec<u32> {
         .iter()
         .filter_map(|proposal| match proposal {
             Proposal::Shard(_, record, _) => Some(record.config.epoch()),
-            _ => None,
+            Proposal::Revival(..)
+            | Proposal::Node(..)
+            | Proposal::Forget(_)
+            | Proposal::Acknowledgement(..) => None,
         });
     epochs.collect()
 }

@@ -104,10 +104,12 @@ fn acknowledged(shard: u16) -> Result<Vec<u32>, Refusal> {
     let map = draft.map();
     let (court, brake, reports) = (Court::default(), Brake::default(), Reports::default());
     let situation = Situation::new(&map, &court, &brake, &reports, 0).expect("it was created");
-    match propose(&situation, Command::Acknowledge(ShardId(shard)))? {
-        Proposal::Acknowledgement(of, epochs) if of == ShardId(shard) => Ok(epochs),
-        other => panic!("{other:?}"),
-    }
+    let proposal = propose(&situation, Command::Acknowledge(ShardId(shard)))?;
+    let Proposal::Acknowledgement(of, epochs) = proposal else {
+        panic!("{proposal:?}");
+    };
+    assert_eq!(of, ShardId(shard));
+    Ok(epochs)
 }
 
 #[test]
