@@ -108,6 +108,10 @@ fn what_all_members_have_left_is_enough_at_once() {
         (from.copies.members().len(), from.copies.read_quorum()),
         (3, 2)
     );
+    assert_eq!(
+        from.epoch, 0,
+        "the power may have left an earlier note: who was synced to nothing, as it says, counts too"
+    );
     assert!((0..3).all(|node| from.copies.contains(member(node, NEW))));
     assert_eq!(
         (loss.survivor, loss.position),
