@@ -7,7 +7,10 @@ use model::{
 use super::{LEAP, go_on, shards};
 use crate::{
     brake::Brake,
-    coordinator::{Coordinator, Proposal},
+    coordinator::{
+        Coordinator, Proposal,
+        operate::{Command, Refusal, propose},
+    },
     court::Court,
     decide::Reason,
     detector::Detector,
@@ -242,4 +245,36 @@ fn nothing_follows_from_what_the_map_says_of_such_a_shard() {
         proposed(&told).is_empty(),
         "epoch 4 would lead to another 9"
     );
+}
+
+#[test]
+fn an_operator_may_go_on_with_what_is_left_of_what_the_map_has_lost() {
+    let settings = Settings {
+        shards: 2,
+        copies: 3,
+        write_quorum: 2,
+        initial_nodes: 1,
+    };
+    let map = Draft::new(&settings).nodes(3).map();
+    let latest = serving(9, set(&[0, 1, 2], 2), 0);
+    let mut reports = Reports::default();
+    tell(&mut reports, 1, 9, Some(latest));
+    let (court, brake) = (Court::default(), Brake::default());
+    let situation = Situation::new(&map, &court, &brake, &reports, NOW_MS).expect("it was created");
+    let recover = |shard| propose(&situation, Command::RecoverLongest(ShardId(shard)));
+    let Ok(Proposal::Revival(SHARD, record, loss, Reason::Forced)) = recover(0) else {
+        panic!("{:?}", recover(0));
+    };
+    assert_eq!(
+        (record.first_slot, record.last_slot),
+        settings.slots_of(SHARD)
+    );
+    let config = record.config;
+    assert_eq!((config.epoch(), config.primary()), (9 + LEAP, member(1)));
+    let Phase::Recovering { from: Some(from) } = config.phase() else {
+        panic!("{config:?}");
+    };
+    assert_eq!(from.copies.members(), [member(1)]);
+    assert_eq!((loss.epoch, loss.survivor), (9 + LEAP, member(1)));
+    assert_eq!(recover(1), Err(Refusal::NoSuchShard), "nobody knows of it");
 }
