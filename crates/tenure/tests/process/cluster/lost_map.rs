@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use server::survey::Survey;
 
-use super::metadata::write_and_read;
+use super::metadata::{Etcd, write_and_read};
 use super::rig::{Cluster, ClusterClient};
 use crate::wire::Reply;
 
@@ -75,4 +75,21 @@ fn a_map_that_is_lost_is_made_good_from_what_the_nodes_know() {
     let mut client = cluster.client();
     read(&mut client, "once more");
     write_and_read(&mut client, "healed");
+}
+
+#[test]
+fn an_etcd_that_comes_back_empty_is_made_good() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut etcd = Etcd::start(folder.path());
+    let dir = folder.path().to_owned();
+    let meta = format!("etcd://{}", etcd.address);
+    let mut cluster = Cluster::with(folder, None, &meta, 3, &[]);
+    let mut client = cluster.client();
+    write_and_read(&mut client, "before");
+    etcd.lose_all(&dir);
+    read(&mut client, "before");
+    until_made_good(&cluster, 8);
+    let victim = cluster.survey().shards[0].primary;
+    cluster.kill(victim);
+    write_and_read(&mut client, "after");
 }

@@ -3,10 +3,12 @@
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use server::survey::Survey;
 
 use super::rig::{Cluster, ClusterClient};
+use crate::running::PATIENCE;
 use crate::wire::Reply;
 
 pub(super) fn write_and_read(client: &mut ClusterClient, value: &str) {
@@ -49,13 +51,14 @@ pub(super) fn without_the_store(
 }
 
 /// etcd, as Debian has it. Killed when dropped.
-struct Etcd {
+pub(super) struct Etcd {
     child: Child,
-    address: String,
+    pub(super) address: String,
+    peer: String,
 }
 
 impl Etcd {
-    fn start(dir: &Path) -> Self {
+    pub(super) fn start(dir: &Path) -> Self {
         // The system chooses ports; should somebody else take one before etcd does, it ends, and others are tried.
         for _ in 0..5 {
             let free = || {
@@ -64,37 +67,54 @@ impl Etcd {
                     .local_addr()
                     .unwrap()
             };
-            let (client, peer) = (free(), free());
-            let url = |address| format!("http://{address}");
-            let mut child = Command::new("etcd")
-                .args(["--name", "a", "--data-dir"])
-                .arg(dir.join("etcd"))
-                .args([
-                    "--listen-client-urls",
-                    &url(client),
-                    "--advertise-client-urls",
-                    &url(client),
-                ])
-                .args([
-                    "--listen-peer-urls",
-                    &url(peer),
-                    "--initial-advertise-peer-urls",
-                    &url(peer),
-                ])
-                .args(["--initial-cluster", &format!("a=http://{peer}")])
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn()
-                .expect("etcd is installed");
-            while child.try_wait().unwrap().is_none() {
-                if std::net::TcpStream::connect(client).is_ok() {
-                    let address = client.to_string();
-                    return Self { child, address };
-                }
+            let (address, peer) = (free().to_string(), free().to_string());
+            if let Some(child) = Self::spawn(&dir.join("etcd"), &address, &peer) {
+                return Self {
+                    child,
+                    address,
+                    peer,
+                };
             }
         }
         panic!("etcd does not start");
+    }
+
+    /// It has lost what it had, and starts again where it was.
+    pub(super) fn lose_all(&mut self, dir: &Path) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        let began = Instant::now();
+        self.child = loop {
+            let again = Self::spawn(&dir.join("etcd-again"), &self.address, &self.peer);
+            if let Some(child) = again {
+                break child;
+            }
+            assert!(began.elapsed() < PATIENCE, "etcd does not start again");
+        };
+    }
+
+    /// `None` if it ends before it listens.
+    fn spawn(dir: &Path, client: &str, peer: &str) -> Option<Child> {
+        let (client_url, peer_url) = (format!("http://{client}"), format!("http://{peer}"));
+        let mut child = Command::new("etcd")
+            .args(["--name", "a", "--data-dir"])
+            .arg(dir)
+            .args(["--listen-client-urls", &client_url])
+            .args(["--advertise-client-urls", &client_url])
+            .args(["--listen-peer-urls", &peer_url])
+            .args(["--initial-advertise-peer-urls", &peer_url])
+            .args(["--initial-cluster", &format!("a={peer_url}")])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("etcd is installed");
+        while child.try_wait().unwrap().is_none() {
+            if std::net::TcpStream::connect(client).is_ok() {
+                return Some(child);
+            }
+        }
+        None
     }
 
     fn signal(&self, name: &str) {
