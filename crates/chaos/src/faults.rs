@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::path::Path;
 
 use anyhow::Result;
 use bench::random::Random;
@@ -34,6 +35,8 @@ pub enum Fault {
     MetaCut,
     /// SIGKILL of a process of the metadata store; it is started again.
     MetaKill,
+    /// SIGKILL of all of the metadata store; it is started again with nothing of what it had.
+    MetaLose,
     /// SIGSTOP of all of the metadata store; it goes on.
     MetaPause,
     /// Everything to and from a node takes 10 ms longer.
@@ -58,12 +61,17 @@ impl Fault {
         let has_network = cluster.arena.has_network();
         match self {
             Self::Kill | Self::Pause => Ok(()),
-            Self::KillAll | Self::MetaKill | Self::MetaPause | Self::MetaCut | Self::DiskFull
+            Self::KillAll
+            | Self::MetaKill
+            | Self::MetaLose
+            | Self::MetaPause
+            | Self::MetaCut
+            | Self::DiskFull
                 if cluster.peer() == Peer::Redis =>
             {
                 Err("it has no metadata store, and its data is in memory only")
             }
-            Self::KillAll | Self::MetaKill | Self::MetaPause => Ok(()),
+            Self::KillAll | Self::MetaKill | Self::MetaLose | Self::MetaPause => Ok(()),
             Self::Isolate | Self::Pair | Self::Peers | Self::MetaCut | Self::Slow
                 if has_network =>
             {
@@ -137,6 +145,10 @@ impl Fault {
                 cluster.metadata_node(number).kill();
                 format!("process {number} of the metadata store is killed")
             }
+            Self::MetaLose => {
+                (0..cluster.metadata_len()).for_each(|n| cluster.metadata_node(n).kill());
+                "the metadata store has lost all that it had".into()
+            }
             Self::MetaPause => {
                 (0..cluster.metadata_len()).for_each(|n| cluster.metadata_node(n).stop());
                 "the metadata store is stopped".into()
@@ -168,6 +180,14 @@ impl Struck {
                 cluster.arena.heal();
             }
             Fault::MetaKill => cluster.start_metadata(self.node % cluster.metadata_len())?,
+            Fault::MetaLose => {
+                for number in 0..cluster.metadata_len() {
+                    empty(cluster.metadata_node(number).directory())?;
+                }
+                for number in 0..cluster.metadata_len() {
+                    cluster.start_metadata(number)?;
+                }
+            }
             Fault::MetaPause => {
                 (0..cluster.metadata_len()).for_each(|n| cluster.metadata_node(n).go_on());
             }
@@ -185,6 +205,19 @@ fn cut(cluster: &Cluster, node: usize, others: impl IntoIterator<Item = usize>) 
         let [one, other] = [node, other].map(|number| cluster.nodes[number].site.port);
         cluster.arena.link(one, other, Link::Cut);
     }
+}
+
+/// Removes all that a process has kept but its log.
+fn empty(directory: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            std::fs::remove_dir_all(path)?;
+        } else if !path.ends_with("log") {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes until nothing fits any more.

@@ -126,8 +126,11 @@ impl Coordinator {
         let is_soon = situation.now_ms < self.since_ms + REPORT_MS;
         let present = situation.map.present().iter();
         let mut present = present.map(|(&node, &incarnation)| Member { node, incarnation });
-        let reported =
-            |member| !situation.is_alive(member) || situation.reports.has_reported(member);
+        // Nobody waits for one that is suspected: its shards may be waiting.
+        let reported = |member: Member| {
+            situation.court.standing(member.node) != Standing::Well
+                || situation.reports.has_reported(member)
+        };
         situation.now_ms >= self.doubts_until_ms && (!is_soon || present.all(reported))
     }
 

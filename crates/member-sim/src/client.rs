@@ -26,6 +26,8 @@ const DAWDLES: u32 = 1_000;
 const MOST_RAISES: u32 = 8;
 /// Requests that are such a try, in parts of ten thousand.
 const RAISES: u32 = 3_000;
+/// Longest value of a pair.
+const PAIR_BYTES: u64 = 100;
 /// Requests about a pair that read it, in parts of ten thousand.
 const READS_PAIR: u32 = 6_000;
 /// Tries of one request before its client gives it up.
@@ -288,7 +290,10 @@ impl Client {
                 let ask = if self.random.chance(READS_PAIR) {
                     Ask::Both
                 } else {
-                    Ask::Pair(self.value(plan, counts))
+                    // Two of them in one command.
+                    self.values += 1;
+                    let len = self.random.extreme(0, plan.value_bytes.min(PAIR_BYTES));
+                    Ask::Pair(value(self.number, self.values, len))
                 };
                 self.shall_ask(key, ask);
             }

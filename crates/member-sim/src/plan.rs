@@ -74,6 +74,8 @@ pub struct Plan {
 const WILD_MESSAGE_BYTES: usize = 16 << 10;
 /// Runs whose clients ask as much as they can, in parts of ten thousand.
 const HURRIED: u32 = 1_500;
+/// Longest value in these: one in a thousand of them took half a gigabyte, and as long as a hundred others.
+const HURRIED_BYTES: u64 = 4_000;
 /// For the others: how long a client thinks at most, for each request of each client that is asked meanwhile, in microseconds.
 const PACE_US: u64 = 5_000;
 /// Of those runs that could, how many have blackouts, in parts of ten thousand.
@@ -85,6 +87,8 @@ pub const KINDS: usize = 10;
 /// Those that matter where everything is flushed.
 const PUTS: usize = 6;
 const FLUSHES: usize = 9;
+/// Longest value in such a run.
+const FLUSHED_BYTES: u64 = 300;
 /// Runs in which it is, in parts of ten thousand.
 const FLUSHED: u32 = 500;
 
@@ -251,7 +255,9 @@ impl Plan {
 
     /// What is asked decides what a run costs, and hardly what it reaches.
     fn with_pace(mut self, random: &mut Random) -> Self {
-        if !random.chance(HURRIED) {
+        if random.chance(HURRIED) {
+            self.value_bytes = self.value_bytes.min(HURRIED_BYTES);
+        } else {
             let pace_us = PACE_US * self.clients as u64 * self.pipeline;
             self.think_us = self.think_us.max(pace_us);
         }
@@ -304,6 +310,8 @@ impl Plan {
             self.weights[PUTS] = 4;
             self.weights[FLUSHES] = 1;
             (self.guard_ms, self.ttl_ms) = (0, 60_000);
+            // Nothing but a flush takes them.
+            self.value_bytes = self.value_bytes.min(FLUSHED_BYTES);
         }
         self
     }
