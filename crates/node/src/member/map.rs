@@ -71,7 +71,9 @@ impl Node {
         };
         let copy = &mut cluster.copies[place];
         let known = copy.config.as_ref().map(order);
-        if known >= Some(order(&config)) {
+        let noted = copy.noted.as_ref().map(order);
+        // Nor what a map shows that has lost what this copy was told before it started again.
+        if known >= Some(order(&config)) || noted > Some(order(&config)) {
             return;
         }
         if known.is_none_or(|(epoch, _)| epoch < config.epoch()) {

@@ -762,3 +762,29 @@ fn expired_keys_stay_expired_over_a_failover() {
     let ttl = number(&world.follow("PTTL long"));
     assert!((50_000..58_500).contains(&ttl), "{ttl}");
 }
+
+/// The metadata store has lost what it had. Whoever starts then knows from its files what it was told, and takes nothing older for it, however often it starts.
+#[test]
+fn what_a_copy_was_told_outlives_a_map_that_has_lost_it() {
+    let mut world = World::new(3, 1, true);
+    set_all(&mut world, 0..4);
+    let old = world.config(0);
+    let primary = world.primary(0);
+    let standby = (primary + 1) % 3;
+    world.decide(0, &[0, 1, 2], (primary + 2) % 3);
+    world.until_served();
+    world.until("it is told that the new one serves", |world| {
+        world.config(0).phase() == model::Phase::Serving
+    });
+    world.pass(200);
+    let latest = world.config(0);
+    world.go_back(0, old);
+    for _ in 0..2 {
+        world.kill(standby);
+        world.start(standby);
+        let told = world.copies(standby)[0]
+            .ahead
+            .expect("it knows more than the map");
+        assert_eq!((told.config, told.promised), (Some(latest), latest.epoch()));
+    }
+}

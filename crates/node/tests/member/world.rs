@@ -325,6 +325,12 @@ impl World {
         self.trace(|| format!("shard {shard}: {config:?}"));
     }
 
+    /// The map has lost what it had of a shard, and shows this.
+    pub fn go_back(&mut self, shard: u16, config: ShardConfig) {
+        let record = self.shards.get_mut(&ShardId(shard)).expect("it exists");
+        record.config = config;
+    }
+
     /// Everything that this node led is led by another member that runs.
     pub fn fail_over(&mut self, number: usize) {
         for shard in self.shards.keys().copied().collect::<Vec<_>>() {
