@@ -224,7 +224,9 @@ impl World {
 
     /// A process is killed, or a machine loses its power, if what that takes is with enough others.
     pub(super) fn kill(&mut self, node: u32, how: Crash, for_us: u64) {
-        let keeps = self.may_forget() && self.hosts[node as usize].survives(how);
+        // What a process was told is in its notes.
+        let may_forget = how == Crash::Process || self.may_forget();
+        let keeps = may_forget && self.hosts[node as usize].survives(how);
         if keeps || self.may_lose(node) {
             self.crash(node, how);
             self.after(for_us, Event::Heal(Heal::Start(node)));

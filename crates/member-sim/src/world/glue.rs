@@ -440,8 +440,7 @@ impl World {
 
     /// Whether a process may end: with what it has, or if that is with enough others.
     fn may_end(&mut self, number: u32) -> bool {
-        let keeps = self.hosts[number as usize].survives(Crash::Process);
-        self.may_forget() && keeps || self.may_lose(number)
+        self.hosts[number as usize].survives(Crash::Process) || self.may_lose(number)
     }
 
     /// Ends a process as it should: its log is sealed, and everything is on disk.

@@ -14,7 +14,7 @@ impl World {
         shards.all(|shard| self.is_recoverable(*shard, node))
     }
 
-    /// Whether no process knows anything that the metadata store has lost: what it was told ends with it.
+    /// Whether no node knows anything that the metadata store has lost: what it was told ends with its life, and power may take it.
     pub(super) fn may_forget(&self) -> bool {
         !self.service.is_behind()
     }
