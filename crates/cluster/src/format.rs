@@ -194,11 +194,8 @@ impl Record for ShardRecord {
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
-        let (first_slot, last_slot) = (from.u16()?, from.u16()?);
+        let (first_slot, last_slot) = from.slots()?;
         let config = from.config()?;
-        if first_slot > last_slot || last_slot >= model::slot::SLOTS {
-            return Err(Damage::Value);
-        }
         Ok(Self {
             first_slot,
             last_slot,
@@ -363,6 +360,13 @@ impl Reader<'_> {
             .map(|_| self.member())
             .collect::<Result<_, _>>()?;
         CopySet::checked(&members, usize::from(write_quorum)).ok_or(Damage::Value)
+    }
+
+    /// Takes the first and the last slot of a range.
+    pub fn slots(&mut self) -> Result<(u16, u16), Damage> {
+        let (first, last) = (self.u16()?, self.u16()?);
+        let is_range = first <= last && last < model::slot::SLOTS;
+        is_range.then_some((first, last)).ok_or(Damage::Value)
     }
 
     /// Takes a shard's configuration.

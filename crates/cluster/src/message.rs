@@ -5,7 +5,7 @@
 //!  17 report     from member, count u16, (shard u16, epoch u32, position u64, bytes u64, writes/s u32, complete u8, unreachable u8,
 //!                resigned u8 (0 no, 1 yes, 2 in favour of; 128 more where the disk fails, 64 of a relic, 32 if that is damaged,
 //!                16 if it knows of later epochs than its node's map),
-//!                favoured u32, [life u128 of a relic], [promised u32, told u8, [configuration]])...
+//!                favoured u32, [life u128 of a relic], [promised u32, told u8, [configuration, first slot u16, last slot u16]])...
 //!  18 question   from member
 //! ```
 //!
@@ -95,6 +95,8 @@ pub struct Ahead {
     pub promised: u32,
     /// The configuration that it was told, if that is later than the map's.
     pub config: Option<ShardConfig>,
+    /// The first and the last slot of the shard; told only with that.
+    pub slots: Option<(u16, u16)>,
 }
 
 impl Ahead {
@@ -307,16 +309,24 @@ impl CopyStatus {
 impl Ahead {
     fn write(&self, out: &mut Writer) {
         out.u32(self.promised);
-        out.u8(u8::from(self.config.is_some()));
-        if let Some(config) = &self.config {
+        let told = self.config.as_ref().zip(self.slots);
+        out.u8(u8::from(told.is_some()));
+        if let Some((config, (first, last))) = told {
             out.config(config);
+            out.u16(first);
+            out.u16(last);
         }
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
         let promised = from.u32()?;
-        let config = from.flag()?.then(|| from.config()).transpose()?;
-        Ok(Self { promised, config })
+        let told = from.flag()?.then(|| from.config()).transpose()?;
+        let slots = told.map(|_| from.slots()).transpose()?;
+        Ok(Self {
+            promised,
+            config: told,
+            slots,
+        })
     }
 }
 

@@ -153,6 +153,8 @@ struct Copy {
     unsynced: Option<LogPoint>,
     /// The configuration that its note has.
     noted: Option<ShardConfig>,
+    /// The first and the last slot of its shard, as the map had them last.
+    slots: Option<(u16, u16)>,
 }
 
 /// What was true when the status of a copy was last told.

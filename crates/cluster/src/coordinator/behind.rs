@@ -19,7 +19,7 @@
 
 use alloc::{collections::BTreeMap, collections::BTreeSet, vec::Vec};
 
-use model::{CopySet, Member, Phase, ServedSet, ShardConfig, ShardId};
+use model::{CopySet, Member, Phase, ServedSet, ShardConfig, ShardId, limits};
 
 use super::Proposal;
 use crate::{
@@ -38,7 +38,7 @@ pub(super) fn shards(
     let told: BTreeSet<ShardId> = situation.reports.shards(situation.now_ms).collect();
     let behind = told
         .into_iter()
-        .filter(|shard| shard.0 < situation.settings.shards && is_behind(situation, *shard));
+        .filter(|shard| shard.0 < limits::MAX_SHARDS && is_behind(situation, *shard));
     let since = |shard: &ShardId| before.get(shard).copied().unwrap_or(situation.now_ms);
     behind.map(|shard| (shard, since(&shard))).collect()
 }
@@ -46,11 +46,25 @@ pub(super) fn shards(
 /// Whether any copy knows of a later epoch than the map, or that the one which it shows serves.
 pub(super) fn is_behind(situation: &Situation<'_>, shard: ShardId) -> bool {
     let shown = situation.map.shards().get(&shard);
+    if shown.is_some_and(|record| is_served(situation, shard, record)) {
+        // Then no later epoch has served. Who tells of one has the directory of another cluster.
+        return false;
+    }
     let shown = shown.map(|record| order(&record.config));
     let fresh = situation.reports.fresh(shard, situation.now_ms);
     let told = fresh.filter_map(|(_, status)| status.ahead?.config);
     let later_epoch = latest_epoch(situation, shard) > shown.map(|(epoch, _)| epoch);
     later_epoch || told.map(|config| order(&config)).max() > shown
+}
+
+/// Whether its primary, by a map that says it serves, reaches as many complete copies as must have a write.
+fn is_served(situation: &Situation<'_>, shard: ShardId, record: &ShardRecord) -> bool {
+    let told = situation
+        .reports
+        .of_primary(shard, record, situation.now_ms);
+    let reached = told.map_or(0, |status| status.complete & !status.unreachable);
+    let needed = record.config.copies().write_quorum();
+    record.config.phase() == Phase::Serving && reached.count_ones() as usize >= needed
 }
 
 /// The latest epoch that any copy knows of.
@@ -69,12 +83,16 @@ pub(super) fn record(
     shard: ShardId,
     config: ShardConfig,
 ) -> ShardRecord {
-    let (first_slot, last_slot) = situation.settings.slots_of(shard);
     let shown = situation.map.shards().get(&shard);
-    let slots = shown.map_or((first_slot, last_slot), |r| (r.first_slot, r.last_slot));
+    let shown = shown.map(|record| (record.first_slot, record.last_slot));
+    // The settings of a map that was empty may be others than before.
+    let mut fresh = situation.reports.fresh(shard, situation.now_ms);
+    let told = || fresh.find_map(|(_, status)| status.ahead?.slots);
+    let slots = shown.or_else(told);
+    let (first_slot, last_slot) = slots.unwrap_or_else(|| situation.settings.slots_of(shard));
     ShardRecord {
-        first_slot: slots.0,
-        last_slot: slots.1,
+        first_slot,
+        last_slot,
         config,
         request: Default::default(),
     }

@@ -151,12 +151,21 @@ impl Cluster {
         false
     }
 
+    /// The first and the last slot of a copy's shard, as the map has or had them.
+    pub(super) fn slots(&self, place: usize) -> Option<(u16, u16)> {
+        let record = self.map.shards().get(&ShardId(self.shards[place].number));
+        let slots = record.map(|record| (record.first_slot, record.last_slot));
+        slots.or(self.copies[place].slots)
+    }
+
     /// What a copy was told last is in its note, too, unless one was kept since this ticket.
     fn note_config(&mut self, shard: ShardId, since: u64) {
         let Some(place) = self.place(shard) else {
             return;
         };
+        let slots = self.slots(place);
         let copy = &mut self.copies[place];
+        copy.slots = slots;
         let is_noted = core::mem::replace(&mut copy.noted, copy.config) == copy.config;
         if !is_noted && self.next_ticket == since && copy.relic.is_none() {
             let vows = self.shards[place].shard.replica().vows();
@@ -288,7 +297,7 @@ impl Cluster {
         let data = Shard::as_copy(store, replica, floor_ms, self.shard_settings(id));
         let place = self.insert(note.shard, id, data);
         let copy = &mut self.copies[place];
-        copy.noted = note.config;
+        (copy.noted, copy.slots) = (note.config, note.slots);
         if is_own {
             copy.unsynced = note.unsynced.then_some(appended);
         } else {
@@ -309,7 +318,8 @@ impl Cluster {
         let data = Shard::as_copy(store, replica, 0, self.shard_settings(id));
         let place = self.insert(note.shard, id, data);
         self.copies[place].given_up = true;
-        self.copies[place].noted = note.config;
+        let copy = &mut self.copies[place];
+        (copy.noted, copy.slots) = (note.config, note.slots);
     }
 
     fn restored_replica(&self, note: Note, store: &Store, now: Now) -> Replica {
@@ -347,6 +357,7 @@ impl Cluster {
             given_up: false,
             unsynced: None,
             noted: None,
+            slots: None,
         };
         self.shards.insert(place, other);
         self.copies.insert(place, copy);
@@ -360,6 +371,7 @@ impl Cluster {
             unsynced: copy.unsynced.is_some(),
             aside: copy.aside.filter(|_| vows.kept),
             config: copy.latest(),
+            slots: self.slots(place),
             ..self.plain_note(ShardId(self.shards[place].number), vows)
         }
     }
@@ -374,6 +386,7 @@ impl Cluster {
             damaged: false,
             aside: None,
             config: None,
+            slots: None,
         }
     }
 

@@ -1,7 +1,8 @@
 //! What a restart must know of a copy: its note, kept beside its segments.
 //!
 //! ```text
-//!  32 note  life u128, shard u16, promised u32, synced u32, flags u8, position u64, attempt u32, aside u32, [configuration]
+//!  32 note  life u128, shard u16, promised u32, synced u32, flags u8, position u64, attempt u32, aside u32, [configuration,
+//!           first slot u16, last slot u16]
 //!           flags: 1 discarded, at that position; 2 made whole, and that is not synced yet; 4 damaged; 8 kept, and where another copy
 //!           is filled in its place, that one's note names it: aside; 16 a configuration follows
 //! ```
@@ -31,6 +32,8 @@ pub(crate) struct Note {
     pub(crate) aside: Option<CopyId>,
     /// The latest configuration that it was told: the metadata store may lose it.
     pub(crate) config: Option<ShardConfig>,
+    /// The first and the last slot of the shard; kept only with that.
+    pub(crate) slots: Option<(u16, u16)>,
 }
 
 const DISCARDED: u8 = 1;
@@ -44,6 +47,7 @@ impl Record for Note {
 
     fn write(&self, out: &mut Writer) {
         let vows = self.vows;
+        let told = self.config.as_ref().zip(self.slots);
         out.u128(self.life.0);
         out.u16(self.shard.0);
         out.u32(vows.promised);
@@ -52,12 +56,14 @@ impl Record for Note {
             + u8::from(self.unsynced) * UNSYNCED
             + u8::from(self.damaged) * DAMAGED
             + u8::from(vows.kept) * KEPT
-            + u8::from(self.config.is_some()) * TOLD);
+            + u8::from(told.is_some()) * TOLD);
         out.u64(vows.discarded.unwrap_or_default().raw());
         out.u32(vows.attempt);
         out.u32(self.aside.map_or(0, |copy| copy.0));
-        if let Some(config) = &self.config {
+        if let Some((config, (first, last))) = told {
             out.config(config);
+            out.u16(first);
+            out.u16(last);
         }
     }
 
@@ -76,6 +82,7 @@ impl Record for Note {
         };
         let aside = Some(CopyId(from.u32()?)).filter(|copy| *copy != CopyId::ALONE);
         let config = has(TOLD).then(|| from.config()).transpose()?;
+        let slots = config.map(|_| from.slots()).transpose()?;
         let is_kept = vows.discarded.is_some() && vows.kept;
         if flags > DISCARDED | UNSYNCED | DAMAGED | KEPT | TOLD
             || synced > promised
@@ -91,6 +98,7 @@ impl Record for Note {
             damaged: has(DAMAGED),
             aside,
             config,
+            slots,
         })
     }
 }

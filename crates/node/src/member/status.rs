@@ -82,6 +82,7 @@ impl Cluster {
         let ahead = Ahead {
             promised: self.shards[place].shard.replica().vows().promised,
             config: config.filter(|config| Some(order(config)) > shown),
+            slots: self.slots(place),
         };
         let shown = shown.map_or(0, |(epoch, _)| epoch);
         (ahead.config.is_some() || ahead.promised > shown).then_some(ahead)

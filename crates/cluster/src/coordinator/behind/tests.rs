@@ -65,7 +65,11 @@ fn tell(reports: &mut Reports, node: u32, promised: u32, config: Option<ShardCon
         resigned: Resigned::No,
         disk_fails: false,
         relic: None,
-        ahead: Some(Ahead { promised, config }),
+        ahead: Some(Ahead {
+            promised,
+            config,
+            slots: config.map(|_| (0, 16_383)),
+        }),
     };
     let report = Report {
         from: member(node),
@@ -265,10 +269,8 @@ fn an_operator_may_go_on_with_what_is_left_of_what_the_map_has_lost() {
     let Ok(Proposal::Revival(SHARD, record, loss, Reason::Forced)) = recover(0) else {
         panic!("{:?}", recover(0));
     };
-    assert_eq!(
-        (record.first_slot, record.last_slot),
-        settings.slots_of(SHARD)
-    );
+    let slots = (record.first_slot, record.last_slot);
+    assert_eq!(slots, (0, 16_383), "whatever the settings say now");
     let config = record.config;
     assert_eq!((config.epoch(), config.primary()), (9 + LEAP, member(1)));
     let Phase::Recovering { from: Some(from) } = config.phase() else {
@@ -277,4 +279,31 @@ fn an_operator_may_go_on_with_what_is_left_of_what_the_map_has_lost() {
     assert_eq!(from.copies.members(), [member(1)]);
     assert_eq!((loss.epoch, loss.survivor), (9 + LEAP, member(1)));
     assert_eq!(recover(1), Err(Refusal::NoSuchShard), "nobody knows of it");
+}
+
+/// A node has come with the directory of another cluster, where this shard was in a later epoch.
+#[test]
+fn what_is_served_by_whom_the_map_says_is_not_doubted() {
+    let shown = serving(9, set(&[0, 1, 2], 2), 0);
+    let foreign = serving(50, set(&[3], 1), 3);
+    let served = |complete, unreachable| {
+        let mut reports = Reports::default();
+        tell(&mut reports, 3, 50, Some(foreign));
+        let status = CopyStatus {
+            epoch: 9,
+            complete,
+            unreachable,
+            ahead: None,
+            ..reports.fresh(SHARD, NOW_MS).next().expect("it was told").1
+        };
+        let report = Report {
+            from: member(0),
+            copies: vec![status],
+        };
+        reports.hear(&report, NOW_MS);
+        next_after(Some(shown), &reports, BEHIND_WAIT_MS).is_none()
+    };
+    assert!(served(0b011, 0b100));
+    assert!(!served(0b001, 0b110), "it may have been passed over since");
+    assert!(!served(0b111, 0b110));
 }
