@@ -167,6 +167,15 @@ impl Cluster {
         }
     }
 
+    /// Waits until a node that runs says so in its log.
+    pub fn until_logged(&self, words: &str) {
+        let began = Instant::now();
+        while !self.nodes.values().any(|node| node.log().contains(words)) {
+            assert!(began.elapsed() < PATIENCE, "nobody says: {words}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    }
+
     /// Waits until no shard changes hands any more: one that does while the store is down is served again only when that is back.
     pub fn settle(&self) {
         let even = self.command(&["rebalance"]);

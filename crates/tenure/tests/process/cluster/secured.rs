@@ -50,7 +50,11 @@ fn a_cluster_with_its_map_behind_tls_and_a_password_fails_over() {
     write_and_read(&mut client, "before");
     cluster.settle();
     etcd.kill();
-    without_the_store(&mut cluster, &mut client, |_| etcd.start_again());
+    without_the_store(&mut cluster, &mut client, |cluster| {
+        // The first to notice may have been the one that was killed.
+        cluster.until_logged("the metadata store does not answer");
+        etcd.start_again();
+    });
     let mut logs = cluster.nodes.values().map(|node| node.log());
     let told = logs.find(|log| log.contains("the metadata store answers again"));
     let log = told.unwrap_or_else(|| panic!("{:?}", cluster.nodes[&1].log()));
