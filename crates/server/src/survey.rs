@@ -226,10 +226,14 @@ fn shard_row(agent: &Agent, shard: ShardId, record: &ShardRecord) -> ShardRow {
     let config = &record.config;
     let reported = agent.reported(shard);
     let members = config.copies().members().iter().enumerate();
-    let member = |(at, member): (usize, &Member)| MemberRow {
-        node: member.node.0,
-        present: agent.map().is_present(*member),
-        complete: reported.map(|status| status.complete & (1 << at) != 0),
+    let member = |(at, member): (usize, &Member)| {
+        let present = agent.map().is_present(*member);
+        MemberRow {
+            node: member.node.0,
+            present,
+            // The primary may not have heard yet that this life is over.
+            complete: reported.map(|status| present && status.complete & (1 << at) != 0),
+        }
     };
     ShardRow {
         shard: shard.0,
