@@ -195,6 +195,12 @@ impl ShardConfig {
             .expect("the primary is a member, and epochs last")
     }
 
+    /// Of two configurations of a shard the later is greater: within an epoch it begins to serve.
+    #[must_use]
+    pub fn order(&self) -> (u32, bool) {
+        (self.epoch, self.phase == Phase::Serving)
+    }
+
     /// The same, once it serves.
     #[must_use]
     pub fn published(&self) -> Self {

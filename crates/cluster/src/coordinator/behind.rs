@@ -50,11 +50,11 @@ pub(super) fn is_behind(situation: &Situation<'_>, shard: ShardId) -> bool {
         // Then no later epoch has served. Who tells of one has the directory of another cluster.
         return false;
     }
-    let shown = shown.map(|record| order(&record.config));
+    let shown = shown.map(|record| record.config.order());
     let fresh = situation.reports.fresh(shard, situation.now_ms);
     let told = fresh.filter_map(|(_, status)| status.ahead?.config);
     let later_epoch = latest_epoch(situation, shard) > shown.map(|(epoch, _)| epoch);
-    later_epoch || told.map(|config| order(&config)).max() > shown
+    later_epoch || told.map(|config| config.order()).max() > shown
 }
 
 /// Whether its primary, by a map that says it serves, reaches as many complete copies as must have a write.
@@ -136,7 +136,7 @@ impl Known {
         };
         let copies: Vec<(Member, CopyStatus)> = reported.filter(is_own).collect();
         let told = copies.iter().filter_map(|(_, status)| status.ahead?.config);
-        let latest = told.max_by_key(order)?;
+        let latest = told.max_by_key(ShardConfig::order)?;
         let is_latest = latest_epoch(situation, shard) <= Some(latest.epoch());
         is_latest.then_some(Self { copies, latest })
     }
@@ -183,11 +183,6 @@ impl Known {
         };
         members.max_by_key(rank).map(|(member, _)| *member)
     }
-}
-
-/// Of two configurations the later is greater: within an epoch it begins to serve.
-fn order(config: &ShardConfig) -> (u32, bool) {
-    (config.epoch(), config.phase() == Phase::Serving)
 }
 
 #[cfg(test)]

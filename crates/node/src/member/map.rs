@@ -18,11 +18,6 @@ use super::note::Note;
 use super::{Cluster, Copy, CopyId, FileTask, RestoredCopy, Told};
 use crate::Node;
 
-/// Of two configurations the later is greater: within an epoch it begins to serve.
-pub(super) fn order(config: &ShardConfig) -> (u32, bool) {
-    (config.epoch(), config.phase() == Phase::Serving)
-}
-
 impl Node {
     /// The cluster map is another.
     pub(crate) fn follow_map(&mut self, now: Now, map: Arc<ClusterMap>) {
@@ -70,10 +65,10 @@ impl Node {
             return;
         };
         let copy = &mut cluster.copies[place];
-        let known = copy.config.as_ref().map(order);
-        let noted = copy.noted.as_ref().map(order);
+        let known = copy.config.as_ref().map(ShardConfig::order);
+        let noted = copy.noted.as_ref().map(ShardConfig::order);
         // Nor what a map shows that has lost what this copy was told before it started again.
-        if known >= Some(order(&config)) || noted > Some(order(&config)) {
+        if known >= Some(config.order()) || noted > Some(config.order()) {
             return;
         }
         if known.is_none_or(|(epoch, _)| epoch < config.epoch()) {
@@ -94,7 +89,7 @@ impl super::Copy {
         [self.config, self.noted]
             .into_iter()
             .flatten()
-            .max_by_key(order)
+            .max_by_key(ShardConfig::order)
     }
 }
 
@@ -144,8 +139,8 @@ impl Cluster {
             self.remove(place);
             return false;
         }
-        let known = self.copies[place].config.as_ref().map(order);
-        if known < Some(order(config)) {
+        let known = self.copies[place].config.as_ref().map(ShardConfig::order);
+        if known < Some(config.order()) {
             self.copies[place].config = Some(*config);
         }
         false

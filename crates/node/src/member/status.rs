@@ -6,7 +6,6 @@ use cluster::message::{Ahead, CopyStatus, Resigned};
 use model::{Member, Now, Phase, Position, ShardConfig, ShardId};
 use replica::Standing;
 
-use super::map::order;
 use super::{Cluster, Told};
 use crate::Node;
 
@@ -77,11 +76,11 @@ impl Cluster {
     /// What it knows of later epochs than the map does.
     fn ahead(&self, place: usize, shard: ShardId) -> Option<Ahead> {
         let record = self.map.shards().get(&shard);
-        let shown = record.map(|record| order(&record.config));
+        let shown = record.map(|record| record.config.order());
         let config = self.copies[place].latest();
         let ahead = Ahead {
             promised: self.shards[place].shard.replica().vows().promised,
-            config: config.filter(|config| Some(order(config)) > shown),
+            config: config.filter(|config| Some(config.order()) > shown),
             slots: self.slots(place),
         };
         let shown = shown.map_or(0, |(epoch, _)| epoch);

@@ -18,11 +18,6 @@ pub struct Judge {
     latest: BTreeMap<ShardId, ShardConfig>,
 }
 
-/// Of two configurations the later is greater.
-fn order(config: &ShardConfig) -> (u32, bool) {
-    (config.epoch(), config.phase() == Phase::Serving)
-}
-
 impl Judge {
     /// The map as the store has it.
     #[must_use]
@@ -40,7 +35,7 @@ impl Judge {
     pub fn is_behind(&self) -> bool {
         self.latest.iter().any(|(shard, latest)| {
             let shown = self.map.shards().get(shard);
-            shown.is_none_or(|record| order(&record.config) < order(latest))
+            shown.is_none_or(|record| record.config.order() < latest.order())
         })
     }
 
@@ -98,7 +93,7 @@ impl Judge {
             if let Place::Shard(shard) = place {
                 let config = self.map.shards()[&shard].config;
                 let latest = self.latest.entry(shard).or_insert(config);
-                if order(&config) > order(latest) {
+                if config.order() > latest.order() {
                     *latest = config;
                 }
             }
@@ -122,8 +117,8 @@ impl Judge {
             Place::Shard(shard) => {
                 let after = self.map.shards().get(&shard).ok_or("a shard was removed")?;
                 let before = before.shards().get(&shard);
-                let shown = before.map(|record| order(&record.config));
-                if let Some(latest) = self.latest.get(&shard).filter(|l| Some(order(l)) > shown) {
+                let shown = before.map(|record| record.config.order());
+                if let Some(latest) = self.latest.get(&shard).filter(|l| Some(l.order()) > shown) {
                     return self
                         .judge_after_loss(latest, &after.config)
                         .map_err(|wrong| format!("{shard:?}: {wrong}"));
