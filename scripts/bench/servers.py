@@ -203,27 +203,23 @@ class Redis(Server):
     """A `redis-server` or one of its kin."""
 
     def start(self):
-        """Starts it and waits until it answers; another port is tried if the one chosen was taken."""
-        for attempt in range(3):
-            port = free_port()
-            self.addr = f"{HOST}:{port}"
-            command = [self.path, "--bind", HOST, "--port", str(port), "--dir", self.data()]
-            command += ["--daemonize", "no", "--save", "", *PERSISTENCE[self.sync]]
-            self.launch(command, None)
-            try:
-                self.wait_until_it_serves(time.monotonic() + START_SECONDS)
-                return
-            except Trouble:
-                if attempt == 2 or "Address already in use" not in self.said():
-                    raise
-                self.stop(signal.SIGKILL)
+        """Starts it and waits until it answers."""
+        port = reserve_port()
+        self.addr = f"{HOST}:{port}"
+        command = [self.path, "--bind", HOST, "--port", str(port), "--dir", self.data()]
+        command += ["--daemonize", "no", "--save", "", *PERSISTENCE[self.sync]]
+        self.launch(command, None)
+        self.wait_until_it_serves(time.monotonic() + START_SECONDS)
 
 
-def free_port():
-    """A port that nobody listens on."""
-    with socket.socket() as listener:
-        listener.bind((HOST, 0))
-        return listener.getsockname()[1]
+def reserve_port():
+    """A port for a server, which nobody else gets meanwhile: its TIME-WAIT keeps it from all who ask for any (see `crates/ports`)."""
+    with socket.create_server((HOST, 0)) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection((HOST, port)) as client:
+            listener.accept()[0].close()
+            client.recv(1)
+    return port
 
 
 def ask(addr, *arguments):

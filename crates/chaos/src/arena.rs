@@ -7,7 +7,7 @@
 //! Without that right the sites share the loopback device: processes can be killed and stopped, links cannot be cut. The run says so.
 
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -292,17 +292,16 @@ impl Site {
         command
     }
 
-    /// A port here that nobody listens on, below the range that the system gives away.
+    /// A port here that nobody else gets: `wanted` in a network of our own, below the range that the system gives away.
     ///
     /// # Errors
     /// Those of the system.
     pub fn free_port(&self, wanted: u16) -> Result<SocketAddr> {
-        let port = match self.namespace {
+        match self.namespace {
             // Nobody else is here.
-            Some(_) => wanted,
-            None => TcpListener::bind((self.address, 0))?.local_addr()?.port(),
-        };
-        Ok(SocketAddr::from((self.address, port)))
+            Some(_) => Ok(SocketAddr::from((self.address, wanted))),
+            None => Ok(ports::reserve_at(self.address.into())?),
+        }
     }
 }
 

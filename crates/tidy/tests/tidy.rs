@@ -37,6 +37,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
         ],
     ),
     ("history", &[]),
+    ("ports", &[]),
     ("cluster-sim", &["model", "replica", "sim", "history"]),
     (
         "member-sim",
@@ -50,7 +51,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
             "model", "resp", "store", "shard", "command", "node", "forward", "server", "sim",
         ],
     ),
-    ("chaos", &["model", "bench", "history"]),
+    ("chaos", &["model", "bench", "history", "ports"]),
     ("tenure", &["model", "server", "bench"]),
     ("tidy", &[]),
 ];

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from harness import wire  # noqa: E402
 from harness.clusters import until  # noqa: E402
-from harness.servers import free_port  # noqa: E402
+from harness.servers import reserve_port  # noqa: E402
 
 PROGRAM = os.environ["JUICEFS"]
 IS_TENURE = os.environ["TENURE_SERVER"] == "tenure"
@@ -204,7 +204,7 @@ class Web:
     """The volume served over HTTP: one process with a pool of connections for as long as `with` lasts, and no cache."""
 
     def __init__(self, volume):
-        self._at = f"127.0.0.1:{free_port()}"
+        self._at = f"127.0.0.1:{reserve_port()}"
         self._home = tempfile.mkdtemp(prefix="juicefs-home-")
         self._log = open(Path(self._home) / "log", "w+")
         self._process = subprocess.Popen(

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from . import wire
-from .servers import CannotStart, free_port
+from .servers import CannotStart, reserve_port
 
 _READY_LIMIT_S = 60.0
 _STOP_LIMIT_S = 30.0
@@ -142,12 +142,12 @@ class RedisCluster(Processes):
     """Three primaries of Redis Cluster with a replica each."""
 
     def _start(self):
-        ports = [free_port() for _ in range(6)]
+        ports = [reserve_port() for _ in range(6)]
         for port in ports:
             folder = self.directory / str(port)
             folder.mkdir()
             process = self._spawn(
-                ["redis-server", "--port", port, "--cluster-port", free_port(), "--bind", "127.0.0.1", "--save", "",
+                ["redis-server", "--port", port, "--cluster-port", reserve_port(), "--bind", "127.0.0.1", "--save", "",
                  "--cluster-enabled", "yes", "--cluster-node-timeout", _NODE_TIMEOUT_MS, "--dir", folder,
                  "--repl-diskless-sync-delay", "0"],
                 f"{port}.log",
@@ -182,9 +182,9 @@ class RedisSentinel(Processes):
     """A master with two replicas, and three Sentinels."""
 
     def _start(self):
-        master = free_port()
+        master = reserve_port()
         for index in range(3):
-            port = free_port() if index else master
+            port = reserve_port() if index else master
             (self.directory / str(port)).mkdir()
             more = ["--replicaof", f"127.0.0.1 {master}"] if index else []
             command = ["redis-server", "--port", port, "--bind", "127.0.0.1", "--save", "",
@@ -193,7 +193,7 @@ class RedisSentinel(Processes):
             self.nodes.append({"address": f"127.0.0.1:{port}", "pid": process.pid})
         until("the replicas are there", lambda: b"connected_slaves:2" in (_call(master, "INFO", "replication") or b""))
         for _ in range(3):
-            port = free_port()
+            port = reserve_port()
             file = self.directory / f"{port}.conf"
             file.write_text(
                 f"port {port}\nbind 127.0.0.1\nsentinel monitor {_MASTER} 127.0.0.1 {master} 2\n"

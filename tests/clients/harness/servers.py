@@ -18,7 +18,6 @@ from . import wire
 KINDS = ("tenure", "redis")
 _READY_LIMIT_S = 60.0
 _STOP_LIMIT_S = 20.0
-_ATTEMPTS = 4
 
 # The guards that the demonstrations and their tests turn on (README of this folder).
 GUARDS = """
@@ -46,11 +45,14 @@ def stop_all_when_told_to_end():
         signal.signal(number, leave)
 
 
-def free_port():
-    """A port that nobody listens on at this moment."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def reserve_port():
+    """A port for a server, which nobody else gets meanwhile: its TIME-WAIT keeps it from all who ask for any (see `crates/ports`)."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            listener.accept()[0].close()
+            client.recv(1)
+    return port
 
 
 class Server:
@@ -71,7 +73,7 @@ class Server:
 
     def __enter__(self):
         try:
-            self._start_with_retries()
+            self._start()
         except BaseException:
             self.__exit__()
             raise
@@ -91,15 +93,11 @@ class Server:
         """What a suite is told about this server."""
         return {"TENURE_ADDR": f"127.0.0.1:{self.port}", "TENURE_SERVER": self.kind}
 
-    def _start_with_retries(self):
-        # Another process may take a free port between its choice and its use: try a few.
-        for attempt in range(_ATTEMPTS):
-            self.port, self.admin_port = free_port(), free_port()
-            self._spawn()
-            if self._wait_until_ready():
-                return
-            if "in use" not in self.log().lower() or attempt + 1 == _ATTEMPTS:
-                raise CannotStart(f"{self._binary} does not become ready:\n{self.log()[-4000:]}")
+    def _start(self):
+        self.port, self.admin_port = reserve_port(), reserve_port()
+        self._spawn()
+        if not self._wait_until_ready():
+            raise CannotStart(f"{self._binary} does not become ready:\n{self.log()[-4000:]}")
 
     def _spawn(self):
         # Tenure reads TENURE_* as its configuration; what the suites are told that way is not for it.

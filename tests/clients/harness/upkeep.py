@@ -14,7 +14,7 @@ import threading
 import time
 
 from .clusters import Processes, until
-from .servers import free_port
+from .servers import reserve_port
 
 _NODES = 3
 # A node that has not ended by then never will.
@@ -34,8 +34,8 @@ class Upkeep(Processes):
         self._server = None
 
     def _start(self):
-        self._ports = {name: free_port() for name in ("listen", "forward", "sentinel", "peer", "admin")}
-        self._map = f"127.0.0.1:{free_port()}"
+        self._ports = {name: reserve_port() for name in ("listen", "forward", "sentinel", "peer", "admin")}
+        self._map = f"127.0.0.1:{reserve_port()}"
         file = self.directory / "metadata.redb"
         self._spawn([self._binary, "meta", "--listen", self._map, "--file", file], "meta.log")
         for node in range(1, _NODES + 1):

@@ -285,9 +285,7 @@ fn an_observer_and_an_interrupt_end_the_run() {
 
 #[test]
 fn a_missing_server_is_said_with_its_address() {
-    let addr = TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .expect("a port that is free again");
+    let addr = SocketAddr::from(([127, 0, 0, 1], ports::reserve()));
     let interrupted = AtomicBool::new(false);
     let plan = plan(addr, 1, 1, Limit::Exhausted);
     let error = run(

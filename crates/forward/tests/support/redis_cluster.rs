@@ -1,6 +1,5 @@
 //! A real Redis Cluster: processes of `redis-server` on ports that the system chooses.
 
-use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -29,16 +28,10 @@ pub struct RedisCluster {
     pub nodes: Vec<RedisNode>,
 }
 
-/// Ports that were free a moment ago.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let bound = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").expect("a free port"));
-    bound.map(|listener| listener.local_addr().expect("it is bound").port())
-}
-
 impl RedisNode {
     fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let [port, bus_port] = free_ports();
+        let (port, bus_port) = (ports::reserve(), ports::reserve());
         let process = Command::new("redis-server")
             .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
             .args([

@@ -4,7 +4,6 @@ use std::{
     fs::File,
     future::Future,
     io::BufRead as _,
-    net::TcpListener,
     process::{Child, Command, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -190,22 +189,15 @@ pub struct EtcdRig {
 impl EtcdRig {
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        // The system chooses ports; somebody else may take one before etcd does, then others are tried.
-        for _ in 0..5 {
-            let ports = [free_port(), free_port()];
-            let process = Self::launch(&folder, ports);
-            let etcd = Arc::new(Self::client(ports[0]));
-            let rig = Self {
-                folder: tempfile::tempdir().expect("a folder"),
-                ports,
-                process,
-                etcd,
-            };
-            if rig.answers().await {
-                return Self { folder, ..rig };
-            }
-        }
-        panic!("etcd does not start: is it installed?");
+        let ports = [ports::reserve(), ports::reserve()];
+        let rig = Self {
+            process: Self::launch(&folder, ports),
+            etcd: Arc::new(Self::client(ports[0])),
+            folder,
+            ports,
+        };
+        assert!(rig.answers().await, "etcd does not start: is it installed?");
+        rig
     }
 
     fn launch(folder: &TempDir, ports: [u16; 2]) -> Process {
@@ -262,11 +254,6 @@ pub fn launch_etcd(
 
 pub fn url(port: u16) -> String {
     format!("http://127.0.0.1:{port}")
-}
-
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").port()
 }
 
 impl Rig for EtcdRig {

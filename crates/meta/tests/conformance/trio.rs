@@ -7,7 +7,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-use crate::rig::{Process, free_port, launch_etcd, url};
+use crate::rig::{Process, launch_etcd, url};
 use crate::suite::{count, increment};
 
 const MEMBERS: usize = 3;
@@ -24,29 +24,27 @@ struct Trio {
 
 impl Trio {
     async fn start() -> Self {
-        // As in the rig: somebody else may take a port.
-        for _ in 0..5 {
-            let folder = |_| tempfile::tempdir().expect("a folder");
-            let folders: Vec<_> = (0..MEMBERS).map(folder).collect();
-            let ports: Vec<_> = (0..MEMBERS).map(|_| [free_port(), free_port()]).collect();
-            let settings = etcd::Settings {
-                endpoints: ports.iter().map(|[client, _]| url(*client)).collect(),
-                prefix: "/tenure/trio/".into(),
-                ..etcd::Settings::default()
-            };
-            let mut trio = Self {
-                folders,
-                ports,
-                members: Vec::new(),
-                etcd: Arc::new(etcd::Etcd::new(settings).expect("addresses")),
-            };
-            trio.members = (0..MEMBERS).map(|member| trio.launch(member)).collect();
-            let asking = async { while trio.etcd.list().await.is_none() {} };
-            if timeout(PATIENCE, asking).await.is_ok() {
-                return trio;
-            }
-        }
-        panic!("three members of etcd do not start");
+        let folder = |_| tempfile::tempdir().expect("a folder");
+        let folders: Vec<_> = (0..MEMBERS).map(folder).collect();
+        let ports: Vec<_> = (0..MEMBERS)
+            .map(|_| [ports::reserve(), ports::reserve()])
+            .collect();
+        let settings = etcd::Settings {
+            endpoints: ports.iter().map(|[client, _]| url(*client)).collect(),
+            prefix: "/tenure/trio/".into(),
+            ..etcd::Settings::default()
+        };
+        let mut trio = Self {
+            folders,
+            ports,
+            members: Vec::new(),
+            etcd: Arc::new(etcd::Etcd::new(settings).expect("addresses")),
+        };
+        trio.members = (0..MEMBERS).map(|member| trio.launch(member)).collect();
+        let asking = async { while trio.etcd.list().await.is_none() {} };
+        let asked = timeout(PATIENCE, asking).await;
+        assert!(asked.is_ok(), "three members of etcd do not start");
+        trio
     }
 
     fn launch(&self, member: usize) -> Process {

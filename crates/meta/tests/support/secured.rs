@@ -2,7 +2,6 @@
 //!
 //! The certificates are made anew by each test, so none of them expires in the repository.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -87,23 +86,21 @@ impl SecuredEtcd {
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let papers = Papers::made_in(folder.path());
-        // The system chooses ports; should somebody else take one before etcd does, it ends, and others are tried.
-        for _ in 0..5 {
-            let (address, peer) = (free_address(), free_address());
-            let mut child = launch(folder.path(), &papers, &address, &peer);
-            if listens(&mut child, &address) {
-                let etcd = Self {
-                    folder,
-                    papers,
-                    address,
-                    peer,
-                    child,
-                };
-                etcd.introduce_users();
-                return etcd;
-            }
-        }
-        panic!("etcd does not start: is it installed?");
+        let [address, peer] = [(); 2].map(|()| format!("127.0.0.1:{}", ports::reserve()));
+        let mut child = launch(folder.path(), &papers, &address, &peer);
+        assert!(
+            listens(&mut child, &address),
+            "etcd does not start: is it installed?"
+        );
+        let etcd = Self {
+            folder,
+            papers,
+            address,
+            peer,
+            child,
+        };
+        etcd.introduce_users();
+        etcd
     }
 
     /// Its process ends without warning.
@@ -200,9 +197,4 @@ fn listens(child: &mut Child, address: &str) -> bool {
         }
     }
     false
-}
-
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-    listener.local_addr().expect("an address").to_string()
 }

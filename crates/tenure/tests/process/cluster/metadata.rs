@@ -1,6 +1,5 @@
 //! The metadata store is down, and comes back.
 
-use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Instant;
@@ -59,24 +58,13 @@ pub(super) struct Etcd {
 
 impl Etcd {
     pub(super) fn start(dir: &Path) -> Self {
-        // The system chooses ports; should somebody else take one before etcd does, it ends, and others are tried.
-        for _ in 0..5 {
-            let free = || {
-                TcpListener::bind("127.0.0.1:0")
-                    .unwrap()
-                    .local_addr()
-                    .unwrap()
-            };
-            let (address, peer) = (free().to_string(), free().to_string());
-            if let Some(child) = Self::spawn(&dir.join("etcd"), &address, &peer) {
-                return Self {
-                    child,
-                    address,
-                    peer,
-                };
-            }
+        let [address, peer] = [(); 2].map(|()| format!("127.0.0.1:{}", ports::reserve()));
+        let child = Self::spawn(&dir.join("etcd"), &address, &peer).expect("etcd starts");
+        Self {
+            child,
+            address,
+            peer,
         }
-        panic!("etcd does not start");
     }
 
     /// It has lost what it had, and starts again where it was.
@@ -149,11 +137,8 @@ fn etcd_that_stands_still_holds_up_nothing_but_failover() {
 #[test]
 fn a_node_keeps_the_map_for_the_others() {
     let folder = tempfile::tempdir().unwrap();
-    let port = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let mut cluster = Cluster::with_map_in_node_1(folder, &port.to_string(), 3);
+    let address = format!("127.0.0.1:{}", ports::reserve());
+    let mut cluster = Cluster::with_map_in_node_1(folder, &address, 3);
     let mut client = cluster.client();
     write_and_read(&mut client, "before");
     cluster.kill(1);
