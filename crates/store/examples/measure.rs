@@ -1,6 +1,6 @@
 //! Measures the store alone, in memory, with a disk that answers at once and keeps nothing.
 //!
-//! `cargo run --profile fast -p tenure-store --example measure -- memory | speed | restart`
+//! `cargo run --profile fast -p tenure-store --example measure -- memory | speed | restart | leap`
 #![allow(clippy::disallowed_methods, clippy::print_stdout)]
 
 use std::time::Instant;
@@ -468,11 +468,39 @@ fn restart() {
     }
 }
 
+/// How long the thread that serves is busy with what a leap tells, of a log as long as is looked through, nearly.
+fn leap() {
+    for (size, classes) in [(20, 1), (100, 1), (1_000, 1), (20, 8), (100, 8)] {
+        let mut node = Node::new(1024 * MB);
+        let n = 31 * MB / (size + 60);
+        let value = vec![0x5a; size];
+        let mut ends = Vec::new();
+        for i in 0..n as u64 {
+            let deadline = Deadline::after(START_MS, 3_600_000 << (i % classes));
+            node.put(&key(i % 100_000), &value, deadline);
+            ends.push(node.store.newest());
+        }
+        for behind in [1, 1_000, 10_000, 20_000, 40_000, 100_000, n - 1] {
+            let Some(&from) = ends.iter().rev().nth(behind) else {
+                continue;
+            };
+            let start = Instant::now();
+            let leap = node.store.leap_from(from);
+            let took = start.elapsed();
+            let told = leap.map_or("none".into(), |leap| format!("{} bytes", leap.bytes.len()));
+            println!(
+                "{size:5} B, {classes} classes of expiry, {behind:6} of {n} behind: {took:.1?}, {told}"
+            );
+        }
+    }
+}
+
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("memory") => memory(),
         Some("speed") => speed(),
         Some("restart") => restart(),
-        Some(_) | None => println!("memory, speed or restart?"),
+        Some("leap") => leap(),
+        Some(_) | None => println!("memory, speed, restart or leap?"),
     }
 }

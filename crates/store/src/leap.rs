@@ -15,14 +15,14 @@
 //!
 //! In doubt there is none: a position that is missing, a database that was emptied, more than fits into one batch.
 
-use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
+use core::cmp::Reverse;
 
 use model::{Position, Version};
 
 use crate::batch::TOMBSTONE_BYTES;
 use crate::cut::{Known, Positions};
-use crate::entry::format::{Control, Header, What};
+use crate::entry::format::{Control, HEADER_BYTES, Header, What};
 use crate::index::Reference;
 use crate::segment::Segment;
 use crate::store::Store;
@@ -43,8 +43,54 @@ pub struct Leap {
     pub bytes: Vec<u8>,
 }
 
-/// The entries that show the positions from one on, by position.
-type Shown = BTreeMap<Position, Reference>;
+/// An entry that shows its position.
+struct Showing {
+    position: Position,
+    at: Reference,
+    key_len: usize,
+    is_put: bool,
+}
+
+impl Showing {
+    /// What a follower needs at least: it is told of the position and the key, and may need a tombstone.
+    const fn least_bytes(&self) -> usize {
+        HEADER_BYTES + TOMBSTONE_BYTES + 2 * self.key_len
+    }
+}
+
+/// What shows the positions behind one.
+struct Shown {
+    /// That one is shown as well.
+    begins: bool,
+    all: Vec<Showing>,
+    least_bytes: usize,
+    most_bytes: usize,
+}
+
+impl Shown {
+    /// Whether they are not too many yet. What was moved is found twice, so it is known when there is one entry for each position.
+    fn add(&mut self, showing: Showing) -> bool {
+        self.least_bytes += showing.least_bytes();
+        self.all.push(showing);
+        self.least_bytes <= 2 * self.most_bytes || self.settle()
+    }
+
+    /// Leaves one entry for each position, in ascending order. Whether they are not too many.
+    fn settle(&mut self) -> bool {
+        // A put may stand beside a tombstone of what it has replaced: then it is what has happened.
+        self.all.sort_by_key(|s| (s.position, !s.is_put));
+        self.all.dedup_by_key(|s| s.position);
+        self.least_bytes = self.all.iter().map(Showing::least_bytes).sum();
+        self.least_bytes <= self.most_bytes
+    }
+
+    /// Where the one stands that shows this position.
+    fn find(&self, position: Position) -> Option<usize> {
+        self.all
+            .binary_search_by_key(&position, |s| s.position)
+            .ok()
+    }
+}
 
 /// What is told of a key, at the position where it stands.
 enum Telling {
@@ -65,15 +111,16 @@ impl Store {
             return None;
         }
         let shown = self.shown_from(from)?;
-        let first = *shown.range(from.plus(1)..).next()?.0;
+        let first = shown.all.first()?.position;
         let mut found = Positions::default();
-        shown.keys().for_each(|position| found.insert(*position));
+        found.insert(from);
+        shown.all.iter().for_each(|s| found.insert(s.position));
         let chain = Known {
             floor: from,
             cuts: self.known.cuts.clone(),
         };
-        let is_gapless = shown.contains_key(&from) && chain.end(&found) == self.newest;
-        let bytes = is_gapless.then(|| self.tell_leap(from, &shown)).flatten()?;
+        let is_gapless = shown.begins && chain.end(&found) == self.newest;
+        let bytes = is_gapless.then(|| self.tell_leap(&shown)).flatten()?;
         Some(Leap {
             first,
             last: self.newest,
@@ -81,9 +128,15 @@ impl Store {
         })
     }
 
-    /// What shows the position `from`, and all behind it that are found, unless they are too many or a database was emptied.
+    /// Whether the position `from` is shown, and what shows all behind it that are found, unless they are too many or a database was emptied.
     fn shown_from(&self, from: Position) -> Option<Shown> {
-        let (mut shown, mut looked_at) = (Shown::new(), 0);
+        let mut shown = Shown {
+            begins: false,
+            all: Vec::new(),
+            least_bytes: 0,
+            most_bytes: self.most_leapt(),
+        };
+        let mut looked_at = 0;
         let segments = self.segments.iter().enumerate();
         let segments = segments.filter_map(|(slot, segment)| Some((slot, segment.as_ref()?)));
         for (slot, segment) in segments.filter(|(_, s)| s.last_position >= from.raw()) {
@@ -92,7 +145,7 @@ impl Store {
                 return None;
             }
         }
-        Some(shown)
+        shown.settle().then_some(shown)
     }
 
     fn note_shown(
@@ -109,16 +162,20 @@ impl Store {
             if is_old || self.is_cut(&header) || !header.shows_position(entry) {
                 continue;
             }
-            if header.what == What::Control(Control::State) && header.position > from {
+            if header.position == from {
+                shown.begins = true;
+                continue;
+            }
+            if header.what == What::Control(Control::State) {
                 return false;
             }
-            // A put may stand beside a tombstone of what it has replaced: then it is what has happened.
-            let reference = Reference::new(slot, offset);
-            let is_put = matches!(header.what, What::User(_));
-            if is_put || !shown.contains_key(&header.position) {
-                shown.insert(header.position, reference);
-            }
-            if shown.len() * TOMBSTONE_BYTES > self.most_leapt() {
+            let showing = Showing {
+                position: header.position,
+                at: Reference::new(slot, offset),
+                key_len: header.key_len,
+                is_put: matches!(header.what, What::User(_)),
+            };
+            if !shown.add(showing) {
                 return false;
             }
         }
@@ -130,68 +187,89 @@ impl Store {
         self.max_batch() / 2
     }
 
-    fn tell_leap(&self, from: Position, shown: &Shown) -> Option<Vec<u8>> {
-        let mut tellings = BTreeMap::new();
-        let mut names = BTreeSet::new();
-        for (position, reference) in shown.range(from.plus(1)..).rev() {
-            let entry = self.bytes_at(*reference);
-            let header = Header::read(entry);
-            let key = header.key(entry);
-            if names.insert((header.db, header.space, key)) {
-                let (at, telling) = self.telling(from, shown, *position, *reference);
-                tellings.insert(at, telling);
-            }
-        }
+    fn tell_leap(&self, shown: &Shown) -> Option<Vec<u8>> {
+        let tellings = self.tellings(shown)?;
         let (mut bytes, mut needed, mut largest) = (Vec::new(), 0, 0);
-        for (position, reference) in shown.range(from.plus(1)..) {
-            let telling = tellings.get(position);
+        for (showing, telling) in shown.all.iter().zip(&tellings) {
             let before = bytes.len();
-            self.tell_one(&mut bytes, *position, *reference, telling);
+            self.tell_one(&mut bytes, showing.position, showing.at, telling.as_ref());
             // As it is planned there: each may need a tombstone, and what is touched may have to be written again.
-            needed += bytes.len() - before + TOMBSTONE_BYTES + self.header_at(*reference).key_len;
+            needed += bytes.len() - before + TOMBSTONE_BYTES + showing.key_len;
             if let Some(Telling::Put(of, _) | Telling::Touch(of)) = telling {
                 largest = largest.max(self.header_at(*of).len);
             }
             if let Some(Telling::Touch(_)) = telling {
                 needed += largest;
             }
-            if needed > self.most_leapt() {
+            if needed > shown.most_bytes {
                 return None;
             }
         }
         Some(bytes)
     }
 
-    /// What is to be told of the key of this entry, the last one that names it, and at which position.
-    fn telling(
-        &self,
-        from: Position,
-        shown: &Shown,
-        position: Position,
-        named: Reference,
-    ) -> (Position, Telling) {
+    /// What is told at each of the positions: of each key once. `None` if it would be too much.
+    fn tellings(&self, shown: &Shown) -> Option<Vec<Option<Telling>>> {
+        let key_of = |at: Reference| {
+            let entry = self.bytes_at(at);
+            let header = Header::read(entry);
+            (header.db, header.space, header.key(entry))
+        };
+        let hashed = shown.all.iter().enumerate().map(|(place, showing)| {
+            let entry = self.bytes_at(showing.at);
+            (self.hash_of(&Header::read(entry), entry), place)
+        });
+        let mut hashed: Vec<(u64, usize)> = hashed.collect();
+        hashed.sort_unstable_by_key(|&(hash, place)| (hash, Reverse(place)));
+        let mut tellings = Vec::new();
+        tellings.resize_with(shown.all.len(), || None);
+        let mut least_bytes = shown.least_bytes;
+        for alike in hashed.chunk_by(|a, b| a.0 == b.0) {
+            // Of one key, nearly always. The last entry that names it comes first.
+            let mut keys = Vec::new();
+            for &(hash, place) in alike {
+                let key = key_of(shown.all[place].at);
+                if keys.contains(&key) {
+                    continue;
+                }
+                keys.push(key);
+                let (at, telling) = self.telling(hash, shown, place);
+                if let Telling::Put(put, _) = telling {
+                    least_bytes += self.header_at(put).len - HEADER_BYTES - key.2.len();
+                }
+                tellings[at] = Some(telling);
+            }
+            if least_bytes > shown.most_bytes {
+                return None;
+            }
+        }
+        Some(tellings)
+    }
+
+    /// What is to be told of the key of this entry, the last one that names it, and at which place.
+    fn telling(&self, hash: u64, shown: &Shown, place: usize) -> (usize, Telling) {
+        let named = shown.all[place].at;
         let header = self.header_at(named);
         let entry = self.bytes_at(named);
-        let hash = self.hash_of(&header, entry);
         let found = self.find_at(hash, header.db, header.space, header.key(entry));
         let current = found.map(|(_, at)| (at, self.header_at(at)));
         let current = current.filter(|(_, current)| !self.is_flushed(current));
-        match (current, header.what) {
-            (Some((at, current)), _) if current.position > from => {
-                (current.position, Telling::Put(at, at))
-            }
-            (Some((at, _)), _) => (position, Telling::Touch(at)),
+        if let Some((at, current)) = current {
+            // Whatever is not shown was there before.
+            return match shown.find(current.position) {
+                Some(its) => (its, Telling::Put(at, at)),
+                None => (place, Telling::Touch(at)),
+            };
+        }
+        match header.what {
             // It has expired and is removed here. Whoever follows sees to that when it is time there.
-            (None, What::User(_)) => (position, Telling::Put(named, named)),
-            (None, What::Control(Control::Touch)) => {
-                let of = Position::from_raw(header.version);
-                match shown.get(&of).filter(|_| of > from) {
-                    Some(put) => (of, Telling::Put(*put, named)),
-                    None => (position, Telling::Touch(named)),
-                }
-            }
-            (None, What::Control(Control::Tombstone | Control::State | Control::Note)) => {
-                (position, Telling::Removed)
+            What::User(_) => (place, Telling::Put(named, named)),
+            What::Control(Control::Touch) => match shown.find(Position::from_raw(header.version)) {
+                Some(put) => (put, Telling::Put(shown.all[put].at, named)),
+                None => (place, Telling::Touch(named)),
+            },
+            What::Control(Control::Tombstone | Control::State | Control::Note) => {
+                (place, Telling::Removed)
             }
         }
     }
