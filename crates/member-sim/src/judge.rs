@@ -57,6 +57,24 @@ impl Blackout {
     }
 }
 
+/// Those of a client that asks one thing after the other, until a blackout may have taken something of what it knows.
+fn known<'a>(
+    operations: &'a [&Operation],
+    blackouts: &'a [Blackout],
+) -> impl Iterator<Item = &'a Operation> {
+    let mut told_us = 0;
+    operations.iter().copied().take_while(move |operation| {
+        let is_hit = blackouts.iter().any(|b| {
+            let is_before = operation.ended_us < b.at_us;
+            let spans = operation.sent_us < b.at_us;
+            let is_lost = told_us < b.at_us && b.may_take(told_us);
+            !is_before && (spans || is_lost)
+        });
+        told_us = operation.ended_us;
+        !is_hit
+    })
+}
+
 /// Judges everything. Blackouts are in the order in which they came.
 ///
 /// # Errors

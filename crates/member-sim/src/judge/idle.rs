@@ -1,7 +1,7 @@
 //! A session that ends when its client does not use it for a while, and some time whatever happens. Its client asks one thing after the other, so it
 //! knows between which moments its deadline lies, until an outcome is unknown.
 
-use super::{Blackout, Slack};
+use super::{Blackout, Slack, known};
 use crate::record::{Answer, Ask, Operation};
 
 /// Between which moments something is, in microseconds.
@@ -45,17 +45,10 @@ pub(super) fn judge(
     blackouts: &[Blackout],
 ) -> Result<(), String> {
     let mut state: Option<State> = None;
-    let mut told_us = 0;
-    for operation in operations {
-        let is_lost = blackouts
-            .iter()
-            .any(|b| operation.ended_us >= b.at_us && told_us < b.at_us && b.may_take(told_us));
-        let spans = |b: &Blackout| operation.sent_us < b.at_us && operation.ended_us >= b.at_us;
-        let is_unknown = matches!(operation.answer, Answer::Unknown | Answer::Refused);
-        if is_unknown || is_lost || blackouts.iter().any(spans) {
+    for operation in known(operations, blackouts) {
+        if matches!(operation.answer, Answer::Unknown | Answer::Refused) {
             return Ok(());
         }
-        told_us = operation.ended_us;
         match (&mut state, &operation.ask) {
             (state, Ask::Arise(idle_ms, max_ms)) => {
                 *state = Some(State {

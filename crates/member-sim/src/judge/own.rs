@@ -1,7 +1,7 @@
 //! A session that one client alone knows. It asks one thing after the other, so it knows exactly what must be there, until an outcome is unknown:
 //! whatever that was may still happen.
 
-use super::{Blackout, Slack, guarded};
+use super::{Blackout, Slack, guarded, known};
 use crate::record::{Answer, Ask, Operation};
 
 /// What is there, and since when its last id leads nowhere.
@@ -24,16 +24,7 @@ pub(super) fn judge(
     blackouts: &[Blackout],
 ) -> Result<(), String> {
     let mut state = State::default();
-    let mut told_us = 0;
-    for operation in operations {
-        let is_lost = blackouts
-            .iter()
-            .any(|b| operation.ended_us >= b.at_us && told_us < b.at_us && b.may_take(told_us));
-        let spans = |b: &Blackout| operation.sent_us < b.at_us && operation.ended_us >= b.at_us;
-        if is_lost || blackouts.iter().any(spans) {
-            return Ok(());
-        }
-        told_us = operation.ended_us;
+    for operation in known(operations, blackouts) {
         match operation.answer {
             Answer::Unknown => return Ok(()),
             Answer::Refused if !matches!(operation.ask, Ask::Raise(..)) => {

@@ -1,4 +1,4 @@
-use super::{Slack, judge};
+use super::{Blackout, Slack, judge};
 use crate::record::{Answer, Ask, Operation, Walk};
 
 fn told(key: &str, ask: Ask, answer: Answer, sent_us: u64, ended_us: u64) -> Operation {
@@ -247,4 +247,130 @@ fn an_update_that_is_lost_under_a_lock_is_found() {
     };
     assert!(is_good(&[under(1, 0), under(2, 10)]));
     assert!(!is_good(&[under(1, 0), under(2, 10), under(2, 20)]));
+}
+
+fn paired(client: usize, value: &str, answer: Answer, sent_us: u64, ended_us: u64) -> Operation {
+    let write = told("pair:1", Ask::Pair(value.into()), answer, sent_us, ended_us);
+    Operation { client, ..write }
+}
+
+fn both(one: &str, other: &str, sent_us: u64, ended_us: u64) -> Operation {
+    let half = |value: &str| (!value.is_empty()).then(|| value.to_owned());
+    let found = Answer::Halves(half(one), half(other));
+    told("pair:1", Ask::Both, found, sent_us, ended_us)
+}
+
+#[test]
+fn halves_of_different_writes_are_found() {
+    let write = |value, at_us| paired(0, value, Answer::Done, at_us, at_us + 5);
+    let before = [write("a", 0), write("b", 10)];
+    let is_good = |read| is_good(&[before.clone().to_vec(), vec![read]].concat());
+    assert!(is_good(both("b", "b", 20, 21)));
+    assert!(!is_good(both("a", "b", 20, 21)));
+    assert!(!is_good(both("b", "", 20, 21)));
+}
+
+#[test]
+fn a_pair_that_was_overwritten_or_not_written_is_found() {
+    let write = |value, at_us| paired(0, value, Answer::Done, at_us, at_us + 5);
+    let read = |value, at_us| both(value, value, at_us, at_us + 1);
+    assert!(is_good(&[write("a", 0), read("a", 10)]));
+    assert!(!is_good(&[write("a", 0), write("b", 10), read("a", 20)]));
+    assert!(!is_good(&[write("a", 0), read("", 10)]), "it is lost");
+    assert!(!is_good(&[write("a", 0), read("c", 10)]), "nobody wrote it");
+    assert!(!is_good(&[read("a", 0), write("a", 10)]), "from the future");
+    // Writes that overlap may have been done in either order, but not in both.
+    let other = paired(1, "b", Answer::Done, 2, 12);
+    assert!(is_good(&[write("a", 0), other.clone(), read("a", 20)]));
+    assert!(is_good(&[write("a", 0), other, read("b", 20)]));
+}
+
+#[test]
+fn a_write_of_a_pair_that_nobody_knows_of_may_be_done_once() {
+    let write = |value, at_us| paired(0, value, Answer::Done, at_us, at_us + 5);
+    let read = |value, at_us| both(value, value, at_us, at_us + 1);
+    let unknown = || paired(1, "b", Answer::Unknown, 10, 15);
+    assert!(is_good(&[write("a", 0), unknown(), read("a", 20)]));
+    assert!(is_good(&[write("a", 0), unknown(), read("b", 20)]));
+    assert!(is_good(&[
+        write("a", 0),
+        unknown(),
+        read("a", 20),
+        read("b", 30)
+    ]));
+    let and_again = [write("a", 0), unknown(), write("c", 20), read("b", 30)];
+    assert!(is_good(&and_again), "it came late");
+    let refused = paired(1, "b", Answer::Refused, 10, 15);
+    assert!(!is_good(&[write("a", 0), refused, read("b", 20)]));
+}
+
+fn arisen() -> Operation {
+    told("idle:1", Ask::Arise(10, 50), session(1, "", 0), 0, 100)
+}
+
+fn seen(ask: Ask, is_there: bool, at_us: u64) -> Operation {
+    let found = Answer::State {
+        version: u64::from(is_there),
+        value: None,
+        fence: 0,
+    };
+    told("idle:1", ask, found, at_us, at_us + 100)
+}
+
+#[test]
+fn a_session_that_ends_while_it_is_used_is_found() {
+    assert!(is_good(&[arisen(), seen(Ask::Read, true, 9_000)]));
+    assert!(!is_good(&[arisen(), seen(Ask::Read, false, 9_000)]));
+    assert!(is_good(&[arisen(), seen(Ask::Read, false, 10_200)]));
+    assert!(!is_good(&[arisen(), seen(Ask::Read, true, 10_200)]));
+    for using in [Ask::ReadTouch, Ask::Use, Ask::Touch(None)] {
+        let used = || seen(using.clone(), true, 9_000);
+        let later = |is_there, at_us| seen(Ask::Read, is_there, at_us);
+        assert!(is_good(&[arisen(), used(), later(true, 18_000)]));
+        assert!(!is_good(&[arisen(), used(), later(false, 18_000)]));
+        assert!(!is_good(&[arisen(), used(), later(true, 19_200)]));
+    }
+}
+
+#[test]
+fn a_session_that_outlives_its_absolute_end_or_comes_back_is_found() {
+    let touched = |ms, at_us| seen(Ask::Touch(Some(ms)), true, at_us);
+    let read = |is_there, at_us| seen(Ask::Read, is_there, at_us);
+    let long = touched(100, 5_000);
+    assert!(is_good(&[arisen(), long.clone(), read(true, 49_000)]));
+    assert!(is_good(&[arisen(), long.clone(), read(false, 50_200)]));
+    assert!(!is_good(&[arisen(), long, read(true, 50_200)]));
+    let slack = Slack {
+        early_us: 2_000,
+        late_us: 2_000,
+    };
+    let back = [arisen(), read(false, 9_000), read(true, 9_500)];
+    assert!(judge(&back, slack, &[]).is_err());
+}
+
+#[test]
+fn a_deadline_that_is_not_the_one_that_was_set_is_found() {
+    let expiring = Answer::Ended(1);
+    let expire = told("idle:1", Ask::Expire(30), expiring, 5_000, 5_100);
+    let left = |ms| told("idle:1", Ask::Left, Answer::Left(Some(ms)), 6_000, 6_100);
+    assert!(is_good(&[arisen(), left(4)]));
+    assert!(!is_good(&[arisen(), left(5)]));
+    assert!(!is_good(&[arisen(), left(3)]));
+    assert!(is_good(&[arisen(), expire.clone(), left(29)]));
+    assert!(!is_good(&[arisen(), expire, left(4)]));
+}
+
+#[test]
+fn after_a_blackout_that_may_have_taken_something_nothing_is_said() {
+    let blackout = |synced_us| Blackout {
+        at_us: 8_500,
+        synced_us,
+    };
+    let gone = [arisen(), seen(Ask::Read, false, 9_000)];
+    let lost = |synced_us| judge(&gone, Slack::default(), &[blackout(synced_us)]);
+    assert!(lost(50).is_ok(), "it was not synced");
+    assert!(lost(5_000).is_err());
+    let over = told("idle:1", Ask::Use, session(0, "", 0), 8_000, 9_000);
+    let over = [arisen(), over];
+    assert!(judge(&over, Slack::default(), &[blackout(5_000)]).is_ok());
 }
