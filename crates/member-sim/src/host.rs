@@ -13,9 +13,10 @@ use node::{CopyId, Input, Membership, Node, Noted, Outbox, RestoredCopy};
 use shard::{Guard, ShardSettings};
 use sim::disk::Crash;
 use sim::random::Random;
-use store::{HeapPages, LogPoint, SyncMode};
+use store::{LogPoint, SyncMode};
 
 use crate::clock::Clock;
+use crate::pages::UsedPages;
 use crate::plan::Plan;
 use crate::rare::{Counts, Rare};
 use crate::record::LOCK_SUFFIX;
@@ -153,7 +154,7 @@ impl Host {
             memory_bytes: MEMORY_BYTES,
             sync: plan.files.unwrap_or(SyncMode::None),
             directory: plan.files.map(|_| u64::from(number) + 1),
-            pages: || Box::new(HeapPages),
+            pages: || Box::new(UsedPages),
             shard: ShardSettings {
                 max_value_bytes: plan.max_value_bytes,
                 part_bytes: plan.part_bytes,

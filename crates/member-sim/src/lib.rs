@@ -20,6 +20,7 @@ pub mod clock;
 pub mod host;
 pub mod judge;
 pub mod network;
+mod pages;
 pub mod plan;
 pub mod rare;
 pub mod record;

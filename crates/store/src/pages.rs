@@ -40,6 +40,7 @@ pub struct Region {
     len: usize,
     give_back: fn(NonNull<u8>, usize),
     release: fn(NonNull<u8>, usize),
+    heir: Option<fn(Region)>,
 }
 
 // SAFETY: a region owns its memory, as a box does.
@@ -67,7 +68,15 @@ impl Region {
             len,
             give_back,
             release,
+            heir: None,
         }
+    }
+
+    /// The same memory, which is not freed when this is dropped, but passes to `heir`, as it is.
+    #[must_use]
+    pub fn with_heir(mut self, heir: fn(Self)) -> Self {
+        self.heir = Some(heir);
+        self
     }
 
     /// No memory, at an address where a `T` may be.
@@ -77,6 +86,7 @@ impl Region {
             len: 0,
             give_back: |_, _| (),
             release: |_, _| (),
+            heir: None,
         }
     }
 
@@ -111,7 +121,13 @@ impl Region {
 
 impl Drop for Region {
     fn drop(&mut self) {
-        (self.release)(self.start, self.len);
+        match self.heir {
+            None => (self.release)(self.start, self.len),
+            Some(heir) => heir(Self {
+                heir: None,
+                ..*self
+            }),
+        }
     }
 }
 
