@@ -265,6 +265,12 @@ impl Agent {
         coordinator.flat_map(Coordinator::behind)
     }
 
+    /// Those of them of which nobody reports anything but relics: they wait for an operator.
+    pub fn behind_by_relics(&self) -> impl Iterator<Item = ShardId> {
+        let coordinator = self.coordinator.iter();
+        coordinator.flat_map(|coordinator| coordinator.behind_by_relics(self.now_ms))
+    }
+
     /// Takes one input in.
     pub fn handle(&mut self, now: Now, input: Input, out: &mut Vec<Effect>) {
         self.now_ms = self.now_ms.max(now.mono_us / 1_000);

@@ -124,14 +124,7 @@ impl Coordinator {
     /// Whether the nodes have told what copies they have, as far as they are there: it may be later than what the map says.
     fn has_listened(&self, situation: &Situation<'_>) -> bool {
         let is_soon = situation.now_ms < self.since_ms + REPORT_MS;
-        let present = situation.map.present().iter();
-        let mut present = present.map(|(&node, &incarnation)| Member { node, incarnation });
-        // Nobody waits for one that is suspected: its shards may be waiting.
-        let reported = |member: Member| {
-            situation.court.standing(member.node) != Standing::Well
-                || situation.reports.has_reported(member)
-        };
-        situation.now_ms >= self.doubts_until_ms && (!is_soon || present.all(reported))
+        situation.now_ms >= self.doubts_until_ms && (!is_soon || first_unheard(situation).is_none())
     }
 
     /// This node stood still since then, or the store is back after an outage: what it has come to believe may be its own fault.
@@ -177,6 +170,15 @@ impl Coordinator {
     /// The shards of which copies know later epochs than the map.
     pub fn behind(&self) -> impl Iterator<Item = ShardId> {
         self.behind.keys().copied()
+    }
+
+    /// Those of them of which nobody reports anything but what earlier lives have left.
+    pub fn behind_by_relics(&self, now_ms: u64) -> impl Iterator<Item = ShardId> {
+        let has_relics_only = move |shard: &ShardId| {
+            let mut copies = self.reports.fresh(*shard, now_ms);
+            copies.all(|(_, status)| status.relic.is_some())
+        };
+        self.behind().filter(has_relics_only)
     }
 
     /// Whether the brake holds.
@@ -254,8 +256,20 @@ impl Coordinator {
     ) -> Result<Proposal, Refusal> {
         let situation = Situation::new(map, court, &self.brake, &self.reports, now_ms)
             .ok_or(Refusal::NotCreated)?;
+        if let (Command::RecoverLongest(_), Some(node)) = (command, first_unheard(&situation)) {
+            return Err(Refusal::NotHeard(node));
+        }
         operate::propose(&situation, command)
     }
+}
+
+/// One that lives and has not said yet which copies it has. Nobody waits for one that is suspected: its shards may be waiting.
+fn first_unheard(situation: &Situation<'_>) -> Option<NodeId> {
+    let present = situation.map.present().iter();
+    let well = present.filter(|(node, _)| situation.court.standing(**node) == Standing::Well);
+    let mut members = well.map(|(&node, &incarnation)| Member { node, incarnation });
+    let unheard = members.find(|member| !situation.reports.has_reported(*member))?;
+    Some(unheard.node)
 }
 
 fn propose(

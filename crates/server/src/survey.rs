@@ -40,6 +40,9 @@ pub struct Survey {
     /// Shards of which copies know later epochs than the map, as the node that was asked coordinates and was told: the metadata store has lost them.
     #[serde(default)]
     pub behind: Vec<u16>,
+    /// Those of them of which only relics are left: the lives that had copies are over, and an operator has to decide.
+    #[serde(default)]
+    pub behind_by_relics: Vec<u16>,
 }
 
 /// A node.
@@ -151,6 +154,7 @@ impl Survey {
                 .collect(),
             losses: losses.map(loss_row).collect(),
             behind: agent.behind().map(|shard| shard.0).collect(),
+            behind_by_relics: agent.behind_by_relics().map(|shard| shard.0).collect(),
         }
     }
 }

@@ -19,7 +19,7 @@ Examples:
   tenure cluster drain 3                         move everything away from node 3; shows how far it is
   tenure cluster forget 3                        remove a node that is gone
   tenure cluster recover 7 --longest             give up what nobody alive has of shard 7; writes a loss report
-  tenure cluster acknowledge 7                   that loss is seen to: status need not report it any more
+  tenure cluster acknowledge 7 8                 those losses are seen to: status need not report them any more
 Any node can be asked (--admin); commands go to the one that coordinates. TENURE_CLUSTER_SECRET is shown to it.
 ";
 
@@ -31,6 +31,7 @@ pub fn command() -> Command {
             .required(true)
             .value_parser(clap::value_parser!(u32))
     };
+    let shards = || number("SHARD").num_args(1..);
     let no_wait = || {
         Arg::new("no-wait")
             .long("no-wait")
@@ -83,8 +84,8 @@ pub fn command() -> Command {
         )
         .subcommand(
             Command::new("recover")
-                .about("Let a shard go on with the longest log that anybody alive has; what more was acknowledged is lost")
-                .arg(number("SHARD"))
+                .about("Let shards go on with the longest logs that anybody alive has; what more was acknowledged is lost")
+                .arg(shards())
                 .arg(
                     Arg::new("longest")
                         .long("longest")
@@ -95,8 +96,8 @@ pub fn command() -> Command {
         )
         .subcommand(
             Command::new("acknowledge")
-                .about("Remove the reports of what recoveries of a shard may have lost, when somebody has seen to it")
-                .arg(number("SHARD")),
+                .about("Remove the reports of what recoveries of shards may have lost, when somebody has seen to it")
+                .arg(shards()),
         )
 }
 
@@ -128,8 +129,10 @@ pub fn run(matches: &ArgMatches) -> ExitCode {
         }),
         "undrain" => asker.command("undrain", number()),
         "forget" => asker.command("forget", number()),
-        "recover" => asker.command("recover", number()),
-        "acknowledge" => asker.command("acknowledge", number()),
+        "recover" | "acknowledge" => {
+            let shards = inner.get_many("number").expect("it is required");
+            asker.commands(name, shards.copied())
+        }
         _ => unreachable!("clap knows every subcommand"),
     };
     match result {
@@ -213,6 +216,17 @@ impl Asker {
             say(&table(&survey).trim_end());
         }
         Ok(show::is_well(&survey))
+    }
+
+    /// Has the coordinator do something about each of these, also where it refuses another.
+    fn commands(&self, command: &str, numbers: impl Iterator<Item = u32>) -> Result<bool, String> {
+        let refused = numbers.filter_map(|number| self.command(command, number).err());
+        let refused: Vec<String> = refused.collect();
+        if refused.is_empty() {
+            Ok(true)
+        } else {
+            Err(refused.join("\n"))
+        }
     }
 
     /// Has the coordinator do something, whoever it is.

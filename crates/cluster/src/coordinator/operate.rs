@@ -50,6 +50,8 @@ pub enum Refusal {
     NotNeeded,
     /// Nobody alive has anything of the shard.
     NobodyHasIt,
+    /// This node answers and has not said yet which copies it has: it may have the longest log.
+    NotHeard(NodeId),
     /// There is no record of a loss of the shard.
     NothingLost,
     /// Something else changed the same record first, or it is not known whether this did. Look, and ask again.

@@ -41,7 +41,11 @@ impl Cluster {
         let ahead = self.ahead(place, number);
         let Some(config) = self.copies[place].config else {
             // It was found by a start, and no map that names its shard has been seen since.
-            return ahead.map(|ahead| untold(number, replica.last(), ahead));
+            let relic = self.copies[place].relic;
+            return ahead.map(|ahead| CopyStatus {
+                relic,
+                ..untold(number, replica.last(), ahead)
+            });
         };
         let before = self.copies[place].told;
         let last = replica.last();

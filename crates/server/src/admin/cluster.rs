@@ -144,6 +144,12 @@ fn reason(refusal: Refusal) -> String {
         }
         Refusal::NothingLost => "no recovery of the shard is on record as having lost anything",
         Refusal::NobodyHasIt => "no node that answers has anything of the shard",
+        Refusal::NotHeard(node) => {
+            return format!(
+                "node {} has not said yet what it has, which may be more: try again in a second",
+                node.0
+            );
+        }
         Refusal::Overtaken => {
             "something else changed the same record first, or it is not known whether this did: look, and ask again"
         }

@@ -84,19 +84,33 @@ pub fn status(survey: &Survey) -> String {
             shard.shard, shard.phase, shard.primary
         );
     }
-    if let Some(shard) = survey.behind.first() {
+    let relics = &survey.behind_by_relics;
+    let is_waiting = |shard: &&u16| !relics.contains(shard);
+    let waiting: Vec<u16> = survey.behind.iter().filter(is_waiting).copied().collect();
+    if !waiting.is_empty() {
         let _ = writeln!(
             text,
-            "  shards {:?}: the map has lost what their copies know; each goes on by itself when as many of its members are there as must have a write; \
-             if they never will be: tenure cluster recover {shard} --longest",
-            survey.behind
+            "  shards {waiting:?}: the map has lost what their copies know; each goes on by itself when as many of its members are there as must have a write; \
+             if they never will be: tenure cluster recover {} --longest",
+            words(&waiting)
         );
     }
-    if let Some(loss) = survey.losses.first() {
+    if !relics.is_empty() {
         let _ = writeln!(
             text,
-            "  losses: tenure cluster acknowledge {} removes the report of shard {0}, once it is seen to",
-            loss.shard
+            "  shards {relics:?}: the map has lost them, and the machines of all that tell of them had stopped, so nobody knows who had copies. Start every node that may have had some; \
+             then let them go on from the longest log: tenure cluster recover {} --longest",
+            words(relics)
+        );
+    }
+    if !survey.losses.is_empty() {
+        let mut shards: Vec<u16> = survey.losses.iter().map(|loss| loss.shard).collect();
+        shards.sort_unstable();
+        shards.dedup();
+        let _ = writeln!(
+            text,
+            "  losses, until they are seen to: tenure cluster acknowledge {} removes these reports",
+            words(&shards)
         );
     }
     for loss in &survey.losses {
@@ -109,6 +123,12 @@ pub fn status(survey: &Survey) -> String {
         );
     }
     text
+}
+
+/// Numbers, as a command takes them.
+fn words(numbers: &[u16]) -> String {
+    let words: Vec<String> = numbers.iter().map(u16::to_string).collect();
+    words.join(" ")
 }
 
 fn is_draining(node: &NodeRow) -> bool {
@@ -132,6 +152,8 @@ fn what_is_lost(loss: &LossRow) -> String {
         format!(
             "recovered from what {missing:?} had on their disks when their machines stopped (node {node} went furthest); what was not synced yet is lost"
         )
+    } else if missing.is_empty() {
+        format!("recovered from node {node} alone; whether others had more the map does not know")
     } else {
         format!("recovered from node {node} alone; what {missing:?} had more is lost")
     }
@@ -287,6 +309,7 @@ mod tests {
             }],
             losses: Vec::new(),
             behind: Vec::new(),
+            behind_by_relics: Vec::new(),
         }
     }
 
@@ -295,7 +318,12 @@ mod tests {
         let well = survey();
         assert!(is_well(&well) && status(&well).starts_with("cluster shop: well\n"));
         type Change = fn(&mut Survey);
-        let wrong: [(Change, &str); 9] = [
+        let wrong: [(Change, &str); 10] = [
+            (
+                |s| (s.behind, s.behind_by_relics) = (vec![0, 3], vec![0, 3]),
+                "shards [0, 3]: the map has lost them, and the machines of all that tell of them had stopped, so nobody knows who had copies. Start every node \
+                 that may have had some; then let them go on from the longest log: tenure cluster recover 0 3 --longest\n",
+            ),
             (
                 |s| s.behind = vec![0],
                 "the map has lost what their copies know",

@@ -281,6 +281,30 @@ fn an_operator_may_go_on_with_what_is_left_of_what_the_map_has_lost() {
     assert_eq!(recover(1), Err(Refusal::NoSuchShard), "nobody knows of it");
 }
 
+/// Who has not said anything yet may have a longer log, or one without damage.
+#[test]
+fn an_operator_waits_until_all_that_live_have_said_what_they_have() {
+    let settings = Settings {
+        shards: 2,
+        copies: 3,
+        write_quorum: 2,
+        initial_nodes: 1,
+    };
+    let map = Draft::new(&settings).nodes(3).map();
+    let mut coordinator = Coordinator::new(0);
+    let mut recovered_after = |node| {
+        let copies = Vec::new();
+        let from = member(node);
+        coordinator.hear(&Report { from, copies }, NOW_MS);
+        let command = Command::RecoverLongest(SHARD);
+        let done = coordinator.operate(command, &map, &Court::default(), NOW_MS);
+        done.map(|_| ()).unwrap_err()
+    };
+    assert_eq!(recovered_after(1), Refusal::NotHeard(NodeId(0)));
+    assert_eq!(recovered_after(0), Refusal::NotHeard(NodeId(2)));
+    assert_eq!(recovered_after(2), Refusal::NoSuchShard);
+}
+
 /// A node has come with the directory of another cluster, where this shard was in a later epoch.
 #[test]
 fn what_is_served_by_whom_the_map_says_is_not_doubted() {

@@ -2,11 +2,15 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Instant;
 
 use server::survey::Survey;
 
+use super::failover::{read_all, write_all};
 use super::metadata::{Etcd, write_and_read};
+use super::power::{damage, lose_power};
 use super::rig::{Cluster, ClusterClient};
+use crate::running::PATIENCE;
 use crate::wire::Reply;
 
 /// Epochs that are left free for what was lost.
@@ -92,4 +96,57 @@ fn an_etcd_that_comes_back_empty_is_made_good() {
     let victim = cluster.survey().shards[0].primary;
     cluster.kill(victim);
     write_and_read(&mut client, "after");
+}
+
+/// Nobody knows who has had copies: an operator says when all are there that may have had some.
+#[test]
+fn a_map_that_is_lost_with_the_power_waits_for_an_operator() {
+    let mut cluster = Cluster::start(3, &["--sync", "everysec"]);
+    let mut client = cluster.client();
+    let value = "kept".repeat(50);
+    write_all(&mut client, &value);
+    cluster.settle();
+    let file = map_file(&cluster);
+    cluster.map.take().unwrap().kill();
+    fs::remove_file(&file).unwrap();
+    for node in 1..=3 {
+        lose_power(&mut cluster, node);
+    }
+    // What it has left of one shard lacks something: another goes on.
+    damage(&cluster.dir(1));
+    cluster.restart_map();
+    for node in 1..=3 {
+        cluster.start_node(node);
+    }
+    cluster.until("it is said", |survey| survey.behind_by_relics.len() == 8);
+    let status = cluster.command(&["status"]);
+    let text = String::from_utf8_lossy(&status.stdout);
+    let advice = "tenure cluster recover 0 1 2 3 4 5 6 7 --longest";
+    assert!(!status.status.success() && text.contains(advice), "{text}");
+
+    let shards = ["0", "1", "2", "3", "4", "5", "6", "7"];
+    let began = Instant::now();
+    loop {
+        let first = cluster.command(&["recover", "0", "--longest"]);
+        let text = String::from_utf8_lossy(&first.stderr);
+        if first.status.success() {
+            break;
+        }
+        // The last of them may have started just now.
+        assert!(text.contains("has not said yet what it has"), "{text}");
+        assert!(began.elapsed() < PATIENCE, "{text}");
+    }
+    let others = [&["recover", "--longest"], &shards[1..]].concat();
+    let recovered = cluster.command(&others);
+    assert!(recovered.status.success(), "{recovered:?}");
+    read_all(&mut cluster.client(), &value);
+    cluster.until("it is well", Survey::is_whole);
+    // Those that can be are acknowledged, and it is said which cannot.
+    let most = cluster.command(&[&["acknowledge", "99"], &shards[..]].concat());
+    let text = String::from_utf8_lossy(&most.stderr);
+    assert!(
+        !most.status.success() && text.contains("acknowledge 99: "),
+        "{text}"
+    );
+    cluster.until("nothing is reported", |survey| survey.losses.is_empty());
 }

@@ -11,7 +11,7 @@ use super::rig::Cluster;
 const EVERY_SECOND: &[&str] = &["--sync", "everysec"];
 
 /// The process is killed, and the machine started anew before it starts again.
-fn lose_power(cluster: &mut Cluster, node: u32) {
+pub(super) fn lose_power(cluster: &mut Cluster, node: u32) {
     cluster.kill(node);
     let file = cluster.dir(node).join("NODE");
     let text = std::fs::read_to_string(&file).unwrap();
@@ -28,7 +28,7 @@ fn lives(survey: &Survey) -> Vec<(u32, String)> {
 }
 
 /// Flips a bit in the middle of the first file of a copy that holds anything.
-fn damage(dir: &Path) {
+pub(super) fn damage(dir: &Path) {
     let copies = std::fs::read_dir(dir.join("copies")).unwrap();
     let segments = copies.map(|copy| copy.unwrap().path().join("segments"));
     let folders = segments.filter(|folder| folder.is_dir());
