@@ -98,7 +98,7 @@ pub fn status(survey: &Survey) -> String {
     if !relics.is_empty() {
         let _ = writeln!(
             text,
-            "  shards {relics:?}: the map has lost them, and the machines of all that tell of them had stopped, so nobody knows who had copies. Start every node that may have had some; \
+            "  shards {relics:?}: the map has lost them, and all that tell of them have begun a new life (their machines had stopped, or files were damaged), so nobody knows who had copies. Start every node that may have had some; \
              then let them go on from the longest log: tenure cluster recover {} --longest",
             words(relics)
         );
@@ -321,7 +321,7 @@ mod tests {
         let wrong: [(Change, &str); 10] = [
             (
                 |s| (s.behind, s.behind_by_relics) = (vec![0, 3], vec![0, 3]),
-                "shards [0, 3]: the map has lost them, and the machines of all that tell of them had stopped, so nobody knows who had copies. Start every node \
+                "shards [0, 3]: the map has lost them, and all that tell of them have begun a new life (their machines had stopped, or files were damaged), so nobody knows who had copies. Start every node \
                  that may have had some; then let them go on from the longest log: tenure cluster recover 0 3 --longest\n",
             ),
             (
