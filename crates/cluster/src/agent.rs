@@ -22,7 +22,7 @@ use crate::{
     keys::Place,
     links::{self, Links},
     map::ClusterMap,
-    message::{CopyStatus, Heartbeat, Message, Report},
+    message::{Copies, CopyStatus, Heartbeat, Message, Report},
     metadata::{Answer, Ask},
     record::{Addresses, NodeRecord, Settings},
     timing::{BRAKE_MS, CALLER_MS, HEARTBEAT_MS, REPORT_MS},
@@ -77,7 +77,7 @@ pub enum Input {
     /// The metadata store says something about this question.
     Answered(AskId, Answer),
     /// The state of all of this node's copies, now.
-    Copies(Vec<CopyStatus>),
+    Copies(Copies),
     /// This node, as its primary, has recovered the shard in this epoch: a write quorum has everything.
     Recovered(ShardId, u32),
     /// An operator's command, with a number for its answer.
@@ -169,7 +169,7 @@ pub struct Agent {
     /// Until then whoever coordinates doubts what the store shows, as it has lost what it had.
     doubts_until_ms: u64,
     publisher: publish::Publisher,
-    copies: Vec<CopyStatus>,
+    copies: Copies,
     is_leaving: bool,
     heartbeat_ms: u64,
     report_ms: u64,
@@ -198,7 +198,7 @@ impl Agent {
             coordinator: None,
             doubts_until_ms: 0,
             publisher: publish::Publisher::default(),
-            copies: Vec::new(),
+            copies: Copies::default(),
             is_leaving: false,
             heartbeat_ms: now_ms,
             report_ms: now_ms,
@@ -459,15 +459,18 @@ impl Agent {
             return;
         };
         let from = self.identity.me;
-        let mut parts: Vec<_> = self.copies.chunks(limits::MAX_REPORTED_COPIES).collect();
+        let statuses = &self.copies.statuses;
+        let mut parts: Vec<_> = statuses.chunks(limits::MAX_REPORTED_COPIES).collect();
         if parts.is_empty() {
             // That it has none may be what the coordinator waits for.
             parts.push(&[]);
         }
-        for copies in parts {
+        let last = parts.len() - 1;
+        for (at, part) in parts.into_iter().enumerate() {
             let report = Report {
                 from,
-                copies: copies.to_vec(),
+                copies: part.to_vec(),
+                is_all: self.copies.is_all && at == last,
             };
             match &mut self.coordinator {
                 Some(coordinator) => coordinator.hear(&report, self.now_ms),

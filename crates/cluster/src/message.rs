@@ -52,6 +52,15 @@ pub struct Heartbeat {
     pub suspects: Vec<(NodeId, Incarnation)>,
 }
 
+/// What a node says of its copies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Copies {
+    /// The state of each.
+    pub statuses: Vec<CopyStatus>,
+    /// Whether that is all that it has: of what an earlier life has left nothing is said while its damaged files are being replaced.
+    pub is_all: bool,
+}
+
 /// The state of a node's copies, or of some of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Report {
@@ -59,6 +68,8 @@ pub struct Report {
     pub from: Member,
     /// At most [`limits::MAX_REPORTED_COPIES`].
     pub copies: Vec<CopyStatus>,
+    /// Whether its sender has told of all that it has, with this and with what it sent right before.
+    pub is_all: bool,
 }
 
 /// The state of one copy.
@@ -224,13 +235,16 @@ impl Record for Heartbeat {
     }
 }
 
+/// In the number of a report's copies: its sender has not told of all of them yet.
+const MORE_FOLLOWS: u16 = 1 << 15;
+
 impl Record for Report {
     const KIND: u8 = 17;
 
     fn write(&self, out: &mut Writer) {
         assert!(self.copies.len() <= limits::MAX_REPORTED_COPIES);
         out.member(self.from);
-        out.u16(self.copies.len() as u16);
+        out.u16(self.copies.len() as u16 | if self.is_all { 0 } else { MORE_FOLLOWS });
         for copy in &self.copies {
             out.u16(copy.shard.0);
             out.u32(copy.epoch);
@@ -256,7 +270,9 @@ impl Record for Report {
     }
 
     fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
-        let (sender, count) = (from.member()?, usize::from(from.u16()?));
+        let (sender, count) = (from.member()?, from.u16()?);
+        let is_all = count & MORE_FOLLOWS == 0;
+        let count = usize::from(count & !MORE_FOLLOWS);
         if count > limits::MAX_REPORTED_COPIES {
             return Err(Damage::Value);
         }
@@ -264,6 +280,7 @@ impl Record for Report {
         Ok(Self {
             from: sender,
             copies: copies.collect::<Result<_, _>>()?,
+            is_all,
         })
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 /// The latest report of each copy.
 #[derive(Clone, Debug, Default)]
 pub struct Reports {
-    /// Who has reported at all, also that it has no copies.
+    /// Who has told of all that it has, also that it has no copies.
     heard: BTreeMap<NodeId, Incarnation>,
     copies: BTreeMap<(ShardId, NodeId), Reported>,
     /// Since when a shard's primary has not reached a member.
@@ -31,7 +31,9 @@ impl Reports {
     /// Takes a report in.
     pub fn hear(&mut self, report: &Report, now_ms: u64) {
         let Member { node, incarnation } = report.from;
-        self.heard.insert(node, incarnation);
+        if report.is_all {
+            self.heard.insert(node, incarnation);
+        }
         for &status in &report.copies {
             let reported = Reported {
                 at_ms: now_ms,

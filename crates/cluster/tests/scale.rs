@@ -192,6 +192,7 @@ fn the_documents_figures_are_what_the_code_gives() {
         Message::Report(Report {
             from: member(1),
             copies,
+            is_all: true,
         })
         .encode()
         .len() as u64

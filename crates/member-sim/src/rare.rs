@@ -30,6 +30,7 @@ sim::rare! {
     RestartSameLife = "a node went on with the life that it had",
     RestartNewLife = "a node began a new life",
     RestartDamaged = "a node found damage and began a new life",
+    Withheld = "a node said that it would tell of more copies than it did",
     Hollow = "a loss of power left holes in what was not synced",
     KeptThoughFull = "vows were kept on a full disk",
     NewThoughFull = "the vows of an emptied or new copy were kept on a full disk",

@@ -1,16 +1,16 @@
 use alloc::{vec, vec::Vec};
 
-use model::{Incarnation, Member, NodeId, Now, Zone};
+use model::{Incarnation, Member, NodeId, Now, Position, ShardId, Zone, limits};
 
 use super::{Agent, AskId, Effect, Event, Identity, Input};
 use crate::{
     fixture::Draft,
     format::Record,
     keys::Place,
-    message::{Heartbeat, Message},
+    message::{Copies, CopyStatus, Heartbeat, Message, Resigned},
     metadata::{Answer, Ask, Change, Listing, Outcome, RequestId, Revision, Write},
     record::{Addresses, NodeRecord, NodeState, Role, Settings},
-    timing::{BEHIND_MS, HEARTBEAT_MS, SUSPICION_MS, TICK_MS},
+    timing::{BEHIND_MS, HEARTBEAT_MS, REPORT_MS, SUSPICION_MS, TICK_MS},
 };
 
 const NODES: u32 = 12;
@@ -346,4 +346,42 @@ fn a_number_is_taken_back_from_the_life_before() {
     assert_eq!(bench.shown(2, &mine), (None, false, 6));
     let (again, superseded, _) = bench.shown(3, &before);
     assert!(!superseded && again.is_some_and(|record| record.incarnation == reborn.incarnation));
+}
+
+/// The coordinator may go by what a node has once it has been told of all, and not before.
+#[test]
+fn a_report_says_whether_it_is_the_last_one() {
+    let mut bench = Bench::new();
+    let mut reported = |copies: usize, is_all| {
+        let statuses = (0..copies).map(|shard| copy(shard as u16)).collect();
+        bench.input(Input::Copies(Copies { statuses, is_all }));
+        bench.now_ms += REPORT_MS;
+        let effects = bench.input(Input::Tick);
+        let parts = effects.iter().filter_map(|effect| match effect {
+            Effect::Send(_, Message::Report(report)) => Some((report.copies.len(), report.is_all)),
+            _ => None,
+        });
+        parts.collect::<Vec<_>>()
+    };
+    let most = limits::MAX_REPORTED_COPIES;
+    assert_eq!(reported(0, true), [(0, true)]);
+    assert_eq!(reported(most + 1, true), [(most, false), (1, true)]);
+    assert_eq!(reported(most + 1, false), [(most, false), (1, false)]);
+    assert_eq!(reported(0, false), [(0, false)]);
+}
+
+fn copy(shard: u16) -> CopyStatus {
+    CopyStatus {
+        shard: ShardId(shard),
+        epoch: 1,
+        position: Position::ZERO,
+        bytes: 0,
+        writes_per_s: 0,
+        complete: 0,
+        unreachable: 0,
+        resigned: Resigned::No,
+        disk_fails: false,
+        relic: None,
+        ahead: None,
+    }
 }

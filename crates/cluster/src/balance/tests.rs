@@ -70,7 +70,14 @@ fn moved(size: impl Fn(u16) -> (u64, u32)) -> Option<(u32, u32)> {
         let own = (0..2 * EACH).filter(|shard| owner(*shard) == node);
         let copies = own.map(|shard| status(shard, size(shard))).collect();
         let from = member(node);
-        reports.hear(&Report { from, copies }, NOW_MS);
+        reports.hear(
+            &Report {
+                from,
+                copies,
+                is_all: true,
+            },
+            NOW_MS,
+        );
     }
     let (map, court, brake) = (map(), Court::default(), Brake::default());
     let situation = Situation::new(&map, &court, &brake, &reports, NOW_MS);
@@ -114,7 +121,14 @@ fn a_copy_that_is_gone_no_longer_counts() {
     let mut tell = |node: u32, size: (u64, u32), now_ms| {
         let copies = vec![status(0, size)];
         let from = member(node);
-        reports.hear(&Report { from, copies }, now_ms);
+        reports.hear(
+            &Report {
+                from,
+                copies,
+                is_all: true,
+            },
+            now_ms,
+        );
     };
     let (large, small) = ((9 << 20, 900), (1 << 20, 100));
     tell(7, large, 1_000);

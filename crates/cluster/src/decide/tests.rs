@@ -104,6 +104,7 @@ fn tell(reports: &mut Reports, node: u32, status: CopyStatus) {
     let report = Report {
         from: member(node),
         copies: vec![status],
+        is_all: true,
     };
     reports.hear(&report, NOW_MS);
 }

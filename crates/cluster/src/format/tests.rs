@@ -109,6 +109,7 @@ fn report() -> Message {
     Message::Report(Report {
         from: member(1),
         copies: vec![copy],
+        is_all: true,
     })
 }
 
@@ -137,8 +138,18 @@ fn records_survive_their_bytes() {
         panic!("it is a report");
     };
     failing.copies[0].disk_fails = true;
+    let part = Message::Report(Report {
+        is_all: false,
+        ..failing.clone()
+    });
     let failing = Message::Report(failing);
-    for message in [heartbeat(), report(), failing, Message::Question(member(1))] {
+    for message in [
+        heartbeat(),
+        report(),
+        failing,
+        part,
+        Message::Question(member(1)),
+    ] {
         assert_eq!(Message::decode(&message.encode()), Ok(message));
     }
 }

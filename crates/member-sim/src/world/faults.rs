@@ -378,7 +378,7 @@ impl World {
         let copies = host
             .process
             .as_mut()
-            .map_or_else(Vec::new, |p| p.node.copies(now));
+            .map_or_else(Vec::new, |p| p.node.copies(now).statuses);
         let status = copies.iter().find(|status| status.shard == shard);
         let complete = status
             .filter(|s| s.epoch == config.epoch())

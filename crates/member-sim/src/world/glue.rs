@@ -289,9 +289,14 @@ impl World {
         if let Some(process) = &mut host.process {
             process.copies_us = now.mono_us + REPORT_MS * 1_000 / 2;
             let copies = process.node.copies(now);
-            let given_up = copies.iter().filter(|copy| copy.resigned != Resigned::No);
+            let given_up = copies
+                .statuses
+                .iter()
+                .filter(|copy| copy.resigned != Resigned::No);
             self.counts
                 .note_times(Rare::Resigned, given_up.count() as u64);
+            self.counts
+                .note_times(Rare::Withheld, u64::from(!copies.is_all));
             self.look_at_standings(number);
             self.count_epochs();
             self.tell_agent_in_turn(number, agent::Input::Copies(copies));

@@ -1,8 +1,6 @@
 //! What is told of the copies: to the agent, which tells the coordinator.
 
-use alloc::vec::Vec;
-
-use cluster::message::{Ahead, CopyStatus, Resigned};
+use cluster::message::{Ahead, Copies, CopyStatus, Resigned};
 use model::{Member, Now, Phase, Position, ShardConfig, ShardId};
 use replica::Standing;
 
@@ -17,22 +15,30 @@ const DISK_FAILS_US: u64 = 5_000_000;
 impl Node {
     /// The state of all copies, for `cluster::agent::Input::Copies`: to be told before each of the agent's ticks, or every 100 ms.
     #[must_use]
-    pub fn copies(&mut self, now: Now) -> Vec<CopyStatus> {
+    pub fn copies(&mut self, now: Now) -> Copies {
         let Some(cluster) = &mut self.cluster else {
-            return Vec::new();
+            return Copies::default();
         };
         cluster.look_at_disk(now);
         let places = 0..cluster.shards.len();
-        places
-            .filter_map(|place| cluster.status(now, place))
-            .collect()
+        Copies {
+            is_all: !places.clone().any(|place| cluster.is_withheld(place)),
+            statuses: places
+                .filter_map(|place| cluster.status(now, place))
+                .collect(),
+        }
     }
 }
 
 impl Cluster {
-    /// `None` for a new copy that has not been told a configuration yet, and for what an earlier life has left and cannot be taken over yet.
+    /// What an earlier life has left, and cannot be taken over yet.
+    fn is_withheld(&self, place: usize) -> bool {
+        self.copies[place].relic.is_some() && !self.is_repaired(place)
+    }
+
+    /// `None` for a new copy that has not been told a configuration yet, and for one that is withheld.
     fn status(&mut self, now: Now, place: usize) -> Option<CopyStatus> {
-        if self.copies[place].relic.is_some() && !self.is_repaired(place) {
+        if self.is_withheld(place) {
             return None;
         }
         let shard = &self.shards[place].shard;

@@ -289,6 +289,7 @@ impl World {
             .as_mut()
             .expect("it runs")
             .copies(now)
+            .statuses
     }
 
     pub fn config(&self, shard: u16) -> ShardConfig {

@@ -146,7 +146,7 @@ fn reason(refusal: Refusal) -> String {
         Refusal::NobodyHasIt => "no node that answers has anything of the shard",
         Refusal::NotHeard(node) => {
             return format!(
-                "node {} has not said yet what it has, which may be more: try again in a second",
+                "node {} has not said yet all that it has, which may be more: try again in a second. If it stays so, it cannot replace damaged files, as its log says; stop it to go on without what is in them",
                 node.0
             );
         }

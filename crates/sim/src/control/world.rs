@@ -8,7 +8,7 @@ use std::{
 use cluster::{
     Agent, AskId, Effect, Event, Identity, Input,
     coordinator::{Command, Refusal},
-    message::Message,
+    message::{Copies, Message},
     metadata::{Ask, Revision},
     record::Addresses,
 };
@@ -357,7 +357,8 @@ impl ControlWorld {
             }
             statuses.extend(self.data.status(*shard, record, me, &reaches));
         }
-        self.input(node, Input::Copies(statuses))?;
+        let is_all = true;
+        self.input(node, Input::Copies(Copies { statuses, is_all }))?;
         for (shard, epoch, log) in recovered {
             self.judge_log(shard, epoch, log)?;
             self.input(node, Input::Recovered(shard, epoch))?;

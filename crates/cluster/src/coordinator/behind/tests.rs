@@ -74,6 +74,7 @@ fn tell(reports: &mut Reports, node: u32, promised: u32, config: Option<ShardCon
     let report = Report {
         from: member(node),
         copies: vec![status],
+        is_all: true,
     };
     reports.hear(&report, NOW_MS);
 }
@@ -243,6 +244,7 @@ fn nothing_follows_from_what_the_map_says_of_such_a_shard() {
         .map(|(from, status)| Report {
             from,
             copies: vec![status],
+            is_all: true,
         })
         .collect();
     assert!(
@@ -292,17 +294,22 @@ fn an_operator_waits_until_all_that_live_have_said_what_they_have() {
     };
     let map = Draft::new(&settings).nodes(3).map();
     let mut coordinator = Coordinator::new(0);
-    let mut recovered_after = |node| {
-        let copies = Vec::new();
-        let from = member(node);
-        coordinator.hear(&Report { from, copies }, NOW_MS);
+    let mut recovered_after = |node, is_all| {
+        let report = Report {
+            from: member(node),
+            copies: Vec::new(),
+            is_all,
+        };
+        coordinator.hear(&report, NOW_MS);
         let command = Command::RecoverLongest(SHARD);
         let done = coordinator.operate(command, &map, &Court::default(), NOW_MS);
         done.map(|_| ()).unwrap_err()
     };
-    assert_eq!(recovered_after(1), Refusal::NotHeard(NodeId(0)));
-    assert_eq!(recovered_after(0), Refusal::NotHeard(NodeId(2)));
-    assert_eq!(recovered_after(2), Refusal::NoSuchShard);
+    assert_eq!(recovered_after(1, true), Refusal::NotHeard(NodeId(0)));
+    assert_eq!(recovered_after(0, true), Refusal::NotHeard(NodeId(2)));
+    assert_eq!(recovered_after(2, false), Refusal::NotHeard(NodeId(2)));
+    assert_eq!(recovered_after(2, true), Refusal::NoSuchShard);
+    assert_eq!(recovered_after(2, false), Refusal::NoSuchShard);
 }
 
 /// A node has come with the directory of another cluster, where this shard was in a later epoch.
@@ -323,6 +330,7 @@ fn what_is_served_by_whom_the_map_says_is_not_doubted() {
         let report = Report {
             from: member(0),
             copies: vec![status],
+            is_all: true,
         };
         reports.hear(&report, NOW_MS);
         next_after(Some(shown), &reports, BEHIND_WAIT_MS).is_none()

@@ -24,7 +24,14 @@ fn led_and_held(nodes: u32, silent: u32, shards_in_all: u16, copies: u8) -> Vec<
             incarnation: Incarnation(1),
         };
         let copies = Vec::new();
-        reports.hear(&Report { from, copies }, 0);
+        reports.hear(
+            &Report {
+                from,
+                copies,
+                is_all: true,
+            },
+            0,
+        );
     }
     let situation = Situation::new(&map, &court, &brake, &reports, 0).expect("it was created");
     let mut counts: BTreeMap<NodeId, (usize, usize)> = BTreeMap::new();

@@ -64,6 +64,7 @@ fn tell(reports: &mut Reports, node: u32, sequence: u64, relic: Option<Relic>) {
     let report = Report {
         from: member(node, NEW),
         copies: vec![status],
+        is_all: true,
     };
     reports.hear(&report, NOW_MS);
 }
