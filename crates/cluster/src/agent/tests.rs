@@ -357,9 +357,11 @@ fn a_report_says_whether_it_is_the_last_one() {
         bench.input(Input::Copies(Copies { statuses, is_all }));
         bench.now_ms += REPORT_MS;
         let effects = bench.input(Input::Tick);
-        let parts = effects.iter().filter_map(|effect| match effect {
-            Effect::Send(_, Message::Report(report)) => Some((report.copies.len(), report.is_all)),
-            _ => None,
+        let parts = effects.iter().filter_map(|effect| {
+            let Effect::Send(_, Message::Report(report)) = effect else {
+                return None;
+            };
+            Some((report.copies.len(), report.is_all))
         });
         parts.collect::<Vec<_>>()
     };
