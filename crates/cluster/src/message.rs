@@ -286,6 +286,24 @@ impl Record for Report {
 }
 
 impl CopyStatus {
+    /// Of a copy without data, which leads nobody and lacks nothing.
+    #[must_use]
+    pub const fn new(shard: ShardId, epoch: u32, position: Position) -> Self {
+        Self {
+            shard,
+            epoch,
+            position,
+            bytes: 0,
+            writes_per_s: 0,
+            complete: 0,
+            unreachable: 0,
+            resigned: Resigned::No,
+            disk_fails: false,
+            relic: None,
+            ahead: None,
+        }
+    }
+
     fn read(from: &mut Reader<'_>) -> Result<Self, Damage> {
         let (shard, epoch) = (ShardId(from.u16()?), from.u32()?);
         let (position, bytes) = (Position::from_raw(from.u64()?), from.u64()?);

@@ -5,7 +5,7 @@ use cluster::{
     keys::Place,
     links,
     map::ClusterMap,
-    message::{CopyStatus, Heartbeat, Message, Report, Resigned},
+    message::{CopyStatus, Heartbeat, Message, Report},
     metadata::{Listing, RequestId, Revision},
     placement::{self, Site},
     record::{Addresses, NodeRecord, NodeState, Role, Settings, ShardRecord},
@@ -174,19 +174,7 @@ fn the_documents_figures_are_what_the_code_gives() {
         suspects: Vec::new(),
     });
     let heartbeat = heartbeat.encode().len() as u64;
-    let status = CopyStatus {
-        shard: ShardId(0),
-        epoch: 1,
-        position: Position::ZERO,
-        bytes: 0,
-        writes_per_s: 0,
-        complete: 0,
-        unreachable: 0,
-        resigned: Resigned::No,
-        disk_fails: false,
-        relic: None,
-        ahead: None,
-    };
+    let status = CopyStatus::new(ShardId(0), 1, Position::ZERO);
     let report = |copies: u64| {
         let copies = vec![status; copies as usize];
         Message::Report(Report {

@@ -7,7 +7,7 @@ use crate::{
     fixture::Draft,
     format::Record,
     keys::Place,
-    message::{Copies, CopyStatus, Heartbeat, Message, Resigned},
+    message::{Copies, CopyStatus, Heartbeat, Message},
     metadata::{Answer, Ask, Change, Listing, Outcome, RequestId, Revision, Write},
     record::{Addresses, NodeRecord, NodeState, Role, Settings},
     timing::{BEHIND_MS, HEARTBEAT_MS, REPORT_MS, SUSPICION_MS, TICK_MS},
@@ -353,7 +353,8 @@ fn a_number_is_taken_back_from_the_life_before() {
 fn a_report_says_whether_it_is_the_last_one() {
     let mut bench = Bench::new();
     let mut reported = |copies: usize, is_all| {
-        let statuses = (0..copies).map(|shard| copy(shard as u16)).collect();
+        let copy = |shard| CopyStatus::new(ShardId(shard as u16), 1, Position::ZERO);
+        let statuses = (0..copies).map(copy).collect();
         bench.input(Input::Copies(Copies { statuses, is_all }));
         bench.now_ms += REPORT_MS;
         let effects = bench.input(Input::Tick);
@@ -370,20 +371,4 @@ fn a_report_says_whether_it_is_the_last_one() {
     assert_eq!(reported(most + 1, true), [(most, false), (1, true)]);
     assert_eq!(reported(most + 1, false), [(most, false), (1, false)]);
     assert_eq!(reported(0, false), [(0, false)]);
-}
-
-fn copy(shard: u16) -> CopyStatus {
-    CopyStatus {
-        shard: ShardId(shard),
-        epoch: 1,
-        position: Position::ZERO,
-        bytes: 0,
-        writes_per_s: 0,
-        complete: 0,
-        unreachable: 0,
-        resigned: Resigned::No,
-        disk_fails: false,
-        relic: None,
-        ahead: None,
-    }
 }

@@ -9,7 +9,7 @@ use crate::{
     decide::Reason,
     fixture::Draft,
     map::ClusterMap,
-    message::{CopyStatus, Report, Resigned},
+    message::{CopyStatus, Report},
     record::Settings,
     reports::Reports,
     situation::Situation,
@@ -49,17 +49,10 @@ fn map() -> ClusterMap {
 /// A complete copy of a shard, with so many bytes and writes per second.
 fn status(shard: u16, (bytes, writes_per_s): (u64, u32)) -> CopyStatus {
     CopyStatus {
-        shard: ShardId(shard),
-        epoch: 1,
-        position: Position::new(1, 9),
         bytes,
         writes_per_s,
         complete: 1,
-        unreachable: 0,
-        resigned: Resigned::No,
-        disk_fails: false,
-        relic: None,
-        ahead: None,
+        ..CopyStatus::new(ShardId(shard), 1, Position::new(1, 9))
     }
 }
 

@@ -87,17 +87,8 @@ fn hear_of(reports: &mut Reports, node: u32, epoch: u32, resigned: Resigned) {
 }
 
 const COMPLETE: CopyStatus = CopyStatus {
-    shard: SHARD,
-    epoch: 1,
-    position: Position::new(1, 9),
-    bytes: 0,
-    writes_per_s: 0,
     complete: 0b111,
-    unreachable: 0,
-    resigned: Resigned::No,
-    disk_fails: false,
-    relic: None,
-    ahead: None,
+    ..CopyStatus::new(SHARD, 1, Position::new(1, 9))
 };
 
 fn tell(reports: &mut Reports, node: u32, status: CopyStatus) {

@@ -147,17 +147,8 @@ impl Cluster {
 /// A copy that has not been told a configuration, and knows of epochs that the map does not show.
 fn untold(shard: ShardId, position: Position, ahead: Ahead) -> CopyStatus {
     CopyStatus {
-        shard,
-        epoch: 0,
-        position,
-        bytes: 0,
-        writes_per_s: 0,
-        complete: 0,
-        unreachable: 0,
-        resigned: Resigned::No,
-        disk_fails: false,
-        relic: None,
         ahead: Some(ahead),
+        ..CopyStatus::new(shard, 0, position)
     }
 }
 

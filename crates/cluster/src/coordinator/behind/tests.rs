@@ -15,7 +15,7 @@ use crate::{
     decide::Reason,
     detector::Detector,
     fixture::Draft,
-    message::{Ahead, CopyStatus, Report, Resigned},
+    message::{Ahead, CopyStatus, Report},
     record::{NodeState, Settings},
     reports::Reports,
     situation::Situation,
@@ -55,21 +55,16 @@ fn recovering(epoch: u32, copies: CopySet, primary: u32, from: CopySet) -> Shard
 /// A copy of a node reports the epoch that it has promised, and a configuration that it was told and its node's map does not show.
 fn tell(reports: &mut Reports, node: u32, promised: u32, config: Option<ShardConfig>) {
     let status = CopyStatus {
-        shard: SHARD,
-        epoch: config.map_or(0, |config| config.epoch()),
-        position: Position::new(promised, u64::from(node) + 1),
-        bytes: 0,
-        writes_per_s: 0,
-        complete: 0,
-        unreachable: 0,
-        resigned: Resigned::No,
-        disk_fails: false,
-        relic: None,
         ahead: Some(Ahead {
             promised,
             config,
             slots: config.map(|_| (0, 16_383)),
         }),
+        ..CopyStatus::new(
+            SHARD,
+            config.map_or(0, |config| config.epoch()),
+            Position::new(promised, u64::from(node) + 1),
+        )
     };
     let report = Report {
         from: member(node),

@@ -10,7 +10,7 @@ use crate::{
     decide::Reason,
     fixture::Draft,
     map::ClusterMap,
-    message::{CopyStatus, Relic, Report, Resigned},
+    message::{CopyStatus, Relic, Report},
     record::{LossRecord, NodeState, Settings},
     reports::Reports,
     situation::Situation,
@@ -49,17 +49,8 @@ fn map(lives: [Incarnation; 3]) -> ClusterMap {
 /// A node in its new life tells of what it has: up to so far, and whose.
 fn tell(reports: &mut Reports, node: u32, sequence: u64, relic: Option<Relic>) {
     let status = CopyStatus {
-        shard: SHARD,
-        epoch: 1,
-        position: Position::new(1, sequence),
-        bytes: 0,
-        writes_per_s: 0,
-        complete: 0,
-        unreachable: 0,
-        resigned: Resigned::No,
-        disk_fails: false,
         relic,
-        ahead: None,
+        ..CopyStatus::new(SHARD, 1, Position::new(1, sequence))
     };
     let report = Report {
         from: member(node, NEW),
